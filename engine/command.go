@@ -1,0 +1,111 @@
+package engine
+
+// Caller is who asks. The edge has authenticated it.
+type Caller struct {
+	Account AccountID // empty for the system and for strangers
+	Role    Role
+}
+
+// Hash is the first 16 bytes of a SHA-256, made at the edge.
+type Hash [16]byte
+
+// Command is one wish of a caller to one aggregate. Body decides which; the other fields are the same for all.
+type Command struct {
+	Caller  Caller
+	Key     Hash    // of (caller, route, restaurant, Idempotency-Key); zero = none
+	Payload Hash    // of the canonical request body; meaningless without Key
+	IfMatch Version // expected version of the subject; 0 = not asked
+	Body    Body
+}
+
+// Body is the part of a Command that differs from kind to kind.
+type Body interface{ isBody() }
+
+// Commands to a restaurant.
+type (
+	// CreateRestaurant makes the aggregate. Owner is the caller.
+	CreateRestaurant struct {
+		ID      RestaurantID
+		Details Details
+	}
+	// ChangeRestaurant replaces the details; nil fields of the PATCH were filled in by Merge.
+	ChangeRestaurant struct{ Change DetailsChange }
+	// AddTable adds a table under an id made at the edge.
+	AddTable struct {
+		ID    TableID
+		Table TableSpec
+	}
+	// ChangeTable changes what is not nil.
+	ChangeTable struct {
+		ID     TableID
+		Change TableChange
+	}
+	// RemoveTable takes a table away for good; refused while it has live reservations.
+	RemoveTable struct{ ID TableID }
+	// CreateReservation asks for a table. Exactly one of (Date, Time) and StartsAt may be zero; both and different is nonsense.
+	CreateReservation struct {
+		ID              ReservationID
+		Want            When
+		GuestsCount     int
+		SpecialRequests string
+		Table           TableID // a wish; empty = any
+		Contact         Contact
+	}
+	// Reschedule changes what is not nil. The reservation itself never stands in its own way.
+	Reschedule struct {
+		ID              ReservationID
+		Want            *When
+		GuestsCount     *int
+		SpecialRequests *string
+		Table           *TableID
+	}
+	// Transition moves a reservation to another status (cancel, seat, complete, no-show, reinstate, confirm, decline).
+	Transition struct {
+		ID     ReservationID
+		Action Action
+		Reason string
+	}
+	// Sweep fires the timers that are due (no-shows). Sent by the actors, as the system.
+	Sweep struct{}
+)
+
+// Commands to an account.
+type (
+	// Register makes the account.
+	Register struct{ Profile Profile }
+	// ChangeProfile changes what is not nil.
+	ChangeProfile struct{ Change ProfileChange }
+	// OpenSession records a refresh token family after a login whose password the edge has verified.
+	OpenSession struct {
+		Family  string
+		Refresh Hash32
+		Expires Instant
+	}
+	// RotateSession exchanges a refresh token; a token seen before revokes the family.
+	RotateSession struct {
+		Old, New Hash32
+	}
+	// RevokeSession ends the family that the refresh token belongs to; All ends every one.
+	RevokeSession struct {
+		Refresh Hash32
+		All     bool
+	}
+)
+
+// Hash32 is a SHA-256.
+type Hash32 [32]byte
+
+func (*CreateRestaurant) isBody()  {}
+func (*ChangeRestaurant) isBody()  {}
+func (*AddTable) isBody()          {}
+func (*ChangeTable) isBody()       {}
+func (*RemoveTable) isBody()       {}
+func (*CreateReservation) isBody() {}
+func (*Reschedule) isBody()        {}
+func (*Transition) isBody()        {}
+func (*Sweep) isBody()             {}
+func (*Register) isBody()          {}
+func (*ChangeProfile) isBody()     {}
+func (*OpenSession) isBody()       {}
+func (*RotateSession) isBody()     {}
+func (*RevokeSession) isBody()     {}

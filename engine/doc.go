@@ -1,0 +1,2 @@
+// Package engine decides. Contract in doc.go (being written).
+package engine

@@ -1,0 +1,5 @@
+// Package enginepb holds the generated protobuf types of the engine's events and bases.
+// engine.proto is the contract; the Go files beside it are generated and committed.
+package enginepb
+
+//go:generate protoc -I . --go_out=. --go_opt=paths=source_relative --go-vtproto_out=. --go-vtproto_opt=paths=source_relative,features=marshal+unmarshal+size engine.proto

@@ -1,0 +1,77 @@
+package persistence
+
+import (
+	"context"
+	"time"
+
+	"maitred/engine"
+	"maitred/engine/enginepb"
+)
+
+// Position is where a reader of the journal stands.
+type Position struct {
+	Journal string // journal id of the genesis
+	Seq     Seq
+}
+
+// Committed is one durable event with its place, as sinks and views get it.
+type Committed struct {
+	Seq       Seq
+	Index     int // place within the frame
+	Aggregate engine.AggregateID
+	Version   engine.Version
+	Event     *enginepb.Event // read-only
+}
+
+// Sink is a follower of the journal that keeps its own cursor. It never talks back.
+type Sink interface {
+	// Cursor reads the position up to which everything is in the sink; zero when it is new.
+	Cursor(ctx context.Context) (Position, error)
+	// Write makes the effect of events and moves the cursor from old to next, in one transaction that is conditional on the
+	// cursor being old (ErrConflict). Writing what is there already changes nothing.
+	Write(ctx context.Context, old, next Position, events []Committed) error
+}
+
+// ReservationRow is a reservation as the store knows it.
+type ReservationRow struct {
+	ID              engine.ReservationID
+	Restaurant      engine.RestaurantID
+	RestaurantName  string
+	Guest           engine.AccountID
+	Tables          []engine.TableID
+	ServiceDay      int32
+	LocalMin        int32
+	StartsAt        time.Time
+	EndsAt          time.Time
+	TimeZone        string
+	GuestsCount     int32
+	SpecialRequests string
+	Status          enginepb.Status
+	Version         engine.Version
+}
+
+// ListFilter bounds a list. Zero fields do not filter. Limit is 1–100.
+type ListFilter struct {
+	Status   enginepb.Status
+	From, To int32  // service days, inclusive; 0 = open
+	After    string // opaque place to go on from; empty = first page
+	Limit    int
+}
+
+// Page is a part of a list with the position that the store had reached.
+type Page struct {
+	Rows []ReservationRow
+	Next string // empty = last page
+	AsOf time.Time
+}
+
+// Store is the read model: lists and history. Nothing opens from it.
+type Store interface {
+	Sink
+	// ReservationsOf lists the reservations of a guest, newest start first.
+	ReservationsOf(ctx context.Context, guest engine.AccountID, f ListFilter) (Page, error)
+	// ReservationsAt lists the reservations of a restaurant's service day in order of start.
+	ReservationsAt(ctx context.Context, r engine.RestaurantID, day int32, f ListFilter) (Page, error)
+	// Close ends the store's use. Idempotent.
+	Close() error
+}
