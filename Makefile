@@ -1,2 +1,49 @@
-test:
-	go vet ./... && go test ./...
+# One target a line; `make help` prints them.
+SHELL := /bin/bash
+GO ?= go
+TESTFLAGS ?=
+SEED ?=
+SEEDS ?= 2000
+KILLS ?= 200
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test race passivate fuzz sim faults bench lint
+
+help: ## print this list
+	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z\/]+):.*## (.*)/\1|\2/' | column -t -s '|'
+
+run: ## the demo: 500 restaurants of Rome on http://127.0.0.1:8080, data in ./data
+	$(GO) run . serve --demo
+
+build: ## bin/maitred
+	$(GO) build -trimpath -o bin/maitred .
+
+test: ## everything that must hold, with short forms of the slow runs (< 20 min on two cores)
+	$(GO) vet ./...
+	$(GO) test -timeout 15m $(TESTFLAGS) ./...
+	$(MAKE) --no-print-directory passivate
+	$(MAKE) --no-print-directory race
+
+race: ## the concurrent rooms under the race detector
+	$(GO) test -race -short -timeout 15m $(TESTFLAGS) ./actors/... ./edge/... ./persistence/... ./engine/...
+
+passivate: ## the suite with every actor passivated after every command
+	MAITRED_TEST_PASSIVATE=1 $(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./actors/... ./edge/... .
+
+fuzz: ## each fuzz target for FUZZTIME (default 30s)
+	@for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	  echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),30s) $$pkg || exit 1; done; done
+
+sim: ## explorer and simulation, long form; SEED=n replays one seed
+	MAITRED_SIM_SEEDS=$(SEEDS) MAITRED_SIM_SEED=$(SEED) $(GO) test -count=1 -v -timeout 60m -run 'TestExplore|TestSimulation' ./actors/
+
+faults: ## kill -9, power cut, full disk, failing and slow fsync, damaged files: long form (needs root for some)
+	MAITRED_FAULTS=long MAITRED_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 80m -run 'TestFault' .
+
+bench: ## maitred against bare echo and the row-lock way, interleaved, in one run
+	$(GO) run ./bench compare --seconds 10 --json bench/results/compare.json
+
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
