@@ -71,18 +71,19 @@ type Genesis struct {
 type Checkpoint struct {
 	Journal string
 	Seq     Seq
-	Slots   []SlotState
-	Parts   []PartState
-	Digest  Digest // of Slots and Parts
+	Slots   []SlotState // with a record, ascending by node
+	Parts   []PartState // by partition, from 0
+	Digest  Digest      // of the fields above: StateDigest
 	WallMs  int64
 }
 
 // SlotState is what the fold knows of one slot.
 type SlotState struct {
 	Node        string
-	Incarnation uint64
-	Seq         Seq
-	Hash        Digest
+	Incarnation uint64 // 0 when another node claimed it last
+	Number      uint64 // of the incarnation's last frame
+	Seq         Seq    // of the slot's last record; 0 = none
+	Hash        Digest // of that record
 }
 
 // PartState is what the fold knows of one partition.

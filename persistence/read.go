@@ -1,0 +1,145 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"maitred/engine"
+)
+
+// EventsIn makes the committed events of the record at seq: none unless it is a frame. The events keep no reference to the
+// record's bytes.
+func EventsIn(seq Seq, r Record) ([]Committed, error) {
+	f, ok := r.(*Frame)
+	if !ok || len(f.Index) == 0 {
+		return nil, nil
+	}
+	out := make([]Committed, len(f.Index))
+	for i := range f.Index {
+		ev, err := engine.DecodeEvent(f.Events[i])
+		if err != nil {
+			return nil, fmt.Errorf("decode event %d of record %d: %w", i, seq, err)
+		}
+		out[i] = Committed{Seq: seq, Index: i, Aggregate: f.Index[i].Aggregate, Version: f.Index[i].Version, Event: ev}
+	}
+	return out, nil
+}
+
+// ReadRecords calls fn for each decoded record with from ≤ seq ≤ to, in order and without gaps.
+func ReadRecords(ctx context.Context, j Journal, from, to Seq, fn func(Entry, Record) error) error {
+	return j.Read(ctx, from, to, func(e Entry) error {
+		r, err := Decode(e.Data)
+		if err != nil {
+			return fmt.Errorf("record %d on %s: %w", e.Seq, e.Subject, err)
+		}
+		return fn(e, r)
+	})
+}
+
+// ReadCommitted calls fn for each record with from ≤ seq ≤ to, in order and without gaps, with its events (none for a
+// heartbeat or a claim).
+func ReadCommitted(ctx context.Context, j Journal, from, to Seq, fn func(Seq, []Committed) error) error {
+	return ReadRecords(ctx, j, from, to, func(e Entry, r Record) error {
+		events, err := EventsIn(e.Seq, r)
+		if err != nil {
+			return err
+		}
+		return fn(e.Seq, events)
+	})
+}
+
+// HoleError says that an aggregate cannot be opened from the journal: an event that must be there is not.
+type HoleError struct {
+	Aggregate engine.AggregateID
+	Seq       Seq            // where it was looked for
+	Want      engine.Version // the version that should be next
+	Got       engine.Version // the one found; 0 = none
+}
+
+func (e *HoleError) Error() string {
+	return fmt.Sprintf("persistence: hole in %s at record %d: want version %d, found %d", e.Aggregate, e.Seq, e.Want, e.Got)
+}
+
+// EventsOf reads the events of id with versions after the given one from exactly the frames at positions (ascending, as
+// Tail.Positions gives them). Every position must hold an event of id, and the versions must follow each other from
+// after+1: else it is a *HoleError. A position that was purged gives ErrNotFound.
+func EventsOf(ctx context.Context, j Journal, positions []Seq, id engine.AggregateID, after engine.Version) ([]*engine.Event, error) {
+	o := opening{id: id, next: after + 1}
+	for len(positions) > 0 {
+		run := 1
+		for run < len(positions) && positions[run]-positions[run-1] <= positionGap {
+			run++
+		}
+		if err := o.read(ctx, j, positions[:run]); err != nil {
+			return nil, fmt.Errorf("open %s: %w", id, err)
+		}
+		positions = positions[run:]
+	}
+	return o.events, nil
+}
+
+// opening collects the events of one aggregate.
+type opening struct {
+	id     engine.AggregateID
+	next   engine.Version
+	events []*engine.Event
+}
+
+func (o *opening) read(ctx context.Context, j Journal, positions []Seq) error {
+	if len(positions) == 1 {
+		e, err := j.Get(ctx, positions[0])
+		if err != nil {
+			return fmt.Errorf("record %d: %w", positions[0], err)
+		}
+		return o.take(e)
+	}
+	return j.Read(ctx, positions[0], positions[len(positions)-1], func(e Entry) error {
+		if e.Seq < positions[0] {
+			return nil
+		}
+		if e.Seq > positions[0] {
+			return &HoleError{Aggregate: o.id, Seq: positions[0], Want: o.next}
+		}
+		positions = positions[1:]
+		return o.take(e)
+	})
+}
+
+func (o *opening) take(e Entry) error {
+	r, err := Decode(e.Data)
+	if err != nil {
+		return fmt.Errorf("record %d on %s: %w", e.Seq, e.Subject, err)
+	}
+	f, ok := r.(*Frame)
+	if !ok {
+		return &HoleError{Aggregate: o.id, Seq: e.Seq, Want: o.next}
+	}
+	found := false
+	for i := range f.Index {
+		x := &f.Index[i]
+		if x.Aggregate != o.id {
+			continue
+		}
+		found = true
+		if x.Version < o.next && len(o.events) == 0 {
+			continue
+		}
+		if x.Version != o.next {
+			return &HoleError{Aggregate: o.id, Seq: e.Seq, Want: o.next, Got: x.Version}
+		}
+		ev, err := engine.DecodeEvent(f.Events[i])
+		if err != nil {
+			return fmt.Errorf("version %d in record %d: %w", x.Version, e.Seq, err)
+		}
+		o.events = append(o.events, ev)
+		o.next++
+	}
+	if !found {
+		return &HoleError{Aggregate: o.id, Seq: e.Seq, Want: o.next}
+	}
+	return nil
+}
+
+// errEnough ends a Read that has what it wanted.
+var errEnough = errors.New("enough")
