@@ -58,12 +58,3 @@ func AppendEvent(dst []byte, e *Event) []byte { panic("stub") }
 
 // DecodeEvent reads what AppendEvent wrote. The event keeps no reference to b.
 func DecodeEvent(b []byte) (*Event, error) { panic("stub") }
-
-// RestaurantOf is the restaurant that a table's or reservation's id carries; false when the id does not fit the grammar.
-func RestaurantOf(id string) (RestaurantID, bool) { panic("stub") }
-
-// ParseDate reads YYYY-MM-DD.
-func ParseDate(s string) (Day, bool) { panic("stub") }
-
-// AppendDate writes YYYY-MM-DD.
-func AppendDate(dst []byte, d Day) []byte { panic("stub") }

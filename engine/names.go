@@ -1,0 +1,96 @@
+package engine
+
+import "maitred/engine/enginepb"
+
+// The roles.
+const (
+	RoleNone     = enginepb.Role_ROLE_UNSPECIFIED
+	RoleCustomer = enginepb.Role_ROLE_CUSTOMER
+	RoleOwner    = enginepb.Role_ROLE_OWNER
+	RoleSystem   = enginepb.Role_ROLE_SYSTEM
+	RoleAdmin    = enginepb.Role_ROLE_ADMIN
+)
+
+// The statuses that exist so far.
+const (
+	StatusConfirmed = enginepb.Status_STATUS_CONFIRMED
+	StatusSeated    = enginepb.Status_STATUS_SEATED
+	StatusCompleted = enginepb.Status_STATUS_COMPLETED
+	StatusCancelled = enginepb.Status_STATUS_CANCELLED
+	StatusNoShow    = enginepb.Status_STATUS_NO_SHOW
+)
+
+var codeNames = [...]string{
+	CodeOK: "ok", CodeCreated: "created",
+	CodeKeyReused: "idempotency_key_reused", CodeNotFound: "not_found", CodeForbidden: "forbidden",
+	CodeUnauthorized: "unauthorized", CodeExists: "exists", CodeStale: "stale",
+	CodeInvalidTransition: "invalid_transition", CodeInvalid: "invalid", CodeClosed: "closed",
+	CodeTooLate: "too_late", CodeTooEarly: "too_early", CodeNotOnGrid: "not_on_grid",
+	CodePartyTooLarge: "party_too_large", CodeSlotUnavailable: "slot_unavailable",
+	CodeInUse: "in_use", CodeLimit: "limit_reached",
+}
+
+// CodeCount is the number of codes; they are 0 … CodeCount-1.
+const CodeCount = int(codeEnd)
+
+// Every code has a name.
+var _ = [1]struct{}{}[len(codeNames)-CodeCount]
+
+// String is the stable name of the code in problem documents.
+func (c Code) String() string {
+	if int(c) >= len(codeNames) {
+		return "unknown"
+	}
+	return codeNames[c]
+}
+
+// Refused reports whether nothing was done.
+func (c Code) Refused() bool { return c > CodeCreated }
+
+var statusNames = [...]string{
+	enginepb.Status_STATUS_HELD: "held", enginepb.Status_STATUS_PENDING: "pending",
+	StatusConfirmed: "confirmed", StatusSeated: "seated", StatusCompleted: "completed",
+	StatusCancelled: "cancelled", enginepb.Status_STATUS_EXPIRED: "expired",
+	enginepb.Status_STATUS_DECLINED: "declined", StatusNoShow: "no_show",
+}
+
+// StatusName is the status as the API spells it; "" for an unknown one.
+func StatusName(s Status) string {
+	if s < 0 || int(s) >= len(statusNames) {
+		return ""
+	}
+	return statusNames[s]
+}
+
+// ParseStatus reads what StatusName writes.
+func ParseStatus(name string) (Status, bool) {
+	for s, n := range statusNames {
+		if n == name && n != "" {
+			return Status(s), true
+		}
+	}
+	return 0, false
+}
+
+var actionNames = [...]string{
+	ActionCancel: "cancel", ActionConfirm: "confirm", ActionDecline: "decline", ActionSeat: "seat",
+	ActionComplete: "complete", ActionNoShow: "no-show", ActionReinstate: "reinstate",
+}
+
+// ActionName is the action as it stands in the path of the API; "" for an unknown one.
+func ActionName(a Action) string {
+	if int(a) >= len(actionNames) {
+		return ""
+	}
+	return actionNames[a]
+}
+
+// ParseAction reads what ActionName writes.
+func ParseAction(name string) (Action, bool) {
+	for a, n := range actionNames {
+		if n == name && n != "" {
+			return Action(a), true
+		}
+	}
+	return 0, false
+}
