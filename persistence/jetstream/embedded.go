@@ -1,0 +1,126 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"maitred/persistence"
+)
+
+// Embedded is a JetStream server in this process over one directory, with journal and bases in it.
+type Embedded struct {
+	opts    Options
+	lock    *os.File
+	journal *Journal
+	bases   *Bases
+	witness *witness
+	watch   *watchdog
+	full    atomic.Bool // too little space on the volume to send anything
+
+	now    atomic.Pointer[link] // nil while the server restarts, and after Close
+	closed atomic.Bool
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+	once   sync.Once
+}
+
+// errRestarting: the server is being restarted after a write error. Calls may be repeated.
+var errRestarting = errors.New("jetstream: the journal's server is restarting")
+
+// Open locks o.Dir, makes its tail durable, starts the server, asserts how it is set, and compares the journal with its
+// witnesses. ErrLocked, *RegressedError or a sentence say why not.
+func Open(ctx context.Context, o Options) (*Embedded, error) {
+	o, err := o.filled()
+	if err != nil {
+		return nil, err
+	}
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return nil, fmt.Errorf("jetstream: data directory: %w", err)
+	}
+	lock, err := lockDir(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	e := &Embedded{opts: o, lock: lock}
+	if err := e.open(ctx); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+func (e *Embedded) open(ctx context.Context) error {
+	o := e.opts
+	e.journal, e.bases = &Journal{home: e}, &Bases{home: e}
+	e.witness, e.watch = newWitness(e), newWatchdog(e)
+	if !o.Unsafe.AnyFS {
+		if err := checkFS(o.Dir); err != nil {
+			return err
+		}
+	}
+	if err := checkMode(o.Dir, o.mode()); err != nil {
+		return err
+	}
+	if err := hardenTail(o.Dir); err != nil {
+		return err
+	}
+	l, err := startLink(ctx, o)
+	if err != nil {
+		return err
+	}
+	e.now.Store(l)
+	if err := e.witness.compare(ctx, l); err != nil {
+		return err
+	}
+	if err := e.watch.look(ctx); err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(context.Background())
+	e.stop = stop
+	e.done.Go(func() { e.witness.run(background) })
+	if !o.Unsafe.NoWatchdog {
+		e.done.Go(func() { e.watch.run(background) })
+	}
+	return nil
+}
+
+// Journal is the stream JOURNAL. Closing it does not stop the server.
+func (e *Embedded) Journal() *Journal { return e.journal }
+
+// Bases is the bucket SNAP.
+func (e *Embedded) Bases() *Bases { return e.bases }
+
+// Close stops the server and gives up the directory. Idempotent.
+func (e *Embedded) Close() error {
+	var err error
+	e.once.Do(func() {
+		e.closed.Store(true)
+		if e.stop != nil {
+			e.stop()
+		}
+		e.done.Wait()
+		if l := e.now.Swap(nil); l != nil {
+			l.close()
+		}
+		err = e.lock.Close() // releases the flock
+	})
+	if err != nil {
+		return fmt.Errorf("jetstream: give up the lock: %w", err)
+	}
+	return nil
+}
+
+// current is the link to use now.
+func (e *Embedded) current() (*link, error) {
+	if l := e.now.Load(); l != nil {
+		return l, nil
+	}
+	if e.closed.Load() {
+		return nil, persistence.ErrClosed
+	}
+	return nil, fmt.Errorf("%w: %w", persistence.ErrUnknown, errRestarting)
+}

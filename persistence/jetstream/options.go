@@ -1,0 +1,94 @@
+package jetstream
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Defaults and limits. Frames are held to 256 KiB by the writer, to 512 KiB by the stream.
+const (
+	defaultMaxBytes     = 16 << 30
+	defaultBaseMaxBytes = 8 << 30
+	defaultMinFree      = 64 << 20
+	maxRecordBytes      = 512 << 10
+	maxBaseBytes        = 8 << 20
+	headerRoom          = 4 << 10 // what the headers of a base may take beside its state
+
+	appendTimeout  = 2 * time.Second
+	requestTimeout = 5 * time.Second
+	startTimeout   = 30 * time.Second
+)
+
+// Options say what Open opens. Dir is needed; zero values of the rest mean the default named beside them.
+type Options struct {
+	Dir          string
+	Name         string // of the server; "standalone", and needed in a cluster: never that of a removed server
+	MaxBytes     int64  // of JOURNAL; 16 GiB
+	BaseMaxBytes int64  // of SNAP; 8 GiB
+	MinFree      int64  // bytes free on the volume below which no append is sent: ErrFull before ENOSPC; 64 MiB
+	Replicas     int    // 1; 3 needs Cluster
+	Cluster      *Cluster
+	Logger       *slog.Logger // slog.Default()
+	FirstSeq     uint64       // of a journal that is made now (a copy keeps the sequences of its source); 1
+	// AdoptEmpty lets an empty journal be opened beside bases or a high-water mark: maitred journal adopt --accept-loss.
+	AdoptEmpty bool
+	Unsafe     Unsafe
+}
+
+// Unsafe switches guards off. For tests and negative controls only.
+type Unsafe struct {
+	AnyFS        bool // tmpfs, overlay and network file systems are taken
+	LazySync     bool // the server acknowledges before it fsyncs; Open refuses that unless NoAssertions
+	NoAssertions bool // the effective settings of server and streams are not checked
+	NoWatchdog   bool // a dead stream stays dead
+}
+
+func (o Options) filled() (Options, error) {
+	if o.Dir == "" {
+		return o, errors.New("jetstream: no data directory given")
+	}
+	set := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	set(&o.MaxBytes, defaultMaxBytes)
+	set(&o.BaseMaxBytes, defaultBaseMaxBytes)
+	set(&o.MinFree, defaultMinFree)
+	if o.Replicas == 0 {
+		o.Replicas = 1
+	}
+	if o.FirstSeq == 0 {
+		o.FirstSeq = 1
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Name == "" && o.Cluster == nil {
+		o.Name = modeStandalone
+	}
+	return o, o.check()
+}
+
+func (o Options) check() error {
+	switch {
+	case o.MaxBytes < 0 || o.BaseMaxBytes < 0 || o.MinFree < 0:
+		return fmt.Errorf("jetstream: negative limit: MaxBytes %d, BaseMaxBytes %d, MinFree %d", o.MaxBytes, o.BaseMaxBytes, o.MinFree)
+	case o.Cluster == nil && o.Replicas != 1:
+		return fmt.Errorf("jetstream: %d replicas asked of a server that stands alone", o.Replicas)
+	case o.Cluster != nil && o.Replicas < 3:
+		return fmt.Errorf("jetstream: a cluster needs 3 replicas at least, not %d", o.Replicas)
+	case o.Cluster != nil && o.Name == "":
+		return errors.New("jetstream: a server of a cluster needs a name")
+	}
+	return nil
+}
+
+func (o Options) mode() string {
+	if o.Cluster != nil {
+		return modeClustered
+	}
+	return modeStandalone
+}

@@ -1,0 +1,216 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"maitred/persistence"
+)
+
+// A reader asks for readBatch messages at a time and has two requests outstanding, so at most 2 × readBatch records of
+// 512 KiB wait in its subscription.
+const (
+	readBatch   = 256
+	readStall   = 5 * time.Second // without a message: error
+	readExpires = 4 * time.Second // of one request at the server
+)
+
+// Read implements persistence.Journal. It may be answered by a follower: every record is checked against its place.
+func (j *Journal) Read(ctx context.Context, from, to persistence.Seq, fn func(persistence.Entry) error) error {
+	l, err := j.link()
+	if err != nil || to < from {
+		return err
+	}
+	b, err := l.bounds(ctx)
+	if err != nil {
+		return err
+	}
+	if from < b.First || to > b.Last {
+		return fmt.Errorf("read %d to %d: the journal holds %d to %d: %w", from, to, b.First, b.Last, persistence.ErrNotFound)
+	}
+	if to-from < 2 { // two gets are cheaper than a consumer
+		return j.readSingly(ctx, from, to, fn)
+	}
+	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: uint64(from)}
+	next := from
+	err = l.pull(ctx, l.journal, cfg, int(to-from)+1, func(m *nats.Msg, d delivery) (bool, error) {
+		if persistence.Seq(d.seq) != next {
+			return false, fmt.Errorf("read %d to %d: record %d is missing: %d came in its place", from, to, next, d.seq)
+		}
+		next++
+		err := fn(persistence.Entry{Seq: persistence.Seq(d.seq), Subject: persistence.Subject(m.Subject), Time: d.time, Data: m.Data})
+		return next > to, err
+	})
+	if err != nil {
+		return unwrapStop(fmt.Sprintf("read %d to %d", from, to), err)
+	}
+	return nil
+}
+
+// unwrapStop gives back what the caller's function returned untouched, and says of every other error what was attempted.
+func unwrapStop(what string, err error) error {
+	var stopped *stopError
+	if errors.As(err, &stopped) {
+		return stopped.cause
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+func (j *Journal) readSingly(ctx context.Context, from, to persistence.Seq, fn func(persistence.Entry) error) error {
+	for seq := from; seq <= to; seq++ {
+		e, err := j.Get(ctx, seq)
+		if err != nil {
+			return fmt.Errorf("read %d to %d: %w", from, to, err)
+		}
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stopError carries what the caller's function returned out of the reading untouched.
+type stopError struct{ cause error }
+
+func (e *stopError) Error() string { return e.cause.Error() }
+
+// delivery is what the server says of a delivered message.
+type delivery struct {
+	seq     uint64 // in the stream
+	pending uint64 // messages after it
+	time    time.Time
+}
+
+// pull delivers messages of s to fn, in order, from a consumer of its own, until fn says that it is done. total is how many
+// there are at most; 0 = not known.
+func (l *link) pull(ctx context.Context, s jetstream.Stream, cfg jetstream.ConsumerConfig, total int, fn func(*nats.Msg, delivery) (bool, error)) error {
+	cfg.AckPolicy, cfg.MemoryStorage, cfg.Replicas, cfg.InactiveThreshold = jetstream.AckNonePolicy, true, 1, 30*time.Second
+	setup, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	cons, err := s.CreateConsumer(setup, cfg)
+	if err != nil {
+		return fmt.Errorf("make consumer: %w", err)
+	}
+	name, stream := cons.CachedInfo().Name, cons.CachedInfo().Stream
+	defer l.drop(stream, name)
+	inbox := nats.NewInbox()
+	sub, err := l.reads.SubscribeSync(inbox)
+	if err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()             // fails only when the connection is closed
+	if err := sub.SetPendingLimits(-1, -1); err != nil { // bounded by what was asked for
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = sub.Unsubscribe() })
+	defer stop()
+	p := puller{l: l, sub: sub, left: total, endless: total == 0, next: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + name, inbox: inbox}
+	return p.run(ctx, fn)
+}
+
+// drop removes the consumer without waiting: the server does it by itself after its inactive threshold.
+func (l *link) drop(stream, name string) {
+	_ = l.reads.Publish("$JS.API.CONSUMER.DELETE."+stream+"."+name, nil)
+}
+
+type puller struct {
+	l           *link
+	sub         *nats.Subscription
+	next, inbox string
+	left        int // still to be asked for
+	endless     bool
+	outstanding int // asked for and not yet come
+}
+
+func (p *puller) run(ctx context.Context, fn func(*nats.Msg, delivery) (bool, error)) error {
+	for {
+		if err := p.ask(); err != nil {
+			return err
+		}
+		m, err := p.receive(ctx)
+		if err != nil {
+			return err
+		}
+		if status := m.Header.Get("Status"); status != "" && len(m.Data) == 0 && m.Reply == "" {
+			if err := p.refused(m, status); err != nil {
+				return err
+			}
+			continue
+		}
+		p.outstanding--
+		d, err := parseDelivery(m.Reply)
+		if err != nil {
+			return err
+		}
+		done, err := fn(m, d)
+		if err != nil {
+			return &stopError{err}
+		}
+		if done {
+			return nil
+		}
+	}
+}
+
+// ask keeps between one and two batches outstanding.
+func (p *puller) ask() error {
+	for p.outstanding <= readBatch && (p.endless || p.left > 0) {
+		n := readBatch
+		if !p.endless {
+			n = min(n, p.left)
+		}
+		body, err := json.Marshal(map[string]any{"batch": n, "expires": readExpires})
+		if err != nil {
+			return fmt.Errorf("ask for messages: %w", err)
+		}
+		if err := p.l.reads.PublishRequest(p.next, p.inbox, body); err != nil {
+			return fmt.Errorf("ask for messages: %w", err)
+		}
+		p.left -= n
+		p.outstanding += n
+	}
+	return nil
+}
+
+func (p *puller) receive(ctx context.Context) (*nats.Msg, error) {
+	m, err := p.sub.NextMsg(readStall)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("the server delivered nothing for %s: %w", readStall, err)
+	}
+	return m, ctx.Err()
+}
+
+// refused takes a status message. The end of a request with messages still to come is an error: what is read is there.
+func (p *puller) refused(m *nats.Msg, status string) error {
+	return fmt.Errorf("the server stopped delivering: %s %s", status, m.Header.Get("Description"))
+}
+
+// parseDelivery reads $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, or the longer
+// form with domain and account hash before the stream.
+func parseDelivery(reply string) (delivery, error) {
+	tokens := strings.Split(reply, ".")
+	if n := len(tokens); n >= 11 { // domain, account hash, …, and a random token at the end
+		tokens = tokens[2:]
+	}
+	if len(tokens) < 9 || !strings.HasPrefix(reply, "$JS.ACK.") {
+		return delivery{}, fmt.Errorf("delivered without a place: %q", reply)
+	}
+	seq, err1 := strconv.ParseUint(tokens[5], 10, 64)
+	ns, err2 := strconv.ParseInt(tokens[7], 10, 64)
+	pending, err3 := strconv.ParseUint(tokens[8], 10, 64)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return delivery{}, fmt.Errorf("delivered at an unreadable place %q: %w", reply, err)
+	}
+	return delivery{seq: seq, pending: pending, time: time.Unix(0, ns)}, nil
+}

@@ -1,0 +1,173 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// link is one life of the embedded server with this process' connections to it. A restart makes another one.
+type link struct {
+	server  *server.Server
+	writes  *nats.Conn // appends and puts only: a replay must not stand before an acknowledgement
+	reads   *nats.Conn
+	js      jetstream.JetStream
+	journal jetstream.Stream
+	bases   jetstream.Stream
+	callers *callers
+}
+
+func serverOptions(o Options) *server.Options {
+	so := &server.Options{
+		ServerName: o.Name, DontListen: true,
+		JetStream: true, StoreDir: o.Dir, SyncAlways: !o.Unsafe.LazySync,
+		JetStreamMaxStore: o.MaxBytes + o.BaseMaxBytes + 1<<20, JetStreamMaxMemory: 64 << 20,
+		MaxPayload: maxBaseBytes, MaxPending: 64 << 20, NoSigs: true,
+	}
+	if o.Cluster != nil {
+		o.Cluster.apply(so)
+	}
+	return so
+}
+
+// startLink starts a server over o.Dir and opens both streams. Nothing else may run over the directory.
+func startLink(ctx context.Context, o Options) (l *link, err error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	s, err := server.NewServer(serverOptions(o))
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: make server: %w", err)
+	}
+	s.SetLoggerV2(serverLog{o.Logger}, false, false, false)
+	l = &link{server: s}
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	s.Start()
+	if err := l.await(ctx, o); err != nil {
+		return nil, err
+	}
+	if l.writes, err = connect(s, "writes"); err != nil {
+		return nil, err
+	}
+	if l.reads, err = connect(s, "reads"); err != nil {
+		return nil, err
+	}
+	if l.callers, err = newCallers(l.writes); err != nil {
+		return nil, err
+	}
+	if l.js, err = jetstream.New(l.reads, jetstream.WithDefaultTimeout(requestTimeout)); err != nil {
+		return nil, fmt.Errorf("jetstream: client: %w", err)
+	}
+	return l, l.open(ctx, o)
+}
+
+// await returns when the server takes requests, or says why it never will.
+func (l *link) await(ctx context.Context, o Options) error {
+	for !l.server.ReadyForConnections(100 * time.Millisecond) {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("jetstream: server did not start: %w", err)
+		}
+	}
+	cfg := l.server.JetStreamConfig()
+	switch {
+	case !l.server.JetStreamEnabled() || cfg == nil:
+		return fmt.Errorf("jetstream: JetStream did not start over %s; its log says why", o.Dir)
+	case !o.Unsafe.NoAssertions && !cfg.SyncAlways:
+		return errors.New("jetstream: the server acknowledges before it fsyncs (sync is not always); a power cut would lose acknowledged reservations")
+	}
+	return nil
+}
+
+// open finds or makes the streams. In a cluster it tries until there is a leader to ask.
+func (l *link) open(ctx context.Context, o Options) error {
+	for {
+		err := l.openOnce(ctx, o)
+		if err == nil || o.Cluster == nil || !transient(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("jetstream: no cluster to open the streams in: %w", err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (l *link) openOnce(ctx context.Context, o Options) (err error) {
+	if l.journal, err = openStream(ctx, l.js, journalConfig(o), !o.Unsafe.NoAssertions); err != nil {
+		return err
+	}
+	l.bases, err = openStream(ctx, l.js, baseConfig(o), !o.Unsafe.NoAssertions)
+	return err
+}
+
+// transient errors pass when the cluster has its leaders.
+func transient(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
+		errors.As(err, &api) && api.Code >= 500
+}
+
+func connect(s *server.Server, name string) (*nats.Conn, error) {
+	nc, err := nats.Connect("", nats.InProcessServer(s), nats.Name(name), nats.Timeout(requestTimeout),
+		nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
+		nats.ReconnectBufSize(-1)) // nothing is kept to be sent later: by then somebody else may have been told that it failed
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: connect %s: %w", name, err)
+	}
+	return nc, nil
+}
+
+// close ends the connections and the server, and returns when its files are closed.
+func (l *link) close() {
+	for _, nc := range []*nats.Conn{l.writes, l.reads} {
+		if nc != nil {
+			nc.Close()
+		}
+	}
+	l.server.Shutdown()
+	l.server.WaitForShutdown()
+}
+
+// unwell says what is wrong with the server's stores; empty when nothing is. A write error is for the rest of this
+// server's life.
+func (l *link) unwell() string {
+	if !l.server.JetStreamEnabled() {
+		return "JetStream was shut down by its server"
+	}
+	health := l.server.Healthz(&server.HealthzOptions{})
+	if strings.Contains(health.Error, "write error") {
+		return health.Error
+	}
+	return ""
+}
+
+// serverLog hands what the server has to say from warnings upwards to slog.
+type serverLog struct{ to *slog.Logger }
+
+func (serverLog) Noticef(string, ...any) {}
+func (serverLog) Debugf(string, ...any)  {}
+func (serverLog) Tracef(string, ...any)  {}
+
+func (l serverLog) Warnf(f string, v ...any) {
+	l.to.Warn("nats-server", "message", fmt.Sprintf(f, v...))
+}
+
+func (l serverLog) Errorf(f string, v ...any) {
+	l.to.Error("nats-server", "message", fmt.Sprintf(f, v...))
+}
+
+// Fatalf does not end the process: the caller of Open, or the watchdog, decides.
+func (l serverLog) Fatalf(f string, v ...any) {
+	l.to.Error("nats-server: fatal", "message", fmt.Sprintf(f, v...))
+}
