@@ -1,0 +1,312 @@
+package persistencetest
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"maitred/engine"
+	"maitred/engine/enginepb"
+	"maitred/persistence"
+)
+
+// Model is the fold of events that a store must equal: maps, no speed, no order of its own.
+type Model struct {
+	Position     persistence.Position
+	heads        map[engine.AggregateID]engine.Version
+	restaurants  map[engine.AggregateID]*enginepb.Restaurant
+	versions     map[engine.AggregateID]engine.Version
+	tables       map[engine.AggregateID]map[string]*enginepb.Table
+	accounts     map[engine.AggregateID]*persistence.AccountRow
+	reservations map[string]*modelReservation
+	audit        [][]byte
+	made         int
+}
+
+type modelReservation struct {
+	persistence.ReservationRow
+	made int // place in the order in which reservations were made
+}
+
+// NewModel makes the model of an empty store.
+func NewModel() *Model {
+	return &Model{
+		heads: map[engine.AggregateID]engine.Version{}, restaurants: map[engine.AggregateID]*enginepb.Restaurant{},
+		versions: map[engine.AggregateID]engine.Version{}, tables: map[engine.AggregateID]map[string]*enginepb.Table{},
+		accounts: map[engine.AggregateID]*persistence.AccountRow{}, reservations: map[string]*modelReservation{},
+	}
+}
+
+// Apply folds events that were never folded before and moves the position.
+func (m *Model) Apply(next persistence.Position, events []persistence.Committed) {
+	m.Position = next
+	for i := range events {
+		c := &events[i]
+		b, err := c.Event.MarshalVT()
+		if err != nil {
+			panic(err)
+		}
+		m.audit = append(m.audit, persistence.AppendAudited(nil, c, b))
+		m.heads[c.Aggregate] = c.Version
+		m.apply(c.Aggregate, c.Event)
+	}
+}
+
+func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
+	switch e := event.Body.(type) {
+	case *enginepb.Event_RestaurantCreated:
+		m.restaurants[id], m.versions[id], m.tables[id] = e.RestaurantCreated.Restaurant, 1, map[string]*enginepb.Table{}
+	case *enginepb.Event_RestaurantChanged:
+		m.restaurants[id] = e.RestaurantChanged.Restaurant
+		m.versions[id]++
+	case *enginepb.Event_TableAdded:
+		m.tables[id][e.TableAdded.Table.Id] = e.TableAdded.Table
+	case *enginepb.Event_TableChanged:
+		m.tables[id][e.TableChanged.Table.Id] = e.TableChanged.Table
+	case *enginepb.Event_TableRemoved:
+		delete(m.tables[id], e.TableRemoved.TableId)
+	case *enginepb.Event_AccountRegistered:
+		a := e.AccountRegistered.Account
+		m.accounts[id] = &persistence.AccountRow{ID: engine.AccountID(id), Role: a.Role, CreatedMs: a.CreatedMs}
+	case *enginepb.Event_AccountErased:
+		m.accounts[id].Erased = true
+	case *enginepb.Event_ReservationCreated:
+		m.reserve(id, e.ReservationCreated.Reservation)
+	case *enginepb.Event_ReservationRescheduled:
+		c := e.ReservationRescheduled
+		r := m.reservations[c.Id]
+		r.place(c.TableIds, c.ServiceDay, c.LocalMin, c.StartsAt, c.EndsAt)
+		r.GuestsCount, r.SpecialRequests = c.GuestsCount, c.SpecialRequests
+		r.Version++
+	case *enginepb.Event_ReservationStatusChanged:
+		r := m.reservations[e.ReservationStatusChanged.Id]
+		r.Status = e.ReservationStatusChanged.Status
+		r.Version++
+	}
+}
+
+func (m *Model) reserve(id engine.AggregateID, pb *enginepb.Reservation) {
+	r := &modelReservation{made: m.made}
+	m.made++
+	r.ID, r.Restaurant, r.Guest = engine.ReservationID(pb.Id), engine.RestaurantID(id), engine.AccountID(pb.Guest)
+	r.GuestsCount, r.SpecialRequests, r.Status, r.Version = pb.GuestsCount, pb.SpecialRequests, pb.Status, 1
+	r.place(pb.TableIds, pb.ServiceDay, pb.LocalMin, pb.StartsAt, pb.EndsAt)
+	m.reservations[pb.Id] = r
+}
+
+func (r *modelReservation) place(tables []string, day, local int32, starts, ends int64) {
+	r.Tables = nil
+	for _, t := range tables {
+		r.Tables = append(r.Tables, engine.TableID(t))
+	}
+	r.ServiceDay, r.LocalMin = day, local
+	r.StartsAt, r.EndsAt = time.Unix(starts, 0).UTC(), time.Unix(ends, 0).UTC()
+}
+
+// row is a reservation with what its restaurant says now.
+func (m *Model) row(r *modelReservation) persistence.ReservationRow {
+	row := r.ReservationRow
+	about := m.restaurants[engine.AggregateID(r.Restaurant)]
+	row.RestaurantName, row.TimeZone = about.Name, about.TimeZone
+	return row
+}
+
+// Dump is what persistence.Dumper prints of a store that equals the model; withAudit false leaves the audit out.
+func (m *Model) Dump(withAudit bool) string {
+	lines := [][]byte{persistence.AppendCursor(nil, m.Position)}
+	for id, v := range m.heads {
+		lines = append(lines, persistence.AppendHead(nil, id, v))
+	}
+	for id, r := range m.restaurants {
+		lines = append(lines, persistence.AppendRestaurant(nil, r, m.versions[id]))
+		for _, t := range m.tables[id] {
+			lines = append(lines, persistence.AppendTable(nil, engine.RestaurantID(id), t))
+		}
+	}
+	for _, a := range m.accounts {
+		lines = append(lines, persistence.AppendAccount(nil, a))
+	}
+	for _, r := range m.reservations {
+		row := m.row(r)
+		lines = append(lines, persistence.AppendReservation(nil, &row))
+	}
+	if withAudit {
+		lines = append(lines, m.audit...)
+	}
+	slices.SortFunc(lines, slices.Compare)
+	return string(bytes.Join(lines, nil))
+}
+
+// list is the reservations that keep accepts, in the order of less.
+func (m *Model) list(keep func(*modelReservation) bool, less func(a, b *modelReservation) int) []persistence.ReservationRow {
+	var found []*modelReservation
+	for _, r := range m.reservations {
+		if keep(r) {
+			found = append(found, r)
+		}
+	}
+	slices.SortFunc(found, less)
+	var rows []persistence.ReservationRow
+	for _, r := range found {
+		rows = append(rows, m.row(r))
+	}
+	return rows
+}
+
+// Frames is a made-up history: Frames[i] are the events of the frame at sequence i+1, some frames have none.
+type Frames [][]persistence.Committed
+
+// MakeFrames makes a history of n frames over a few restaurants and accounts, the same for the same seed. It has every kind
+// of event that the read model knows, also several of one reservation within a frame, and ids outside the grammar.
+func MakeFrames(seed uint64, n int) Frames {
+	g := &history{rng: rand.New(rand.NewPCG(seed, 1)), versions: map[engine.AggregateID]engine.Version{}, at: 1_790_000_000_000}
+	for i := range 4 {
+		g.accounts = append(g.accounts, engine.AggregateID("usr_"+g.part()+g.part()))
+		g.restaurants = append(g.restaurants, "rst_"+g.part())
+		if i == 3 {
+			g.accounts[i], g.restaurants[i] = "someone", "odd"
+		}
+	}
+	frames := make(Frames, 0, n)
+	for len(frames) < n {
+		g.seq++
+		g.frame = nil
+		for range g.rng.IntN(8) {
+			g.event()
+		}
+		frames = append(frames, g.frame)
+	}
+	return frames
+}
+
+// Events are the events of the sequences after..to.
+func (f Frames) Events(after, to persistence.Seq) []persistence.Committed {
+	return slices.Concat(f[after:to]...)
+}
+
+type history struct {
+	rng          *rand.Rand
+	at           int64
+	seq          persistence.Seq
+	frame        []persistence.Committed
+	versions     map[engine.AggregateID]engine.Version
+	accounts     []engine.AggregateID
+	restaurants  []string
+	tables       [4][]string
+	reservations [4][]string
+}
+
+const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+
+// part is a part of an id; one in eight has more than 64 bits.
+func (g *history) part() string {
+	b := make([]byte, 13)
+	for i := range b {
+		b[i] = alphabet[g.rng.IntN(32)]
+	}
+	if g.rng.IntN(8) > 0 {
+		b[0] = alphabet[g.rng.IntN(16)]
+	}
+	return string(b)
+}
+
+func (g *history) add(id engine.AggregateID, e *enginepb.Event) {
+	g.at += g.rng.Int64N(3)
+	e.AtMs = g.at
+	g.versions[id]++
+	g.frame = append(g.frame, persistence.Committed{Seq: g.seq, Index: len(g.frame), Aggregate: id, Version: g.versions[id], Event: e})
+}
+
+func (g *history) event() {
+	a := g.accounts[g.rng.IntN(len(g.accounts))]
+	switch {
+	case g.versions[a] == 0:
+		g.add(a, &enginepb.Event{Body: &enginepb.Event_AccountRegistered{AccountRegistered: &enginepb.AccountRegistered{
+			Account: &enginepb.Account{Id: string(a), Role: enginepb.Role_ROLE_CUSTOMER, CreatedMs: g.at}}}})
+	case g.rng.IntN(60) == 0:
+		g.add(a, &enginepb.Event{Body: &enginepb.Event_AccountErased{AccountErased: &enginepb.AccountErased{}}})
+	case g.rng.IntN(20) == 0:
+		g.add(a, &enginepb.Event{Body: &enginepb.Event_SessionOpened{SessionOpened: &enginepb.SessionOpened{Family: g.part()}}})
+	default:
+		g.restaurantEvent(g.rng.IntN(len(g.restaurants)), string(a))
+	}
+}
+
+func (g *history) restaurantEvent(i int, guest string) {
+	id := engine.AggregateID(g.restaurants[i])
+	about := &enginepb.Restaurant{Id: string(id), Owner: guest, Name: "Da \"" + g.part() + "\"\nè", TimeZone: "Europe/Rome", City: "Roma",
+		Latitude: g.rng.Float64(), OpeningHours: []*enginepb.OpeningHours{{Days: 127, OpenMin: 720, CloseMin: 1500, LastSeatingMin: 1400}}}
+	e := &enginepb.Event{}
+	switch {
+	case g.versions[id] == 0:
+		e.Body = &enginepb.Event_RestaurantCreated{RestaurantCreated: &enginepb.RestaurantCreated{Restaurant: about}}
+	case g.rng.IntN(30) == 0:
+		e.Body = &enginepb.Event_RestaurantChanged{RestaurantChanged: &enginepb.RestaurantChanged{Restaurant: about}}
+	case len(g.tables[i]) == 0 || g.rng.IntN(12) == 0:
+		g.tableEvent(i, e)
+	case len(g.reservations[i]) == 0 || g.rng.IntN(2) == 0:
+		g.reservationMade(i, guest, e)
+	default:
+		g.reservationChanged(i, e)
+	}
+	g.add(id, e)
+}
+
+func (g *history) own(i int, prefix string) string {
+	if i == 3 {
+		return prefix + g.part()
+	}
+	return prefix + g.restaurants[i][4:] + g.part()
+}
+
+func (g *history) tableEvent(i int, e *enginepb.Event) {
+	ids := g.tables[i]
+	table := &enginepb.Table{TableNumber: g.part(), Capacity: 4, MinCapacity: 1, InService: g.rng.IntN(2) == 0, Version: 1}
+	switch {
+	case len(ids) > 3:
+		e.Body = &enginepb.Event_TableRemoved{TableRemoved: &enginepb.TableRemoved{TableId: ids[0]}}
+		g.tables[i] = ids[1:]
+	case len(ids) > 1 && g.rng.IntN(2) == 0:
+		table.Id, table.Version = ids[0], 1+uint64(g.versions[engine.AggregateID(g.restaurants[i])])
+		e.Body = &enginepb.Event_TableChanged{TableChanged: &enginepb.TableChanged{Table: table}}
+	default:
+		table.Id = g.own(i, "tbl_")
+		g.tables[i] = append(ids, table.Id)
+		e.Body = &enginepb.Event_TableAdded{TableAdded: &enginepb.TableAdded{Table: table}}
+	}
+}
+
+func (g *history) reservationMade(i int, guest string, e *enginepb.Event) {
+	r := &enginepb.Reservation{Id: g.own(i, "rsv_"), Guest: guest, TableIds: g.tables[i][:1+g.rng.IntN(len(g.tables[i]))],
+		GuestsCount: 2, Status: enginepb.Status_STATUS_CONFIRMED, Version: 1, CreatedMs: g.at}
+	r.TableIds = slices.Clone(r.TableIds)
+	if g.rng.IntN(5) == 0 {
+		r.Guest, r.SpecialRequests = "", "window"
+	}
+	r.ServiceDay, r.LocalMin, r.StartsAt, r.EndsAt = g.when()
+	g.reservations[i] = append(g.reservations[i], r.Id)
+	e.Body = &enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: r}}
+}
+
+// when is one of a few times, so that ties are common.
+func (g *history) when() (day, local int32, starts, ends int64) {
+	day, local = 20_700+g.rng.Int32N(4), 1170+15*g.rng.Int32N(20)
+	starts = int64(day)*86_400 + int64(local-120)*60
+	return day, local, starts, starts + 7200
+}
+
+func (g *history) reservationChanged(i int, e *enginepb.Event) {
+	ids := g.reservations[i]
+	id := ids[len(ids)-1-g.rng.IntN(min(len(ids), 6))]
+	if g.rng.IntN(3) == 0 {
+		c := &enginepb.ReservationRescheduled{Id: id, TableIds: slices.Clone(g.tables[i][:1]), GuestsCount: 3, SpecialRequests: fmt.Sprint(g.at)}
+		c.ServiceDay, c.LocalMin, c.StartsAt, c.EndsAt = g.when()
+		e.Body = &enginepb.Event_ReservationRescheduled{ReservationRescheduled: c}
+		return
+	}
+	status := []enginepb.Status{enginepb.Status_STATUS_CONFIRMED, enginepb.Status_STATUS_CANCELLED, enginepb.Status_STATUS_SEATED}
+	e.Body = &enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: &enginepb.ReservationStatusChanged{
+		Id: id, Status: status[g.rng.IntN(len(status))]}}
+}

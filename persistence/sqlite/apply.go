@@ -1,0 +1,128 @@
+package sqlite
+
+import (
+	"encoding/json"
+
+	"maitred/engine"
+	"maitred/engine/enginepb"
+	"maitred/persistence"
+)
+
+// apply makes the effect of the next event of an aggregate. Events that the read model has no place for change nothing.
+func (t *tx) apply(h *head, c *persistence.Committed) error {
+	r := engine.RestaurantID(c.Aggregate)
+	switch e := c.Event.GetBody().(type) {
+	case *enginepb.Event_ReservationCreated:
+		return t.created(h, r, e.ReservationCreated.GetReservation())
+	case *enginepb.Event_ReservationRescheduled:
+		return t.rescheduled(h, r, e.ReservationRescheduled)
+	case *enginepb.Event_ReservationStatusChanged:
+		return t.statusChanged(h, r, e.ReservationStatusChanged)
+	case *enginepb.Event_RestaurantCreated:
+		return t.restaurant(h, e.RestaurantCreated.GetRestaurant(), 1)
+	case *enginepb.Event_RestaurantChanged:
+		args, err := t.restaurantColumns(e.RestaurantChanged.GetRestaurant())
+		if err != nil {
+			return err
+		}
+		return t.must("change the restaurant", t.stmts.changeRestaurant, append(args, h.n)...)
+	case *enginepb.Event_TableAdded:
+		return t.table(h, e.TableAdded.GetTable())
+	case *enginepb.Event_TableChanged:
+		return t.table(h, e.TableChanged.GetTable())
+	case *enginepb.Event_TableRemoved:
+		return t.must("remove the table", t.stmts.dropTable, h.n, e.TableRemoved.GetTableId())
+	case *enginepb.Event_AccountRegistered:
+		return t.account(h, e.AccountRegistered.GetAccount(), false)
+	case *enginepb.Event_AccountChanged:
+		return t.account(h, e.AccountChanged.GetAccount(), false)
+	case *enginepb.Event_AccountErased:
+		return t.must("erase the account", t.stmts.eraseAccount, h.n)
+	}
+	return nil
+}
+
+// created keeps a new reservation until flush.
+func (t *tx) created(h *head, r engine.RestaurantID, pb *enginepb.Reservation) error {
+	row := reservation{restaurant: h.n, own: ownKey(r, engine.ReservationID(pb.GetId())), tables: tablesKey(r, pb.GetTableIds())}
+	if g := pb.GetGuest(); g != "" {
+		guest, err := t.head(engine.AggregateID(g))
+		if err != nil {
+			return err
+		}
+		row.guest = guest.n
+	}
+	row.day, row.local, row.starts, row.ends = pb.GetServiceDay(), pb.GetLocalMin(), pb.GetStartsAt(), pb.GetEndsAt()
+	row.guests, row.requests = pb.GetGuestsCount(), pb.GetSpecialRequests()
+	row.status, row.version = pb.GetStatus(), max(1, pb.GetVersion())
+	t.madeAt[reservationKey{engine.AggregateID(r), pb.GetId()}] = len(t.made)
+	t.made = append(t.made, row)
+	return nil
+}
+
+// pending is the reservation if it was made in this transaction.
+func (t *tx) pending(r engine.RestaurantID, id string) *reservation {
+	if i, ok := t.madeAt[reservationKey{engine.AggregateID(r), id}]; ok {
+		return &t.made[i]
+	}
+	return nil
+}
+
+func (t *tx) rescheduled(h *head, r engine.RestaurantID, e *enginepb.ReservationRescheduled) error {
+	tables := tablesKey(r, e.GetTableIds())
+	if row := t.pending(r, e.GetId()); row != nil {
+		row.tables = tables
+		row.day, row.local, row.starts, row.ends = e.GetServiceDay(), e.GetLocalMin(), e.GetStartsAt(), e.GetEndsAt()
+		row.guests, row.requests = e.GetGuestsCount(), e.GetSpecialRequests()
+		row.version++
+		return nil
+	}
+	return t.must("reschedule the reservation", t.stmts.reschedule, tables, int64(e.GetServiceDay()), int64(e.GetLocalMin()),
+		e.GetStartsAt(), e.GetEndsAt(), int64(e.GetGuestsCount()), orNull(e.GetSpecialRequests()), h.n,
+		ownKey(r, engine.ReservationID(e.GetId())))
+}
+
+func (t *tx) statusChanged(h *head, r engine.RestaurantID, e *enginepb.ReservationStatusChanged) error {
+	if row := t.pending(r, e.GetId()); row != nil {
+		row.status = e.GetStatus()
+		row.version++
+		return nil
+	}
+	return t.must("change the reservation's status", t.stmts.status, int64(e.GetStatus()), h.n,
+		ownKey(r, engine.ReservationID(e.GetId())))
+}
+
+func (t *tx) restaurant(h *head, pb *enginepb.Restaurant, version engine.Version) error {
+	args, err := t.restaurantColumns(pb)
+	if err != nil {
+		return err
+	}
+	return t.exec(t.stmts.restaurant, append([]any{h.n, int64(version)}, args...)...)
+}
+
+// restaurantColumns are the columns owner to opening_hours.
+func (t *tx) restaurantColumns(pb *enginepb.Restaurant) ([]any, error) {
+	owner, err := t.head(engine.AggregateID(pb.GetOwner()))
+	if err != nil {
+		return nil, err
+	}
+	shifts := make([][4]int64, 0, len(pb.GetOpeningHours()))
+	for _, o := range pb.GetOpeningHours() {
+		shifts = append(shifts, [4]int64{int64(o.GetDays()), int64(o.GetOpenMin()), int64(o.GetCloseMin()), int64(o.GetLastSeatingMin())})
+	}
+	hours, err := json.Marshal(shifts)
+	if err != nil {
+		return nil, err
+	}
+	return []any{owner.n, pb.GetName(), pb.GetAddress(), pb.GetCity(), pb.GetCountry(), pb.GetCuisineType(), pb.GetDescription(),
+		pb.GetPhone(), pb.GetEmail(), pb.GetTimeZone(), pb.GetLatitude(), pb.GetLongitude(), int64(pb.GetGridMin()), string(hours)}, nil
+}
+
+func (t *tx) table(h *head, pb *enginepb.Table) error {
+	return t.exec(t.stmts.table, h.n, pb.GetId(), int64(pb.GetVersion()), pb.GetTableNumber(), int64(pb.GetCapacity()),
+		int64(pb.GetMinCapacity()), pb.GetLocation(), pb.GetInService())
+}
+
+func (t *tx) account(h *head, pb *enginepb.Account, erased bool) error {
+	return t.exec(t.stmts.account, h.n, int64(pb.GetRole()), pb.GetCreatedMs(), erased)
+}

@@ -1,0 +1,211 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"maitred/engine"
+	"maitred/engine/enginepb"
+	"maitred/persistence"
+)
+
+var (
+	_ persistence.Rebuildable = (*Store)(nil)
+	_ persistence.Dumper      = (*Store)(nil)
+)
+
+var errLoaded = errors.New("sqlite: the aggregate is in the store already")
+
+// Reset implements persistence.Rebuildable.
+func (s *Store) Reset(ctx context.Context) error {
+	err := s.transact(ctx, func(t *tx) error {
+		for _, table := range []string{"events", "reservations", "accounts", "tables", "restaurants", "heads", "names", "cursor"} {
+			if err := t.step(); err != nil {
+				return err
+			}
+			if _, err := s.conn.ExecContext(t.ctx, "DELETE FROM "+table); err != nil {
+				return fmt.Errorf("empty %s: %w", table, err)
+			}
+		}
+		clear(s.known)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("sqlite: reset: %w", err)
+	}
+	return nil
+}
+
+// Load implements persistence.Rebuildable.
+func (s *Store) Load(ctx context.Context, states []persistence.AggregateState) error {
+	err := s.transact(ctx, func(t *tx) error {
+		for i := range states {
+			if err := t.load(&states[i]); err != nil {
+				return fmt.Errorf("%s: %w", states[i].ID, err)
+			}
+		}
+		return t.flush()
+	})
+	if err != nil {
+		return fmt.Errorf("sqlite: load: %w", err)
+	}
+	return nil
+}
+
+func (t *tx) load(a *persistence.AggregateState) error {
+	h, err := t.head(a.ID)
+	if err != nil {
+		return err
+	}
+	if h.version != 0 {
+		return errLoaded
+	}
+	h.version = a.Version
+	t.touch(h)
+	if a.Account != nil || a.Erased {
+		if err := t.account(h, a.Account, a.Erased); err != nil {
+			return err
+		}
+	}
+	if a.Restaurant == nil {
+		return nil
+	}
+	if err := t.restaurant(h, a.Restaurant, a.RestaurantVersion); err != nil {
+		return err
+	}
+	for _, table := range a.Tables {
+		if err := t.table(h, table); err != nil {
+			return err
+		}
+	}
+	for _, r := range a.Reservations {
+		if err := t.created(h, engine.RestaurantID(a.ID), r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Dump implements persistence.Dumper. It holds everything in memory: for tests and small stores.
+func (s *Store) Dump(ctx context.Context, w io.Writer) error {
+	var lines [][]byte
+	add := func(line []byte) { lines = append(lines, line) }
+	err := s.view(ctx, func(q querier) error {
+		at, _, err := readCursor(ctx, q)
+		if err != nil {
+			return err
+		}
+		add(persistence.AppendCursor(nil, at))
+		for _, part := range []func(context.Context, querier, func([]byte)) error{dumpHeads, dumpRestaurants, dumpTables, dumpAccounts, dumpReservations, dumpEvents} {
+			if err := part(ctx, q, add); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("sqlite: dump: %w", err)
+	}
+	slices.SortFunc(lines, slices.Compare)
+	for _, l := range lines {
+		if _, err := w.Write(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each scans the rows of a query into dst and calls fn after each.
+func each(ctx context.Context, q querier, query string, dst []any, fn func() error) error {
+	rows, err := q.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(dst...); err != nil {
+			return err
+		}
+		if err := fn(); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func dumpHeads(ctx context.Context, q querier, add func([]byte)) error {
+	var id engine.AggregateID
+	var v engine.Version
+	return each(ctx, q, "SELECT id, version FROM heads JOIN names USING (n) WHERE version > 0", []any{&id, &v}, func() error {
+		add(persistence.AppendHead(nil, id, v))
+		return nil
+	})
+}
+
+func dumpRestaurants(ctx context.Context, q querier, add func([]byte)) error {
+	var r enginepb.Restaurant
+	var v engine.Version
+	var hours string
+	return each(ctx, q, `SELECT i.id, r.version, o.id, name, address, city, country, cuisine_type, description, phone, email, time_zone,
+ latitude, longitude, grid_min, opening_hours FROM restaurants r JOIN names i ON i.n = r.n JOIN names o ON o.n = r.owner`,
+		[]any{&r.Id, &v, &r.Owner, &r.Name, &r.Address, &r.City, &r.Country, &r.CuisineType, &r.Description, &r.Phone, &r.Email,
+			&r.TimeZone, &r.Latitude, &r.Longitude, &r.GridMin, &hours}, func() error {
+			var shifts [][4]int32
+			if err := json.Unmarshal([]byte(hours), &shifts); err != nil {
+				return err
+			}
+			r.OpeningHours = r.OpeningHours[:0]
+			for _, o := range shifts {
+				r.OpeningHours = append(r.OpeningHours, &enginepb.OpeningHours{Days: uint32(o[0]), OpenMin: o[1], CloseMin: o[2], LastSeatingMin: o[3]})
+			}
+			add(persistence.AppendRestaurant(nil, &r, v))
+			return nil
+		})
+}
+
+func dumpTables(ctx context.Context, q querier, add func([]byte)) error {
+	var r engine.RestaurantID
+	var t enginepb.Table
+	return each(ctx, q, `SELECT i.id, t.id, version, number, capacity, min_capacity, location, in_service
+ FROM tables t JOIN names i ON i.n = t.restaurant`,
+		[]any{&r, &t.Id, &t.Version, &t.TableNumber, &t.Capacity, &t.MinCapacity, &t.Location, &t.InService}, func() error {
+			add(persistence.AppendTable(nil, r, &t))
+			return nil
+		})
+}
+
+func dumpAccounts(ctx context.Context, q querier, add func([]byte)) error {
+	var a persistence.AccountRow
+	return each(ctx, q, "SELECT id, role, created_ms, erased FROM accounts JOIN names USING (n)",
+		[]any{&a.ID, &a.Role, &a.CreatedMs, &a.Erased}, func() error {
+			add(persistence.AppendAccount(nil, &a))
+			return nil
+		})
+}
+
+func dumpReservations(ctx context.Context, q querier, add func([]byte)) error {
+	rows, _, err := reservations(ctx, q, selectReservation, nil, 0)
+	for i := range rows {
+		add(persistence.AppendReservation(nil, &rows[i]))
+	}
+	return err
+}
+
+func dumpEvents(ctx context.Context, q querier, add func([]byte)) error {
+	names := map[int64]engine.AggregateID{}
+	var seq persistence.Seq
+	var body []byte
+	return each(ctx, q, "SELECT seq, body FROM events", []any{&seq, &body}, func() error {
+		return readAudit(seq, body, func(a audited, event []byte) (err error) {
+			if a.Aggregate, err = nameOf(ctx, q, names, a.n); err != nil {
+				return err
+			}
+			add(persistence.AppendAudited(nil, &a.Committed, event))
+			return nil
+		})
+	})
+}

@@ -1,0 +1,122 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+)
+
+// rowsPerStatement are the sizes of the multi-row statements that are kept prepared, largest first.
+var rowsPerStatement = [...]int{100, 10, 1}
+
+const (
+	reservationColumns = "restaurant, own, guest, tables, service_day, local_min, starts_at, ends_at, guests_count, special_requests, status, version"
+	reservationWidth   = 12
+	headWidth          = 3
+)
+
+// multi is one insert, prepared for several numbers of rows.
+type multi struct {
+	width int
+	stmts [len(rowsPerStatement)]*sql.Stmt
+}
+
+// statements are the writer's prepared statements.
+type statements struct {
+	all                                     []*sql.Stmt
+	begin, commit, rollback, dataVersion    *sql.Stmt
+	cursor, putCursor                       *sql.Stmt
+	findName, addName                       *sql.Stmt
+	reservations, heads                     multi
+	status, reschedule                      *sql.Stmt
+	restaurant, changeRestaurant            *sql.Stmt
+	table, dropTable, account, eraseAccount *sql.Stmt
+	event, lastEvent                        *sql.Stmt
+}
+
+const (
+	upsertRestaurant = `INSERT INTO restaurants (n, version, owner, name, address, city, country, cuisine_type, description, phone,
+ email, time_zone, latitude, longitude, grid_min, opening_hours) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+	updateRestaurant = `UPDATE restaurants SET version = version + 1, owner = ?, name = ?, address = ?, city = ?, country = ?,
+ cuisine_type = ?, description = ?, phone = ?, email = ?, time_zone = ?, latitude = ?, longitude = ?, grid_min = ?,
+ opening_hours = ? WHERE n = ?`
+	upsertTable = `INSERT INTO tables (restaurant, id, version, number, capacity, min_capacity, location, in_service)
+ VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET version = excluded.version, number = excluded.number,
+ capacity = excluded.capacity, min_capacity = excluded.min_capacity, location = excluded.location,
+ in_service = excluded.in_service`
+	updateReservation = `UPDATE reservations SET tables = ?, service_day = ?, local_min = ?, starts_at = ?, ends_at = ?,
+ guests_count = ?, special_requests = ?, version = version + 1 WHERE restaurant = ? AND own = ?`
+	upsertAccount = `INSERT INTO accounts (n, role, created_ms, erased) VALUES (?,?,?,?)
+ ON CONFLICT DO UPDATE SET role = excluded.role, created_ms = excluded.created_ms, erased = excluded.erased`
+)
+
+func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
+	st := &statements{}
+	var errs []error
+	one := func(query string) *sql.Stmt {
+		s, err := conn.PrepareContext(ctx, query)
+		if err != nil {
+			errs = append(errs, err)
+			return nil
+		}
+		st.all = append(st.all, s)
+		return s
+	}
+	many := func(head string, width int, tail string) (m multi) {
+		m.width = width
+		for i, rows := range rowsPerStatement {
+			m.stmts[i] = one(head + values(width, rows) + tail)
+		}
+		return m
+	}
+	st.begin, st.commit, st.rollback = one("BEGIN IMMEDIATE"), one("COMMIT"), one("ROLLBACK")
+	st.dataVersion = one("PRAGMA data_version")
+	st.cursor = one("SELECT journal, seq, as_of_ms FROM cursor")
+	st.putCursor = one(`INSERT INTO cursor (one, journal, seq, as_of_ms) VALUES (1,?,?,?)
+ ON CONFLICT DO UPDATE SET journal = excluded.journal, seq = excluded.seq, as_of_ms = max(as_of_ms, excluded.as_of_ms)`)
+	st.findName = one("SELECT n, coalesce(version, 0), coalesce(head, 0) FROM names LEFT JOIN heads USING (n) WHERE id = ?")
+	st.addName = one("INSERT INTO names (id) VALUES (?)")
+	st.reservations = many("INSERT INTO reservations ("+reservationColumns+") VALUES ", reservationWidth, "")
+	st.heads = many("INSERT INTO heads (n, version, head) VALUES ", headWidth,
+		" ON CONFLICT DO UPDATE SET version = excluded.version, head = excluded.head")
+	st.status = one("UPDATE reservations SET status = ?, version = version + 1 WHERE restaurant = ? AND own = ?")
+	st.reschedule = one(updateReservation)
+	st.restaurant, st.changeRestaurant = one(upsertRestaurant), one(updateRestaurant)
+	st.table, st.dropTable = one(upsertTable), one("DELETE FROM tables WHERE restaurant = ? AND id = ?")
+	st.account, st.eraseAccount = one(upsertAccount), one("UPDATE accounts SET erased = 1 WHERE n = ?")
+	st.event = one("INSERT INTO events (seq, at_ms, body) VALUES (?,?,?)")
+	st.lastEvent = one("SELECT coalesce(max(seq), 0) FROM events")
+	if len(errs) > 0 {
+		return nil, errors.Join(append(errs, st.close())...)
+	}
+	return st, nil
+}
+
+func values(width, rows int) string {
+	row := "(" + strings.TrimSuffix(strings.Repeat("?,", width), ",") + ")"
+	return strings.TrimSuffix(strings.Repeat(row+",", rows), ",")
+}
+
+func (st *statements) close() error {
+	var errs []error
+	for _, s := range st.all {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// exec inserts the rows whose columns lie one after the other in args.
+func (m *multi) exec(ctx context.Context, step func() error, args []any) error {
+	for i, rows := range rowsPerStatement {
+		for size := rows * m.width; len(args) >= size; args = args[size:] {
+			if err := step(); err != nil {
+				return err
+			}
+			if _, err := m.stmts[i].ExecContext(ctx, args[:size]...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

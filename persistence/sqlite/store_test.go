@@ -1,0 +1,141 @@
+package sqlite
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"google.golang.org/protobuf/proto"
+
+	"maitred/persistence"
+	"maitred/persistence/persistencetest"
+)
+
+func openIn(t *testing.T, dir string) *Store {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	s, err := Open(t.Context(), filepath.Join(dir, "store.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+func TestStore(t *testing.T) {
+	persistencetest.ExerciseStore(t, func(t *testing.T, dir string) persistencetest.TestStore { return openIn(t, dir) })
+}
+
+func at(seq persistence.Seq) persistence.Position {
+	return persistence.Position{Journal: "jrn_test", Seq: seq}
+}
+
+func TestHistoryFollowsTheFrames(t *testing.T) {
+	s, f := openIn(t, t.TempDir()), persistencetest.MakeFrames(3, 300)
+	var old persistence.Position
+	for seq := persistence.Seq(30); seq <= 300; seq += 30 {
+		require.NoError(t, s.Write(t.Context(), old, at(seq), f.Events(old.Seq, seq)))
+		old = at(seq)
+	}
+	require.NoError(t, s.Write(t.Context(), old, at(100), nil))
+	require.NoError(t, s.Write(t.Context(), at(100), at(300), f.Events(100, 300)), "a replay leaves the chains alone")
+
+	all := f.Events(0, 300)
+	seen := map[string]bool{}
+	for _, c := range all {
+		if seen[string(c.Aggregate)] {
+			continue
+		}
+		seen[string(c.Aggregate)] = true
+		got, err := s.History(t.Context(), c.Aggregate, maxHistory)
+		require.NoError(t, err)
+		for i := len(all) - 1; i >= 0; i-- {
+			if all[i].Aggregate == c.Aggregate {
+				require.NotEmpty(t, got)
+				requireEvent(t, all[i], got[0])
+				got = got[1:]
+			}
+		}
+		require.Empty(t, got)
+		few, err := s.History(t.Context(), c.Aggregate, 2)
+		require.NoError(t, err)
+		require.Len(t, few, 2)
+	}
+	require.Greater(t, len(seen), 5)
+
+	var reached persistence.Seq
+	for len(all) > 0 {
+		events, next, err := s.Events(t.Context(), reached, 50)
+		require.NoError(t, err)
+		require.Greater(t, next, reached)
+		for _, c := range events {
+			requireEvent(t, all[0], c)
+			all = all[1:]
+		}
+		reached = next
+	}
+}
+
+func requireEvent(t *testing.T, want, got persistence.Committed) {
+	t.Helper()
+	require.True(t, proto.Equal(want.Event, got.Event))
+	want.Event, got.Event = nil, nil
+	require.Equal(t, want, got)
+}
+
+// copying copies the store's files each time that it is asked, which is what a kill at that moment leaves.
+type copying struct {
+	context.Context
+	t        *testing.T
+	from, to string
+	copies   *int
+}
+
+func (c copying) Err() error {
+	dir := filepath.Join(c.to, string('a'+rune(*c.copies%26))+string('a'+rune(*c.copies/26)))
+	*c.copies++
+	require.NoError(c.t, os.MkdirAll(dir, 0o700))
+	for _, name := range []string{"store.db", "store.db-wal"} {
+		b, err := os.ReadFile(filepath.Join(c.from, name))
+		require.NoError(c.t, err)
+		require.NoError(c.t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
+	}
+	return nil
+}
+
+func TestKilledWithinATransaction(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	s, f := openIn(t, from), persistencetest.MakeFrames(29, 40)
+	require.NoError(t, s.Write(t.Context(), persistence.Position{}, at(20), f.Events(0, 20)))
+	model := persistencetest.NewModel()
+	model.Apply(at(20), f.Events(0, 20))
+	copies := 0
+	require.NoError(t, s.Write(copying{t.Context(), t, from, to, &copies}, at(20), at(40), f.Events(20, 40)))
+	require.Greater(t, copies, 20)
+
+	dirs, err := os.ReadDir(to)
+	require.NoError(t, err)
+	require.Len(t, dirs, copies)
+	for _, d := range dirs[:min(len(dirs), 40)] {
+		killed := openIn(t, filepath.Join(to, d.Name()))
+		require.Equal(t, model.Dump(true), dumpOf(t, killed))
+		require.NoError(t, killed.Write(t.Context(), at(20), at(40), f.Events(20, 40)))
+	}
+	model.Apply(at(40), f.Events(20, 40))
+	require.Equal(t, model.Dump(true), dumpOf(t, openIn(t, filepath.Join(to, dirs[0].Name()))))
+}
+
+func dumpOf(t *testing.T, s *Store) string {
+	t.Helper()
+	var b dumpBuffer
+	require.NoError(t, s.Dump(t.Context(), &b))
+	return string(b)
+}
+
+type dumpBuffer []byte
+
+func (b *dumpBuffer) Write(p []byte) (int, error) {
+	*b = append(*b, p...)
+	return len(p), nil
+}
