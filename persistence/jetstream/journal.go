@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,8 +24,9 @@ var _ persistence.Journal = (*Journal)(nil)
 
 // Append implements persistence.Journal. It waits for at most 2 s, less when ctx says so.
 //
-// The record of the slot may have been purged: its sequence is then below the stream's first, the server knows no message
-// on the subject and refuses the expectation. See expectPurged for when 0 is sent instead.
+// When the last record of subject was purged, its sequence is refused and 0 takes its place. Append never replaces the one
+// by the other: only who folded the journal to its end knows that nobody else wrote to the subject in between, perhaps a
+// claim that is purged as well.
 func (j *Journal) Append(ctx context.Context, subject persistence.Subject, data []byte, expect persistence.Seq) (persistence.Seq, error) {
 	l, err := j.link()
 	if err != nil {
@@ -36,50 +36,12 @@ func (j *Journal) Append(ctx context.Context, subject persistence.Subject, data 
 		return 0, fmt.Errorf("append to %s: %w: less than %d bytes free on the volume", subject, persistence.ErrFull, j.home.opts.MinFree)
 	}
 	seq, err := l.publish(ctx, string(subject), nil, data, uint64(expect), appendTimeout)
-	if expect > 0 && errors.Is(err, persistence.ErrConflict) && j.expectPurged(ctx, subject, expect) {
-		seq, err = l.publish(ctx, string(subject), nil, data, 0, appendTimeout)
-		if err == nil && seq <= uint64(expect) {
-			err = fmt.Errorf("%w: %w: sequence %d after %d", persistence.ErrUnknown, ErrImpossible, seq, expect)
-		}
-	}
 	j.home.watch.appended(err)
 	if err != nil {
 		return 0, fmt.Errorf("append to %s: %w", subject, err)
 	}
-	j.home.witness.saw(persistence.Seq(seq), data)
+	j.home.witness.saw(persistence.Seq(seq))
 	return persistence.Seq(seq), nil
-}
-
-// expectPurged says whether expect is the last sequence of subject for certain, although its record was purged. First >
-// expect alone does not prove it: a node that slept may have been fenced by a claim that is purged as well, and an
-// expectation of 0 would let its frame in. The proof is the last checkpoint, which names the last record of every slot and
-// is never purged: it must name expect, and the subject must hold no record now, which the expectation of 0 asserts. What
-// is left is a record stored after that checkpoint and purged before the append arrives, within one call: the purge keeps
-// its last checkpoint and 72 h, so that cannot be.
-func (j *Journal) expectPurged(ctx context.Context, subject persistence.Subject, expect persistence.Seq) bool {
-	node, isSlot := strings.CutPrefix(string(subject), string(persistence.SlotSubject("")))
-	if !isSlot {
-		return false
-	}
-	bounds, err := j.Bounds(ctx)
-	if err != nil || expect >= bounds.First {
-		return false
-	}
-	last, err := j.Last(ctx, persistence.Control)
-	if err != nil {
-		return false
-	}
-	record, err := persistence.Decode(last.Data)
-	checkpoint, isCheckpoint := record.(*persistence.Checkpoint)
-	if err != nil || !isCheckpoint || checkpoint.Seq < bounds.First-1 {
-		return false
-	}
-	for _, slot := range checkpoint.Slots {
-		if slot.Node == node {
-			return slot.Seq == expect
-		}
-	}
-	return false
 }
 
 // Last implements persistence.Journal.
@@ -121,6 +83,10 @@ func (l *link) bounds(ctx context.Context) (persistence.Bounds, error) {
 	if err != nil {
 		return persistence.Bounds{}, err
 	}
+	return boundsOf(info), nil
+}
+
+func boundsOf(info *jetstream.StreamInfo) persistence.Bounds {
 	b := persistence.Bounds{
 		First: persistence.Seq(info.State.FirstSeq), Last: persistence.Seq(info.State.LastSeq),
 		Bytes: info.State.Bytes, MaxBytes: uint64(max(0, info.Config.MaxBytes)),
@@ -128,7 +94,7 @@ func (l *link) bounds(ctx context.Context) (persistence.Bounds, error) {
 	if info.State.Msgs == 0 {
 		b.First = b.Last + 1
 	}
-	return b, nil
+	return b
 }
 
 func streamInfo(ctx context.Context, s jetstream.Stream) (*jetstream.StreamInfo, error) {
@@ -156,6 +122,9 @@ func (j *Journal) Purge(ctx context.Context, below persistence.Seq) error {
 	}
 	if below > b.Last+1 {
 		return fmt.Errorf("purge below %d: the journal ends at %d", below, b.Last)
+	}
+	if err := j.home.witness.purging(below); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()

@@ -38,7 +38,7 @@ func serverOptions(o Options) *server.Options {
 }
 
 // startLink starts a server over o.Dir and opens both streams. Nothing else may run over the directory.
-func startLink(ctx context.Context, o Options) (l *link, err error) {
+func startLink(ctx context.Context, o Options) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	s, err := server.NewServer(serverOptions(o))
@@ -46,29 +46,32 @@ func startLink(ctx context.Context, o Options) (l *link, err error) {
 		return nil, fmt.Errorf("jetstream: make server: %w", err)
 	}
 	s.SetLoggerV2(serverLog{o.Logger}, false, false, false)
-	l = &link{server: s}
-	defer func() {
-		if err != nil {
-			l.close()
-		}
-	}()
+	l := &link{server: s}
 	s.Start()
+	if err := l.start(ctx, o); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *link) start(ctx context.Context, o Options) (err error) {
 	if err := l.await(ctx, o); err != nil {
-		return nil, err
+		return err
 	}
-	if l.writes, err = connect(s, "writes"); err != nil {
-		return nil, err
+	if l.writes, err = connect(l.server, "writes"); err != nil {
+		return err
 	}
-	if l.reads, err = connect(s, "reads"); err != nil {
-		return nil, err
+	if l.reads, err = connect(l.server, "reads"); err != nil {
+		return err
 	}
 	if l.callers, err = newCallers(l.writes); err != nil {
-		return nil, err
+		return err
 	}
 	if l.js, err = jetstream.New(l.reads, jetstream.WithDefaultTimeout(requestTimeout)); err != nil {
-		return nil, fmt.Errorf("jetstream: client: %w", err)
+		return fmt.Errorf("jetstream: client: %w", err)
 	}
-	return l, l.open(ctx, o)
+	return l.open(ctx, o)
 }
 
 // await returns when the server takes requests, or says why it never will.

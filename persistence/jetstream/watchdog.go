@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"maitred/persistence"
 )
 
 const (
@@ -221,15 +219,3 @@ func volumePressure(own uint64, usable int64) float64 {
 
 // Pressure is how full the journal is, 0–1: stop admission at StopAt.
 func (e *Embedded) Pressure() float64 { return e.Health().Pressure }
-
-// compareNow is compare against the newest acknowledgement instead of the file.
-func (w *witness) compareNow(ctx context.Context, l *link) error {
-	b, err := l.bounds(ctx)
-	if err != nil {
-		return err
-	}
-	if acked := persistence.Seq(w.acked.Load()); b.Last < acked {
-		return &RegressedError{Dir: w.home.opts.Dir, Witness: "this process", Known: acked, Last: b.Last}
-	}
-	return nil
-}

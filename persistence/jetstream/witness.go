@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,9 +20,10 @@ const (
 	witnessEvery = time.Second
 )
 
-// HighWater is a record that was acknowledged, told outside the journal.
+// HighWater is what is known of the journal outside it: a record that was acknowledged, and from where on it must be whole.
 type HighWater struct {
 	Journal string          `json:"journal"` // id of the genesis; empty before one
+	First   persistence.Seq `json:"first"`   // purged below; told before the purge
 	Seq     persistence.Seq `json:"seq"`
 	Hash    string          `json:"hash"` // persistence.HashOf the record, hexadecimal
 }
@@ -32,31 +34,32 @@ type RegressedError struct {
 	Dir     string
 	Witness string          // who knows better
 	Known   persistence.Seq // what it knows of
+	First   persistence.Seq // the journal's first record
 	Last    persistence.Seq // the journal's last record
-	Other   bool            // there is a record at Known, and it is another one
+	Missing string          // in words
 }
 
 // Code is the stable name of the fault.
 func (e *RegressedError) Code() string { return "journal_regressed" }
 
 func (e *RegressedError) Error() string {
-	what := fmt.Sprintf("it ends at %d, so at least records %d to %d are missing", e.Last, e.Last+1, e.Known)
-	if e.Other {
-		what = fmt.Sprintf("its record %d is another one than was acknowledged", e.Known)
-	}
-	return fmt.Sprintf("journal_regressed: the journal in %s is not the one that %s knows: %s; run maitred journal verify", e.Dir, e.Witness, what)
+	return fmt.Sprintf("journal_regressed: the journal in %s (records %d to %d) is not the one that %s knows: %s; run maitred journal verify",
+		e.Dir, e.First, e.Last, e.Witness, e.Missing)
 }
 
 // witness keeps the file hwm: at most witnessEvery behind the last acknowledgement, so it costs the appends nothing.
 type witness struct {
-	home    *Embedded
-	acked   atomic.Uint64
+	home  *Embedded
+	acked atomic.Uint64
+
+	mu      sync.Mutex
 	written uint64
+	mark    HighWater
 }
 
 func newWitness(e *Embedded) *witness { return &witness{home: e} }
 
-func (w *witness) saw(seq persistence.Seq, _ []byte) {
+func (w *witness) saw(seq persistence.Seq) {
 	for {
 		old := w.acked.Load()
 		if uint64(seq) <= old || w.acked.CompareAndSwap(old, uint64(seq)) {
@@ -89,6 +92,8 @@ func (w *witness) log(err error) {
 
 // write puts the last acknowledged record into the file.
 func (w *witness) write(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	seq := w.acked.Load()
 	if seq == w.written {
 		return nil
@@ -101,20 +106,33 @@ func (w *witness) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := writeHighWater(w.home.opts.Dir, m); err != nil {
+	hash := persistence.HashOf(m.Data)
+	w.mark.Seq, w.mark.Hash = persistence.Seq(seq), hex.EncodeToString(hash[:])
+	if r, err := persistence.Decode(m.Data); err == nil {
+		w.mark.Journal = journalOf(r)
+	}
+	if err := w.mark.write(w.home.opts.Dir); err != nil {
 		return err
 	}
 	w.written = seq
 	return nil
 }
 
-func writeHighWater(dir string, m *message) error {
-	hash := persistence.HashOf(m.Data)
-	mark := HighWater{Seq: persistence.Seq(m.Seq), Hash: hex.EncodeToString(hash[:])}
-	if r, err := persistence.Decode(m.Data); err == nil {
-		mark.Journal = journalOf(r)
+// purging tells the file, before it is done, that everything below first goes on purpose.
+func (w *witness) purging(first persistence.Seq) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	mark := w.mark
+	mark.First = first
+	if err := mark.write(w.home.opts.Dir); err != nil {
+		return err
 	}
-	data, err := json.Marshal(mark)
+	w.mark = mark
+	return nil
+}
+
+func (m HighWater) write(dir string) error {
+	data, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("jetstream: high-water mark: %w", err)
 	}
@@ -157,7 +175,7 @@ func (w *witness) compare(ctx context.Context, l *link) error {
 	if w.home.opts.AdoptEmpty {
 		return nil
 	}
-	b, err := l.bounds(ctx)
+	info, err := streamInfo(ctx, l.journal)
 	if err != nil {
 		return err
 	}
@@ -165,34 +183,44 @@ func (w *witness) compare(ctx context.Context, l *link) error {
 	if err != nil {
 		return err
 	}
+	b := boundsOf(info)
 	if err := w.compareMark(ctx, l, b, mark); err != nil {
 		return err
 	}
+	if held := uint64(b.Last + 1 - b.First); info.State.Msgs != held || info.State.Lost != nil {
+		return w.regressed(b, "its own count", b.Last, fmt.Sprintf("%d of %d records are left; records are never deleted singly", info.State.Msgs, held))
+	}
+	w.mark, w.written = mark, uint64(mark.Seq)
 	w.acked.Store(uint64(mark.Seq))
-	w.written = uint64(mark.Seq)
 	return w.compareBase(ctx, l, b)
 }
 
+func (w *witness) regressed(b persistence.Bounds, who string, known persistence.Seq, missing string) error {
+	return &RegressedError{Dir: w.home.opts.Dir, Witness: who, Known: known, First: b.First, Last: b.Last, Missing: missing}
+}
+
 func (w *witness) compareMark(ctx context.Context, l *link, b persistence.Bounds, mark HighWater) error {
-	regressed := &RegressedError{Dir: w.home.opts.Dir, Witness: "the high-water mark", Known: mark.Seq, Last: b.Last}
+	const who = "the high-water mark"
+	alone := w.home.opts.Cluster == nil
 	switch {
 	case mark.Seq == 0:
 		return nil
 	case b.Last < mark.Seq:
-		return regressed
-	case mark.Seq < b.First: // purged since
+		return w.regressed(b, who, mark.Seq, fmt.Sprintf("at least records %d to %d are missing", b.Last+1, mark.Seq))
+	case alone && b.First > max(mark.First, 1) && uint64(b.First) > w.home.opts.FirstSeq: // in a cluster another server may have purged
+		return w.regressed(b, who, mark.Seq, fmt.Sprintf("records %d to %d are missing and were not purged", max(mark.First, 1), b.First-1))
+	case mark.Seq < b.First:
 		return nil
 	}
 	m, err := l.get(ctx, journalStream, getRequest{Seq: uint64(mark.Seq)})
 	if isNotFound(err) {
-		return regressed
+		return w.regressed(b, who, mark.Seq, fmt.Sprintf("record %d is not readable", mark.Seq))
 	}
 	if err != nil {
 		return err
 	}
 	if hash := persistence.HashOf(m.Data); hex.EncodeToString(hash[:]) != mark.Hash {
-		regressed.Other = true
-		return regressed
+		return w.regressed(b, who, mark.Seq, fmt.Sprintf("its record %d is another one than was acknowledged", mark.Seq))
 	}
 	return nil
 }
@@ -202,6 +230,9 @@ func (w *witness) compareBase(ctx context.Context, l *link, b persistence.Bounds
 	info, err := streamInfo(ctx, l.bases)
 	if err != nil || info.State.Msgs == 0 {
 		return err
+	}
+	if b.Last < b.First {
+		return w.regressed(b, "the bucket of bases", 0, fmt.Sprintf("it is empty beside %d bases; see also maitred journal adopt", info.State.Msgs))
 	}
 	m, err := l.get(ctx, baseStream, getRequest{Seq: info.State.LastSeq})
 	if isNotFound(err) {
@@ -219,10 +250,19 @@ func (w *witness) compareBase(ctx context.Context, l *link, b persistence.Bounds
 		return err
 	}
 	if base.Position > b.Last {
-		return &RegressedError{Dir: w.home.opts.Dir, Witness: "the base of " + string(base.ID), Known: base.Position, Last: b.Last}
+		return w.regressed(b, "the base of "+string(base.ID), base.Position, fmt.Sprintf("at least records %d to %d are missing", b.Last+1, base.Position))
 	}
-	if b.Last == 0 {
-		return fmt.Errorf("jetstream: empty journal beside %d bases in %s; see maitred journal adopt", info.State.Msgs, w.home.opts.Dir)
+	return nil
+}
+
+// compareNow is compare against the newest acknowledgement instead of the file: for a server that was restarted.
+func (w *witness) compareNow(ctx context.Context, l *link) error {
+	b, err := l.bounds(ctx)
+	if err != nil {
+		return err
+	}
+	if acked := persistence.Seq(w.acked.Load()); b.Last < acked {
+		return w.regressed(b, "this process", acked, fmt.Sprintf("at least records %d to %d are missing", b.Last+1, acked))
 	}
 	return nil
 }
