@@ -1,0 +1,101 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The checker is a measuring instrument: each kind of damage is shown to it once.
+
+func told(l *ledger, n int64, v verdict, id string) {
+	o := &op{N: n, Verdict: v, Status: 201}
+	if v == acknowledged {
+		o.Answer = &kept{ID: id, Table: "tbl_1", Status: "confirmed", Version: 1}
+	}
+	l.record(o, 0)
+}
+
+func made(seq uint64, n int64, id, table string, from int64) fact {
+	return fact{seq: seq, id: id, made: true, mark: mark(n), tables: []string{table}, from: from, to: from + 7200, status: "confirmed", blocked: true}
+}
+
+func TestFaultCheckerIsContent(t *testing.T) {
+	l, y, h := newLedger(t), &tally{}, newShelf()
+	told(l, 1, acknowledged, "rsv_a")
+	told(l, 2, refused, "")
+	told(l, 3, unknown, "")
+	told(l, 4, acknowledged, "rsv_d")
+	h.put(y, made(1, 1, "rsv_a", "tbl_1", 0))
+	h.put(y, made(2, 3, "rsv_c", "tbl_1", 7200)) // half-open: one begins when the other ends
+	h.put(y, fact{seq: 3, id: "rsv_c", status: "cancelled"})
+	h.put(y, made(4, 4, "rsv_d", "tbl_1", 7200)) // on the table that the cancelled one left
+	h.reconcile(y, l)
+	require.Zero(t, y.lost+y.doubled+y.wrong, "%v", y.details)
+}
+
+func TestFaultCheckerCatches(t *testing.T) {
+	cases := map[string]struct {
+		told   func(l *ledger)
+		facts  []fact
+		expect func(y *tally) int
+	}{
+		"lost": {
+			func(l *ledger) { told(l, 1, acknowledged, "rsv_a") },
+			nil, func(y *tally) int { return y.lost },
+		},
+		"made under another id": {
+			func(l *ledger) { told(l, 1, acknowledged, "rsv_a") },
+			[]fact{made(1, 1, "rsv_b", "tbl_1", 0)}, func(y *tally) int { return y.doubled },
+		},
+		"made twice by one key": {
+			func(l *ledger) { told(l, 1, acknowledged, "rsv_a") },
+			[]fact{made(1, 1, "rsv_b", "tbl_1", 0), made(2, 1, "rsv_a", "tbl_2", 0)}, func(y *tally) int { return y.doubled },
+		},
+		"same id twice": {
+			func(*ledger) {},
+			[]fact{made(1, 1, "rsv_a", "tbl_1", 0), made(2, 2, "rsv_a", "tbl_2", 0)}, func(y *tally) int { return y.doubled },
+		},
+		"two on a table": {
+			func(*ledger) {},
+			[]fact{made(1, 1, "rsv_a", "tbl_1", 0), made(2, 2, "rsv_b", "tbl_1", 3600)}, func(y *tally) int { return y.doubled },
+		},
+		"two on a table for a moment": {
+			func(*ledger) {},
+			[]fact{made(1, 1, "rsv_a", "tbl_1", 0), made(2, 2, "rsv_b", "tbl_1", 3600), {seq: 3, id: "rsv_a", status: "cancelled"}},
+			func(y *tally) int { return y.doubled },
+		},
+		"moved onto a taken table": {
+			func(*ledger) {},
+			[]fact{made(1, 1, "rsv_a", "tbl_1", 0), made(2, 2, "rsv_b", "tbl_2", 0), {seq: 3, id: "rsv_b", tables: []string{"tbl_1"}, from: 1, to: 2}},
+			func(y *tally) int { return y.doubled },
+		},
+		"refused and done": {
+			func(l *ledger) { told(l, 1, refused, "") },
+			[]fact{made(1, 1, "rsv_a", "tbl_1", 0)}, func(y *tally) int { return y.wrong },
+		},
+		"surely not done and done": {
+			func(l *ledger) { told(l, 1, notDone, "") },
+			[]fact{made(1, 1, "rsv_a", "tbl_1", 0)}, func(y *tally) int { return y.wrong },
+		},
+		"cancelled by nobody": {
+			func(l *ledger) { told(l, 1, acknowledged, "rsv_a") },
+			[]fact{made(1, 1, "rsv_a", "tbl_1", 0), {seq: 2, id: "rsv_a", status: "cancelled"}}, func(y *tally) int { return y.wrong },
+		},
+		"a cancel without its reservation": {
+			func(*ledger) {},
+			[]fact{{seq: 1, id: "rsv_a", status: "cancelled"}}, func(y *tally) int { return y.lost },
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			l, y, h := newLedger(t), &tally{}, newShelf()
+			c.told(l)
+			for _, f := range c.facts {
+				h.put(y, f)
+			}
+			h.reconcile(y, l)
+			require.Positive(t, c.expect(y), "not caught: %+v", y)
+		})
+	}
+}
