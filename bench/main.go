@@ -1,0 +1,37 @@
+// Command bench says how fast maitred is, against what: bare fasthttp, and the row-lock way on PostgreSQL, interleaved in
+// one run on one machine. It builds and drives the real binary over HTTP, with a load generator in a process of its own.
+//
+//	go run ./bench compare --seconds 10 --json compare.json
+//	go run ./bench tune       settings of the row-lock peer, side by side
+//	go run ./bench scale      many restaurants against few, bytes per idle restaurant
+//	go run ./bench recovery   restart with a long journal
+//
+// README.md beside it explains the method and how to read the figures.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+)
+
+type cli struct {
+	Compare  compareCmd  `cmd:"" help:"maitred against echo and the row-lock way."`
+	Tune     tuneCmd     `cmd:"" help:"Variants and settings of the row-lock peer, side by side."`
+	Scale    scaleCmd    `cmd:"" help:"Many restaurants against few."`
+	Recovery recoveryCmd `cmd:"" help:"Time from start to the first booking after a crash with a long journal."`
+
+	Echo    echoCmd    `cmd:"" hidden:""`
+	Rowlock rowlockCmd `cmd:"" hidden:""`
+	Load    loadCmd    `cmd:"" hidden:""`
+}
+
+func main() {
+	var c cli
+	ctx := kong.Parse(&c, kong.Name("bench"), kong.Description("How fast maitred is, against what."), kong.UsageOnError())
+	if err := ctx.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: "+err.Error())
+		os.Exit(1)
+	}
+}

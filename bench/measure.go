@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sort"
+)
+
+// row is one measurement. A nil figure was not to be had and prints as n/a.
+type row struct {
+	Name      string      `json:"name"`
+	Round     int         `json:"round"`
+	PerSecond float64     `json:"per_second"` // bookings with 201, or reads with 200
+	Share     float64     `json:"share"`      // of 201 among bookings; of 200 among reads when there are no bookings
+	ServerCPU float64     `json:"server_cpu_us"`
+	OtherCPU  float64     `json:"machine_minus_generator_cpu_us"` // per booking or read
+	OwnCPU    float64     `json:"generator_cpu_us"`
+	Frames    *float64    `json:"frames_per_second"`
+	Batch     *float64    `json:"mean_batch"`
+	Fsyncs    *float64    `json:"fsyncs_per_second"`
+	LagEvents *float64    `json:"lag_events_at_end"`
+	LagSecond *float64    `json:"lag_seconds"`
+	Drain     *float64    `json:"drain_seconds"`
+	Heap      *float64    `json:"heap_mib"`
+	Resident  float64     `json:"resident_mib"`
+	Load      *loadResult `json:"load"`
+}
+
+// target is a server to be measured.
+type target struct {
+	name     string
+	addr     string
+	pid      int
+	metrics  bool // serves /metrics
+	siteFile string
+}
+
+// measure runs one load against a target and turns it into figures.
+func measure(ctx context.Context, dir string, t target, j job) (*row, error) {
+	j.Addr, j.SiteFile = t.addr, t.siteFile
+	from := ""
+	if t.metrics {
+		from = t.addr
+	}
+	var begin, end sample
+	result, err := load(ctx, dir, &j, func() { begin = takeSample(t.pid, from) }, func() { end = takeSample(t.pid, from) })
+	if err != nil {
+		return nil, err
+	}
+	r := &row{Name: t.name, Load: result, Resident: residentMiB(t.pid)}
+	done, asked := result.Created, result.Bookings
+	if j.Kind == kindReads || j.Kind == kindUniform {
+		done, asked = result.Status["200"]+result.Created, result.Requests
+	}
+	if done == 0 || result.Seconds == 0 {
+		return nil, fmt.Errorf("%s: nothing succeeded: %v %v", t.name, result.Status, result.Faults)
+	}
+	per := 1e6 / float64(done)
+	r.PerSecond, r.Share = float64(done)/result.Seconds, float64(done)/float64(asked)
+	r.ServerCPU, r.OwnCPU = (end.server-begin.server)*per, result.CPU*per
+	r.OtherCPU = (end.machine-begin.machine-result.CPU) * per
+	if t.metrics {
+		r.fromMetrics(begin.metrics, end.metrics, end.at.Sub(begin.at).Seconds())
+	}
+	return r, nil
+}
+
+func (r *row) fromMetrics(begin, end metrics, seconds float64) {
+	rate := func(name string) *float64 {
+		a, ok1 := begin.sum(name)
+		b, ok2 := end.sum(name)
+		if !ok1 || !ok2 {
+			return nil
+		}
+		v := (b - a) / seconds
+		return &v
+	}
+	r.Frames = rate("maitred_frames_total")
+	// Each append is one message to a stream that syncs always: one fsync.
+	r.Fsyncs = rate("maitred_append_seconds_count")
+	events := rate("maitred_frame_events_sum")
+	if frames := r.Frames; events != nil && frames != nil && *frames > 0 {
+		v := *events / *frames
+		r.Batch = &v
+	}
+	if v, ok := end.highest("maitred_sink_lag_events"); ok {
+		r.LagEvents = &v
+	}
+	if v, ok := end.highest("maitred_sink_lag_seconds"); ok {
+		r.LagSecond = &v
+	}
+	if v, ok := end.sum("go_memstats_heap_inuse_bytes"); ok {
+		v /= 1 << 20
+		r.Heap = &v
+	}
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := append([]float64(nil), values...)
+	sort.Float64s(sorted)
+	return sorted[len(sorted)/2]
+}
