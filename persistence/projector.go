@@ -1,0 +1,339 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// ProjectorState says what a projector does.
+type ProjectorState uint8
+
+// The states of a projector. From Behind, Ahead and Foreign it does not go on by itself: an operator has to decide.
+const (
+	ProjectorStopped  ProjectorState = iota // not started, or closed
+	ProjectorRunning                        // the last write worked, or none was needed yet
+	ProjectorRetrying                       // the last one did not; it is tried again
+	ProjectorBehind                         // the journal was purged beyond the cursor: rebuild the store
+	ProjectorAhead                          // the store knows more than the journal: events were lost
+	ProjectorForeign                        // the cursor is one of another journal
+)
+
+var projectorStates = [...]string{"stopped", "running", "retrying", "store_behind_journal", "store_ahead_of_journal", "store_of_another_journal"}
+
+func (s ProjectorState) String() string { return projectorStates[s] }
+
+// Events is where a projector reads; *Feed.
+type Events interface {
+	Next(ctx context.Context, after Seq, max int) ([]Committed, Seq, error)
+	Last() Seq
+}
+
+// ProjectorConfig says what a projector carries where. Fields that have a default may stay zero.
+type ProjectorConfig struct {
+	Name    string // of the sink, for metrics and logs
+	Journal string // id of the journal
+	Events  Events
+	Sink    Sink
+	// Bounds is Journal.Bounds; it is asked at the start and after an error.
+	Bounds func(ctx context.Context) (Bounds, error)
+
+	MinEvents int           // a transaction has fewer only when Linger is over; default 512
+	MaxEvents int           // of a transaction, by about a frame; default 6,000
+	Linger    time.Duration // how long a transaction waits for MinEvents; default 200 ms
+	Idle      time.Duration // how long the cursor waits when there are only heartbeats; default 5 s
+	SlowWrite time.Duration // transactions get smaller beyond this; default 400 ms
+	Retry     time.Duration // first wait after an error, doubled up to 100 times this; default 50 ms
+	// Pace says how long to wait before the next batch is read, so that the sink can make room for bookings; at most
+	// MaxPace is waited. nil = not at all.
+	Pace func() time.Duration
+	// Moved is told each new position when it is in the sink: the purge follows it. nil = nobody asks.
+	Moved func(Position)
+	Now   func() time.Time // default time.Now
+	Log   *slog.Logger     // default slog.Default
+}
+
+// MaxPace bounds one wait that ProjectorConfig.Pace asks for.
+const MaxPace = 2 * time.Second
+
+// ProjectorStatus is what is known of a projector.
+type ProjectorStatus struct {
+	State      ProjectorState
+	Err        error // of the last try; nil when it worked
+	Position   Position
+	LagRecords uint64        // records published and not in the sink
+	Lag        time.Duration // age of what is not in the sink, from above; 0 = nothing is missing
+	Events     uint64        // written since the start
+	Batches    uint64        // transactions that worked
+	Failures   uint64        // those that did not
+}
+
+// Projector carries durable events to one sink in stream order. Safe for concurrent use.
+type Projector struct {
+	cfg     ProjectorConfig
+	metrics projectorMetrics
+
+	mu       sync.Mutex
+	status   ProjectorStatus
+	complete time.Time // everything that was durable at this time is in the sink, or unknown before the first write
+	moved    chan struct{}
+	cancel   context.CancelFunc
+	done     chan struct{}
+	closed   bool
+
+	size int // of the next batch; the loop's own
+}
+
+// NewProjector makes a projector that does nothing until Start.
+func NewProjector(cfg ProjectorConfig) *Projector {
+	orDuration := func(d *time.Duration, value time.Duration) {
+		if *d <= 0 {
+			*d = value
+		}
+	}
+	if cfg.MinEvents <= 0 {
+		cfg.MinEvents = 512
+	}
+	if cfg.MaxEvents <= 0 {
+		cfg.MaxEvents = 6_000
+	}
+	cfg.MinEvents = min(cfg.MinEvents, cfg.MaxEvents)
+	orDuration(&cfg.Linger, 200*time.Millisecond)
+	orDuration(&cfg.Idle, 5*time.Second)
+	orDuration(&cfg.SlowWrite, 400*time.Millisecond)
+	orDuration(&cfg.Retry, 50*time.Millisecond)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	cfg.Log = cfg.Log.With("sink", cfg.Name)
+	return &Projector{cfg: cfg, metrics: newProjectorMetrics(cfg.Name), size: cfg.MaxEvents, moved: make(chan struct{})}
+}
+
+// Start begins the loop. A second call, or one after Close, does nothing.
+func (p *Projector) Start() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done != nil || p.closed {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel, p.done = cancel, make(chan struct{})
+	p.status.State, p.complete = ProjectorRunning, p.cfg.Now()
+	go p.run(ctx, p.done)
+}
+
+// Close stops the loop, within a transaction if there is one, and waits for its end. Idempotent.
+func (p *Projector) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	cancel, done := p.cancel, p.done
+	p.mu.Unlock()
+	if done != nil {
+		cancel()
+		<-done
+	}
+	return nil
+}
+
+// Status is what is known now.
+func (p *Projector) Status() ProjectorStatus {
+	last := p.cfg.Events.Last()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.status
+	if last > s.Position.Seq {
+		s.LagRecords = uint64(last - s.Position.Seq)
+		s.Lag = max(0, p.cfg.Now().Sub(p.complete))
+	}
+	return s
+}
+
+// Wait waits until everything up to seq is in the sink, the projector has given up, or ctx ends.
+func (p *Projector) Wait(ctx context.Context, seq Seq) error {
+	for {
+		p.mu.Lock()
+		s, moved := p.status, p.moved
+		p.mu.Unlock()
+		switch {
+		case s.Position.Seq >= seq:
+			return nil
+		case s.State > ProjectorRetrying:
+			return fmt.Errorf("persistence: wait for %s at %d: %w", p.cfg.Name, seq, s.Err)
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("persistence: wait for %s at %d: %w", p.cfg.Name, seq, ctx.Err())
+		}
+	}
+}
+
+// update changes the status and wakes those who Wait.
+func (p *Projector) update(fn func(*ProjectorStatus)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fn(&p.status)
+	close(p.moved)
+	p.moved = make(chan struct{})
+}
+
+// errRefused stops the loop: State says why.
+type errRefused struct {
+	state ProjectorState
+	text  string
+}
+
+func (e *errRefused) Error() string { return "persistence: " + e.state.String() + ": " + e.text }
+
+// run tries until ctx ends or an operator is needed.
+func (p *Projector) run(ctx context.Context, done chan struct{}) {
+	defer close(done)
+	for tries := 0; ; tries++ {
+		before := p.Status().Batches
+		err := p.project(ctx)
+		if ctx.Err() != nil {
+			p.update(func(s *ProjectorStatus) { s.State = ProjectorStopped })
+			return
+		}
+		var refused *errRefused
+		if errors.As(err, &refused) {
+			p.update(func(s *ProjectorStatus) { s.State, s.Err = refused.state, err })
+			p.cfg.Log.Error("the sink was given up", "err", err)
+			return
+		}
+		if p.Status().Batches != before {
+			tries = 0
+		}
+		if tries == 0 {
+			p.cfg.Log.Warn("the sink does not take events; trying again", "err", err)
+		}
+		p.update(func(s *ProjectorStatus) {
+			s.State, s.Err = ProjectorRetrying, err
+			s.Failures++
+		})
+		wait := p.cfg.Retry << min(tries, 6)
+		p.size = max(p.cfg.MinEvents, p.size/2)
+		pause(ctx, wait/2+rand.N(wait/2+1))
+	}
+}
+
+// project reads the cursor and then writes batch after batch until the first error.
+func (p *Projector) project(ctx context.Context) error {
+	at, err := p.begin(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		if p.cfg.Pace != nil {
+			pause(ctx, min(p.cfg.Pace(), MaxPace))
+		}
+		events, reached, asOf, err := p.gather(ctx, at.Seq)
+		if err != nil {
+			return err
+		}
+		next := Position{Journal: p.cfg.Journal, Seq: reached}
+		if err := p.write(ctx, at, next, events, asOf); err != nil {
+			return err
+		}
+		at = next
+	}
+}
+
+// begin reads the cursor and compares it with the journal.
+func (p *Projector) begin(ctx context.Context) (Position, error) {
+	at, err := p.cfg.Sink.Cursor(ctx)
+	if err != nil {
+		return at, fmt.Errorf("read the cursor: %w", err)
+	}
+	b, err := p.cfg.Bounds(ctx)
+	if err != nil {
+		return at, fmt.Errorf("read the journal's bounds: %w", err)
+	}
+	switch {
+	case at.Journal != "" && at.Journal != p.cfg.Journal:
+		return at, &errRefused{ProjectorForeign, fmt.Sprintf("its cursor is of journal %s, this is %s", at.Journal, p.cfg.Journal)}
+	case at.Seq > b.Last:
+		return at, &errRefused{ProjectorAhead, fmt.Sprintf("its cursor is %d, the journal ends at %d", at.Seq, b.Last)}
+	case at.Seq+1 < b.First:
+		return at, &errRefused{ProjectorBehind, fmt.Sprintf("its cursor is %d, the journal begins at %d", at.Seq, b.First)}
+	}
+	p.update(func(s *ProjectorStatus) { s.Position = at })
+	return at, nil
+}
+
+// gather reads at most size events: what is there, and when that is little, what comes within Linger. asOf is a time at
+// which nothing durable was missing in what it returns; zero when there is more.
+func (p *Projector) gather(ctx context.Context, after Seq) (events []Committed, reached Seq, asOf time.Time, err error) {
+	if events, reached, err = p.cfg.Events.Next(ctx, after, p.size); err != nil {
+		return nil, after, asOf, fmt.Errorf("read events after %d: %w", after, err)
+	}
+	for waited := time.Duration(0); ; waited += p.cfg.Linger {
+		now := p.cfg.Now()
+		for len(events) < p.size && p.cfg.Events.Last() > reached {
+			more, to, err := p.cfg.Events.Next(ctx, reached, p.size-len(events))
+			if err != nil {
+				return nil, after, asOf, fmt.Errorf("read events after %d: %w", reached, err)
+			}
+			events, reached = append(events, more...), to
+		}
+		if p.cfg.Events.Last() <= reached {
+			asOf = now
+		}
+		if len(events) >= p.cfg.MinEvents || len(events) > 0 && waited > 0 || waited >= p.cfg.Idle {
+			return events, reached, asOf, nil
+		}
+		if pause(ctx, p.cfg.Linger); ctx.Err() != nil {
+			return nil, after, asOf, ctx.Err()
+		}
+	}
+}
+
+func (p *Projector) write(ctx context.Context, at, next Position, events []Committed, asOf time.Time) error {
+	start := p.cfg.Now()
+	if err := p.cfg.Sink.Write(ctx, at, next, events); err != nil {
+		return fmt.Errorf("write %d events up to %d: %w", len(events), next.Seq, err)
+	}
+	took := p.cfg.Now().Sub(start)
+	p.metrics.write.Observe(took.Seconds())
+	switch {
+	case took > p.cfg.SlowWrite:
+		p.size = max(p.cfg.MinEvents, p.size/2)
+	case len(events) >= p.size:
+		p.size = min(p.cfg.MaxEvents, p.size*2)
+	}
+	if asOf.IsZero() && len(events) > 0 {
+		asOf = time.UnixMilli(events[len(events)-1].Event.GetAtMs())
+	}
+	p.update(func(s *ProjectorStatus) {
+		s.State, s.Err, s.Position = ProjectorRunning, nil, next
+		s.Events += uint64(len(events))
+		s.Batches++
+		if !asOf.IsZero() {
+			p.complete = asOf
+		}
+	})
+	if p.cfg.Moved != nil {
+		p.cfg.Moved(next)
+	}
+	return nil
+}
+
+// pause waits for d or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
