@@ -1,0 +1,377 @@
+package edge
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+
+	"maitred/engine"
+)
+
+type userJSON struct {
+	ID        string `json:"id"`
+	Email     string `json:"email"`
+	FirstName string `json:"first_name"`
+	LastName  string `json:"last_name"`
+	Phone     string `json:"phone"`
+	Role      string `json:"role"`
+	Created   string `json:"created_at"`
+	Version   uint64 `json:"version"`
+}
+
+type sessionJSON struct {
+	User         *userJSON `json:"user,omitempty"`
+	AccessToken  string    `json:"access_token"`
+	TokenType    string    `json:"token_type"`
+	ExpiresIn    int       `json:"expires_in"` // seconds
+	RefreshToken string    `json:"refresh_token"`
+}
+
+func userOf(a *engine.AccountInfo) *userJSON {
+	created := appendMillis(nil, a.Created)
+	return &userJSON{
+		ID: string(a.ID), Email: a.Email, FirstName: a.FirstName, LastName: a.LastName, Phone: a.Phone,
+		Role: roleNames[a.Role], Created: string(created[1 : len(created)-1]), Version: uint64(a.Version),
+	}
+}
+
+// send answers with a struct: for routes that are not hot.
+func (x *exchange) send(status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		x.fault(err)
+		return
+	}
+	x.replyShared(status, b)
+}
+
+// A refresh token is <account id>.<256 random bits>: opaque to its holder, and it routes itself. The account keeps its SHA-256.
+func (s *Server) refreshToken(account engine.AccountID) (string, engine.Hash32) {
+	var r [32]byte
+	s.mint.read(r[:])
+	token := string(account) + "." + base64.RawURLEncoding.EncodeToString(r[:])
+	return token, sha256.Sum256([]byte(token))
+}
+
+func accountOfRefresh(token string) (engine.AccountID, bool) {
+	if len(token) > maxRefreshToken || len(token) <= usrLen || token[usrLen] != '.' || !engine.IsAccountID(token[:usrLen]) {
+		return "", false
+	}
+	return engine.AccountID(token[:usrLen]), true
+}
+
+func (s *Server) register(x *exchange) {
+	var w registerRequest
+	if t := decode(x.body(), &w); t != nil {
+		x.trouble(t)
+		return
+	}
+	email, role, t := checkRegister(&w)
+	if t != nil {
+		x.trouble(t)
+		return
+	}
+	phc, err := s.passwords.hash(w.Password)
+	if err != nil {
+		x.passwordFault(err)
+		return
+	}
+	id := accountID(s.cfg.Keys.account, email)
+	profile := engine.Profile{
+		ID: id, Email: email, FirstName: w.FirstName, LastName: w.LastName, Phone: w.Phone, Role: role, PasswordHash: phc,
+	}
+	out := x.do(engine.AggregateID(id), &engine.Command{
+		Caller: engine.Caller{Account: id, Role: role}, Body: &engine.Register{Profile: profile},
+	})
+	if out == nil {
+		return
+	}
+	info := out.Account
+	if info == nil {
+		info = &engine.AccountInfo{Profile: profile, Created: engine.Instant(x.now.UnixMilli()), Version: 1}
+	}
+	x.openSession(201, info)
+}
+
+func checkRegister(w *registerRequest) (string, engine.Role, *trouble) {
+	email, ok := normalEmail(w.Email)
+	if !ok {
+		return "", 0, wrong("email", "not an e-mail address")
+	}
+	if t := checkPassword(w.Password); t != nil {
+		return "", 0, t
+	}
+	role, ok := roleOf(w.Role)
+	if w.Role == "" {
+		role, ok = engine.RoleCustomer, true
+	}
+	if !ok || (role != engine.RoleCustomer && role != engine.RoleOwner) {
+		return "", 0, wrong("role", "customer or owner")
+	}
+	for _, f := range [...]struct {
+		name, value string
+		most        int
+	}{{"first_name", w.FirstName, maxName}, {"last_name", w.LastName, maxName}, {"phone", w.Phone, maxPhone}} {
+		if t := checkText(f.name, f.value, f.most, false); t != nil {
+			return "", 0, t
+		}
+	}
+	return email, role, nil
+}
+
+// login answers the same, after the same time, whether the account or the password is wrong.
+func (s *Server) login(x *exchange) {
+	var w loginRequest
+	if t := decode(x.body(), &w); t != nil {
+		x.trouble(t)
+		return
+	}
+	email, ok := normalEmail(w.Email)
+	if !ok || len(w.Password) > 4*maxPassword {
+		x.fail(kindUnauthorized)
+		return
+	}
+	info, err := x.account(accountID(s.cfg.Keys.account, email))
+	if err != nil {
+		x.fault(err)
+		return
+	}
+	phc := ""
+	if info != nil {
+		phc = info.PasswordHash
+	}
+	ok, err = s.passwords.matches(w.Password, phc)
+	if err != nil {
+		x.passwordFault(err)
+		return
+	}
+	if !ok {
+		x.fail(kindUnauthorized)
+		return
+	}
+	x.openSession(200, info)
+}
+
+// account is the durable picture of an account; nil when there is none.
+func (x *exchange) account(id engine.AccountID) (*engine.AccountInfo, error) {
+	v, err := x.s.house.View(engine.AggregateID(id), x.deadline(viewTimeout))
+	if err != nil {
+		return nil, err
+	}
+	a, ok := v.View.(*engine.AccountView)
+	if !ok {
+		return nil, nil
+	}
+	return a.Info(), nil
+}
+
+func (x *exchange) passwordFault(err error) {
+	if errors.Is(err, errPasswordsBusy) {
+		x.fail(kindTooMany)
+		return
+	}
+	x.fault(err)
+}
+
+// openSession begins a refresh family, durably, and answers with both tokens.
+func (x *exchange) openSession(status int, info *engine.AccountInfo) {
+	x.now = x.clock() // hashing took its time
+	token, hash := x.s.refreshToken(info.ID)
+	out := x.do(engine.AggregateID(info.ID), &engine.Command{
+		Caller: engine.Caller{Account: info.ID, Role: info.Role},
+		Body: &engine.OpenSession{
+			Family:  strconv.FormatUint(x.s.mint.uint64(), 36) + strconv.FormatUint(x.s.mint.uint64(), 36),
+			Refresh: hash, Expires: engine.Instant(x.now.Add(sessionTTL).UnixMilli()),
+		},
+	})
+	if out != nil {
+		x.answerSession(status, info, token)
+	}
+}
+
+func (x *exchange) answerSession(status int, info *engine.AccountInfo, refresh string) {
+	access, err := x.s.tokens.Issue(info.ID, info.Role, x.now)
+	if err != nil {
+		x.fault(err)
+		return
+	}
+	x.send(status, sessionJSON{
+		User: userOf(info), AccessToken: access, TokenType: "Bearer", ExpiresIn: int(tokenTTL.Seconds()), RefreshToken: refresh,
+	})
+}
+
+// refresh exchanges a refresh token; one that was used before ends its family.
+func (s *Server) refresh(x *exchange) {
+	var w refreshRequest
+	if t := decode(x.body(), &w); t != nil {
+		x.trouble(t)
+		return
+	}
+	id, ok := accountOfRefresh(w.RefreshToken)
+	if !ok {
+		x.fail(kindUnauthorized)
+		return
+	}
+	info, err := x.account(id)
+	if err != nil {
+		x.fault(err)
+		return
+	}
+	if info == nil {
+		x.fail(kindUnauthorized)
+		return
+	}
+	token, hash := s.refreshToken(id)
+	out := x.do(engine.AggregateID(id), &engine.Command{
+		Caller: engine.Caller{Account: id, Role: info.Role},
+		Body:   &engine.RotateSession{Old: sha256.Sum256([]byte(w.RefreshToken)), New: hash},
+	})
+	if out != nil {
+		x.answerSession(200, info, token)
+	}
+}
+
+// logout ends the family of a refresh token. One that is not valid any more has nothing to end: 204 as well (RFC 7009).
+func (s *Server) logout(x *exchange) {
+	var w refreshRequest
+	if t := decode(x.body(), &w); t != nil {
+		x.trouble(t)
+		return
+	}
+	id, ok := accountOfRefresh(w.RefreshToken)
+	if !ok {
+		x.fail(kindUnauthorized)
+		return
+	}
+	out, err := s.house.Do(engine.AggregateID(id), &engine.Command{
+		Caller: engine.Caller{Account: id, Role: engine.RoleCustomer},
+		Body:   &engine.RevokeSession{Refresh: sha256.Sum256([]byte(w.RefreshToken))},
+	}, x.deadline(commandTimeout))
+	switch {
+	case err != nil:
+		x.fault(err)
+	case done(out.Code), out.Code == engine.CodeUnauthorized, out.Code == engine.CodeNotFound:
+		x.empty()
+	default:
+		x.refuse(&out)
+	}
+}
+
+// revokeAll ends every family of the caller, and the access tokens issued until now.
+func (s *Server) revokeAll(x *exchange) {
+	if x.endSessions() {
+		x.empty()
+	}
+}
+
+func (x *exchange) endSessions() bool {
+	id := x.caller.account
+	out := x.do(engine.AggregateID(id), &engine.Command{Caller: x.who(), Body: &engine.RevokeSession{All: true}})
+	if out == nil {
+		return false
+	}
+	x.s.tokens.revoke(id, x.clock())
+	return true
+}
+
+// me is the caller's account; else it has answered.
+func (x *exchange) me() *engine.AccountInfo {
+	info, err := x.account(x.caller.account)
+	switch {
+	case err != nil:
+		x.fault(err)
+	case info == nil:
+		x.fail(kindUnauthorized)
+	}
+	return info
+}
+
+func (s *Server) getMe(x *exchange) {
+	if info := x.me(); info != nil {
+		x.etag(info.Version)
+		x.send(200, userOf(info))
+	}
+}
+
+func (s *Server) patchMe(x *exchange) {
+	var w profileRequest
+	if t := decode(x.body(), &w); t != nil {
+		x.trouble(t)
+		return
+	}
+	match, t := x.ifMatch(true)
+	if t == nil {
+		t = checkProfile(&w)
+	}
+	if t != nil {
+		x.trouble(t)
+		return
+	}
+	change := engine.ProfileChange{FirstName: w.FirstName, LastName: w.LastName, Phone: w.Phone}
+	if w.Password != nil && !x.newPassword(&w, &change) {
+		return
+	}
+	out := x.do(engine.AggregateID(x.caller.account), &engine.Command{
+		Caller: x.who(), IfMatch: match, Body: &engine.ChangeProfile{Change: change},
+	})
+	if out == nil {
+		return
+	}
+	if w.Password != nil && !x.endSessions() { // a new password ends what the old one opened
+		return
+	}
+	info := out.Account
+	if info == nil {
+		if info = x.me(); info == nil {
+			return
+		}
+	}
+	x.etag(info.Version)
+	x.send(200, userOf(info))
+}
+
+func checkProfile(w *profileRequest) *trouble {
+	for _, f := range [...]struct {
+		name  string
+		value *string
+		most  int
+	}{{"first_name", w.FirstName, maxName}, {"last_name", w.LastName, maxName}, {"phone", w.Phone, maxPhone}} {
+		if t := checkText(f.name, text(f.value), f.most, false); t != nil {
+			return t
+		}
+	}
+	if w.Password == nil {
+		return nil
+	}
+	if w.CurrentPassword == nil {
+		return wrong("current_password", "needed with password")
+	}
+	return checkPassword(*w.Password)
+}
+
+// newPassword checks the current password and hashes the next one; false when it has answered.
+func (x *exchange) newPassword(w *profileRequest, change *engine.ProfileChange) bool {
+	info := x.me()
+	if info == nil {
+		return false
+	}
+	ok, err := x.s.passwords.matches(*w.CurrentPassword, info.PasswordHash)
+	if err == nil && !ok {
+		x.fail(kindForbidden)
+		return false
+	}
+	var phc string
+	if err == nil {
+		phc, err = x.s.passwords.hash(*w.Password)
+	}
+	if err != nil {
+		x.passwordFault(err)
+		return false
+	}
+	change.PasswordHash = &phc
+	x.now = x.clock()
+	return true
+}

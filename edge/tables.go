@@ -1,0 +1,158 @@
+package edge
+
+import (
+	"strings"
+
+	"maitred/engine"
+)
+
+type tableJSON struct {
+	ID           string `json:"id"`
+	RestaurantID string `json:"restaurant_id"`
+	TableNumber  string `json:"table_number"`
+	Capacity     int    `json:"capacity"`
+	MinCapacity  int    `json:"min_capacity"`
+	Location     string `json:"location"`
+	IsAvailable  bool   `json:"is_available"` // in service
+	Version      uint64 `json:"version"`
+}
+
+type tablesJSON struct {
+	Items []tableJSON `json:"items"`
+}
+
+func tableOfView(t *engine.Table) tableJSON {
+	return tableJSON{
+		ID: string(t.ID), RestaurantID: "rst_" + string(t.ID[4:17]), TableNumber: t.Number, Capacity: t.Capacity,
+		MinCapacity: t.MinCapacity, Location: t.Location, IsAvailable: t.InService, Version: uint64(t.Version),
+	}
+}
+
+func checkTable(w *tableRequest) *trouble {
+	if t := checkText("table_number", text(w.TableNumber), 64, false); t != nil {
+		return t
+	}
+	if w.TableNumber != nil && strings.TrimSpace(*w.TableNumber) == "" {
+		return wrong("table_number", "needed")
+	}
+	if t := checkText("location", text(w.Location), maxName, false); t != nil {
+		return t
+	}
+	if w.Capacity != nil && (*w.Capacity < 1 || *w.Capacity > 100) {
+		return wrong("capacity", "1 to 100")
+	}
+	if w.MinCapacity != nil && (*w.MinCapacity < 1 || *w.MinCapacity > 100) {
+		return wrong("min_capacity", "1 to capacity")
+	}
+	return nil
+}
+
+// tableSpec fills in what a new table may leave out: min_capacity 1, in service.
+func tableSpec(w *tableRequest) (engine.TableSpec, *trouble) {
+	s := engine.TableSpec{Number: text(w.TableNumber), MinCapacity: 1, Location: text(w.Location), InService: true}
+	if w.TableNumber == nil {
+		return s, wrong("table_number", "needed")
+	}
+	if w.Capacity == nil {
+		return s, wrong("capacity", "needed")
+	}
+	s.Capacity = *w.Capacity
+	if w.MinCapacity != nil {
+		s.MinCapacity = *w.MinCapacity
+	}
+	if s.MinCapacity > s.Capacity {
+		return s, wrong("min_capacity", "1 to capacity")
+	}
+	if w.IsAvailable != nil {
+		s.InService = *w.IsAvailable
+	}
+	return s, nil
+}
+
+func (s *Server) postTable(x *exchange) {
+	restaurant, ok := x.pathRestaurant()
+	if !ok {
+		return
+	}
+	var w tableRequest
+	t := decode(x.body(), &w)
+	if t == nil {
+		t = checkTable(&w)
+	}
+	var spec engine.TableSpec
+	if t == nil {
+		spec, t = tableSpec(&w)
+	}
+	cmd := x.command(t, string(restaurant), string(restaurant), &w, false)
+	if cmd == nil {
+		return
+	}
+	cmd.Body = &engine.AddTable{ID: engine.MakeTableID(restaurant, s.mint.uint64()), Table: spec}
+	if out := x.do(engine.AggregateID(restaurant), cmd); out != nil {
+		x.location(api+"/tables/", string(out.Table.ID))
+		x.answerTable(201, out.Table)
+	}
+}
+
+func (x *exchange) answerTable(status int, t *engine.Table) {
+	x.etag(t.Version)
+	x.send(status, tableOfView(t))
+}
+
+// getTables lists the tables, at most 500: the engine's limit.
+func (s *Server) getTables(x *exchange) {
+	restaurant, ok := x.pathRestaurant()
+	if !ok {
+		return
+	}
+	v := x.restaurant(restaurant)
+	if v == nil {
+		return
+	}
+	list := tablesJSON{Items: []tableJSON{}}
+	for _, t := range v.Tables() {
+		list.Items = append(list.Items, tableOfView(t))
+	}
+	x.send(200, list)
+}
+
+func (s *Server) patchTable(x *exchange) {
+	restaurant, ok := innerID(x.param, "tbl_")
+	if !ok {
+		x.fail(kindNotFound)
+		return
+	}
+	id := engine.TableID(strings.Clone(x.param))
+	var w tableRequest
+	t := decode(x.body(), &w)
+	if t == nil {
+		t = checkTable(&w)
+	}
+	cmd := x.command(t, string(restaurant), string(id), &w, true)
+	if cmd == nil {
+		return
+	}
+	cmd.Body = &engine.ChangeTable{ID: id, Change: engine.TableChange{
+		Number: w.TableNumber, Capacity: w.Capacity, MinCapacity: w.MinCapacity, Location: w.Location, InService: w.IsAvailable,
+	}}
+	if out := x.do(engine.AggregateID(restaurant), cmd); out != nil {
+		x.answerTable(200, out.Table)
+	}
+}
+
+func (s *Server) deleteTable(x *exchange) {
+	restaurant, ok := innerID(x.param, "tbl_")
+	if !ok {
+		x.fail(kindNotFound)
+		return
+	}
+	id := engine.TableID(strings.Clone(x.param))
+	cmd := x.command(nil, string(restaurant), string(id), struct{}{}, false)
+	if cmd == nil {
+		return
+	}
+	cmd.Body = &engine.RemoveTable{ID: id}
+	if x.do(engine.AggregateID(restaurant), cmd) != nil {
+		x.empty()
+	}
+}
