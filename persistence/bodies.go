@@ -197,7 +197,10 @@ func checkpointFromProto(b []byte) (*Checkpoint, error) {
 		r.wrong("%d slots, %d partitions", len(pb.Slots), len(pb.Parts))
 		return nil, r.err
 	}
-	for _, s := range pb.Slots {
+	for i, s := range pb.Slots {
+		if i > 0 && s.Node <= pb.Slots[i-1].Node {
+			r.wrong("slot %q after %q", s.Node, pb.Slots[i-1].Node)
+		}
 		c.Slots = append(c.Slots, SlotState{
 			Node: r.name("node", s.Node), Incarnation: s.Incarnation, Number: s.Number,
 			Seq: Seq(s.Seq), Hash: r.digest("hash", s.Hash),

@@ -257,9 +257,15 @@ func (c *Custody) Nodes(fn func(SlotState)) {
 	}
 }
 
-// Due is the checkpoint that someone should append to Control now (expecting Control()): the state at the newest multiple
-// of CheckpointEvery when no checkpoint of it was seen. The caller sets WallMs on a copy. nil = none is due.
-func (c *Custody) Due() *Checkpoint { return c.due }
+// Due is the checkpoint that node should append to Control now, expecting Control(): the state at the newest multiple of
+// CheckpointEvery if no checkpoint of it was seen yet and node owns partition 0. nil = none is due. It is shared: set
+// WallMs on a copy. An append that fails is not urgent and not to be repeated blindly: Due says whether it is still wanted.
+func (c *Custody) Due(node string) *Checkpoint {
+	if c.due == nil || !c.Owns(node, 0) {
+		return nil
+	}
+	return c.due
+}
 
 // Checkpoint is the custody as a record, with its digest and without a time.
 func (c *Custody) Checkpoint() *Checkpoint {

@@ -1,12 +1,19 @@
 package persistence
 
-import "maitred/engine"
+import (
+	"encoding/hex"
+
+	"maitred/engine"
+)
 
 // Partition is one of the fixed shares (MaxPartitions at most) that aggregates hash to.
 type Partition uint16
 
 // Digest is a SHA-256 that chains the records of a slot.
 type Digest [32]byte
+
+// Short is enough of the digest to tell two apart in a message.
+func (d Digest) Short() string { return hex.EncodeToString(d[:8]) }
 
 // Record is what one journal entry says: *Frame, *Claim, *Genesis or *Checkpoint.
 type Record interface{ isRecord() }
