@@ -54,6 +54,8 @@ type crowd struct {
 	guests []*guest
 	round  int
 	rest   time.Duration // between two operations of a guest; 0 = none
+
+	stubborn bool // guests go on when no answer came
 }
 
 type guest struct {
@@ -99,10 +101,10 @@ func (c *crowd) ask(a *api, g *guest) bool {
 	if o.Verdict == acknowledged {
 		g.remember(o)
 	}
-	if o.Verdict == notDone {
+	if o.Verdict == notDone || o.Fault != "" {
 		pause(pollEvery)
 	}
-	return o.Fault == ""
+	return o.Fault == "" || c.stubborn
 }
 
 // think makes up the guest's next operation: mostly a new reservation, else a change of one that it has.

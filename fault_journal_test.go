@@ -93,7 +93,8 @@ func (h *shelf) record(t *testing.T, y *tally, seq uint64, data []byte) {
 func factOf(seq uint64, e *enginepb.Event) (fact, bool) {
 	if c := e.GetReservationCreated(); c != nil {
 		r := c.Reservation
-		f := fact{seq: seq, id: r.Id, made: true, mark: r.SpecialRequests, tables: r.TableIds, from: r.StartsAt, to: r.EndsAt}
+		operation, _, _ := strings.Cut(r.SpecialRequests, " ") // what follows is there for its length
+		f := fact{seq: seq, id: r.Id, made: true, mark: operation, tables: r.TableIds, from: r.StartsAt, to: r.EndsAt}
 		f.status, f.blocked = statusOf(r.Status)
 		return f, true
 	}

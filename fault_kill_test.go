@@ -44,7 +44,7 @@ func killHouse(t *testing.T, y *tally, into *ledger, rng *rand.Rand, n int) (slo
 	}
 	c.compare(s.addr, y, 0, 1)
 	s.kill()
-	inspect(t, c, y, s.data)
+	inspect(t, s, c, y)
 	into.absorb(l)
 	return slowest
 }
@@ -64,9 +64,13 @@ func killUnderLoad(t *testing.T, s *server, c *crowd, after time.Duration) {
 	require.Greater(t, len(c.l.open()), before, "the kill hit no operation: it was no fault")
 }
 
-// inspect reads the journal of a stopped server and compares it with what the guests wrote down.
-func inspect(t *testing.T, c *crowd, y *tally, data string) {
+// inspect reads the journal of a stopped server, lets the server's own command verify it, and compares it with what the guests
+// wrote down.
+func inspect(t *testing.T, s *server, c *crowd, y *tally) {
 	t.Helper()
-	shelve(t, data, y).reconcile(y, c.l)
+	shelve(t, s.data, y).reconcile(y, c.l)
 	c.oddities(y)
+	if said, err := s.run("journal", "verify", "--data", s.data); err != nil {
+		y.add(&y.wrong, "journal verify: %v: %s", err, said)
+	}
 }
