@@ -82,6 +82,7 @@ func (g *generator) report() *loadResult {
 	r.Created = g.status[201]
 	r.P50, r.P99, r.Max = g.book.ValueAtQuantile(50), g.book.ValueAtQuantile(99), g.book.Max()
 	r.ReadP50, r.ReadP99 = g.read.ValueAtQuantile(50), g.read.ValueAtQuantile(99)
+	r.ReadMax = g.read.Max()
 	r.Restaurants, r.Tokens = g.work.used.restaurants.count(), g.work.used.tokens.count()
 	r.Next, r.Exhausted = g.work.next, g.ended
 	if g.check != nil {

@@ -39,6 +39,7 @@ type loadResult struct {
 	Max         int64          `json:"max_us"`
 	ReadP50     int64          `json:"read_p50_us"`
 	ReadP99     int64          `json:"read_p99_us"`
+	ReadMax     int64          `json:"read_max_us"`
 	Restaurants int            `json:"restaurants"`
 	Tokens      int            `json:"tokens"`
 	CPU         float64        `json:"cpu_seconds"` // of the generator, inside the window

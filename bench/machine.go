@@ -181,3 +181,11 @@ func takeSample(pid int, metricsAddr string) sample {
 	}
 	return s
 }
+
+// backlog is what the sink that is furthest behind has not written yet.
+func (m metrics) backlog() (records float64, ok bool) {
+	if v, ok := m.highest("maitred_sink_lag_records"); ok {
+		return v, true
+	}
+	return m.highest("maitred_sink_lag_events")
+}

@@ -58,7 +58,7 @@ func measure(ctx context.Context, dir string, t target, j job) (*row, error) {
 	per := 1e6 / float64(done)
 	r.PerSecond, r.Share = float64(done)/result.Seconds, float64(done)/float64(asked)
 	r.ServerCPU, r.OwnCPU = (end.server-begin.server)*per, result.CPU*per
-	r.OtherCPU = (end.machine-begin.machine-result.CPU) * per
+	r.OtherCPU = (end.machine - begin.machine - result.CPU) * per
 	if t.metrics {
 		r.fromMetrics(begin.metrics, end.metrics, end.at.Sub(begin.at).Seconds())
 	}
@@ -83,7 +83,7 @@ func (r *row) fromMetrics(begin, end metrics, seconds float64) {
 		v := *events / *frames
 		r.Batch = &v
 	}
-	if v, ok := end.highest("maitred_sink_lag_events"); ok {
+	if v, ok := end.backlog(); ok {
 		r.LagEvents = &v
 	}
 	if v, ok := end.highest("maitred_sink_lag_seconds"); ok {

@@ -1,8 +1,167 @@
 package main
 
-type scaleCmd struct{}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
 
-func (c *scaleCmd) Run() error { return nil }
-type recoveryCmd struct{}
+// scaleCmd compares a server with many restaurants with one that has few, both warm, interleaved.
+type scaleCmd struct {
+	Restaurants int     `default:"100000" help:"Of the large server."`
+	Few         int     `default:"1000" help:"Restaurants of the small server."`
+	Tables      int     `default:"3" help:"Of each restaurant."`
+	Seconds     float64 `default:"5" help:"Of each measurement, three for each server."`
+	Conns       int     `default:"256" help:"Connections of the closed loop."`
+	Dir         string  `help:"Parent of the temporary folder; must be on a real disk." placeholder:"DIR"`
+	JSON        string  `help:"Where the figures go." placeholder:"FILE"`
 
-func (c *recoveryCmd) Run() error { return nil }
+	binary string // for tests: what plays maitred
+}
+
+// scaleSide is one of the two servers.
+type scaleSide struct {
+	name     string
+	count    int
+	dir      string
+	house    *house
+	offset   int
+	resident float64 // actors
+	live     float64 // bytes of heap, estimated from the collector's next goal
+	rss      float64 // MiB
+	rows     []*row
+}
+
+type scaleReport struct {
+	Machine     *machine `json:"machine"`
+	Ratio       float64  `json:"many_vs_few"`
+	PerOpen     *float64 `json:"bytes_per_idle_restaurant"`
+	PerOpenRSS  float64  `json:"resident_bytes_per_idle_restaurant"`
+	Restaurants [2]int   `json:"restaurants"`
+	Rows        []*row   `json:"rows"`
+}
+
+// Run implements the command.
+func (c *scaleCmd) Run() (err error) {
+	ctx := context.Background()
+	dir, err := workFolder(c.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	sides := []*scaleSide{{name: "few", count: c.Few}, {name: "many", count: c.Restaurants}}
+	for _, s := range sides {
+		defer func() { err = errors.Join(err, s.house.kill()) }()
+		if err := c.raise(ctx, dir, s); err != nil {
+			return err
+		}
+	}
+	for round := 1; round <= compareRounds; round++ {
+		for _, s := range sides {
+			if err := c.step(ctx, s, round); err != nil {
+				return err
+			}
+		}
+	}
+	return c.report(dir, sides)
+}
+
+// raise starts a server, fills it, and reads what the idle restaurants take.
+func (c *scaleCmd) raise(ctx context.Context, dir string, s *scaleSide) error {
+	var err error
+	s.dir = filepath.Join(dir, s.name)
+	if err := os.Mkdir(s.dir, 0o755); err != nil {
+		return fmt.Errorf("scale: %w", err)
+	}
+	if s.house, err = buildHouse(ctx, s.dir, c.binary); err != nil {
+		return err
+	}
+	s.house.flags = []string{"--idle-after", "24h"} // warm: nothing is passivated
+	if _, err := s.house.start(); err != nil {
+		return err
+	}
+	if _, err := s.house.tokens(guests, "customer", filepath.Join(s.dir, "tokens.txt")); err != nil {
+		return err
+	}
+	owner, err := s.house.tokens(1, "owner", filepath.Join(s.dir, "owner.txt"))
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	ids, err := newFounder(s.house.addr, owner[0]).found(ctx, floorPlan{s.name, s.count, sameTables(c.Tables)})
+	if err != nil {
+		return err
+	}
+	say("%s: %d restaurants with %d tables each made in %.1f s", s.name, s.count, c.Tables, time.Since(begin).Seconds())
+	if err := awaitSinks(s.house.addr); err != nil {
+		return err
+	}
+	m := scrape(s.house.addr)
+	s.resident, _ = m.sum("maitred_actors_resident")
+	s.rss = residentMiB(s.house.pid)
+	if goal, ok := m.sum("go_memstats_next_gc_bytes"); ok {
+		percent, known := m.sum("go_gc_gogc_percent")
+		if !known {
+			percent = 100
+		}
+		s.live = goal / (1 + percent/100)
+	}
+	return writeJSON(filepath.Join(s.dir, "site.json"), site{Spread: ids, SpreadCap: c.Tables, Today: today()})
+}
+
+// awaitSinks waits until the sinks have caught up, if the server tells.
+func awaitSinks(addr string) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for begin := time.Now(); time.Since(begin) < 4*drainLimit; <-tick.C {
+		if left, ok := scrape(addr).backlog(); !ok || left <= 2 {
+			return nil
+		}
+	}
+	return fmt.Errorf("the sinks have not caught up within %s", 4*drainLimit)
+}
+
+func (c *scaleCmd) step(ctx context.Context, s *scaleSide, round int) error {
+	say("round %d: %s", round, s.name)
+	t := target{name: s.name, addr: s.house.addr, pid: s.house.pid, metrics: true, siteFile: filepath.Join(s.dir, "site.json")}
+	got, err := measure(ctx, s.dir, t, job{Kind: kindSpread, Conns: c.Conns, WarmMs: int(warm.Milliseconds()), MeasureMs: int(c.Seconds * 1000),
+		Offset: s.offset, TokenFile: filepath.Join(s.dir, "tokens.txt"), AckFile: filepath.Join(s.dir, "acks.txt"), Run: fmt.Sprintf("c%d", round)})
+	if err != nil {
+		return err
+	}
+	got.Round, s.offset = round, got.Load.Next
+	s.rows = append(s.rows, got)
+	return awaitSinks(s.house.addr)
+}
+
+func (c *scaleCmd) report(dir string, sides []*scaleSide) error {
+	few, many := sides[0], sides[1]
+	var ratios []float64
+	p := &report{}
+	for i := range few.rows {
+		ratios = append(ratios, many.rows[i].PerSecond/few.rows[i].PerSecond)
+		p.Rows = append(p.Rows, few.rows[i], many.rows[i])
+	}
+	var err error
+	if p.Machine, err = describeMachine(dir); err != nil {
+		return err
+	}
+	out := scaleReport{Machine: p.Machine, Ratio: median(ratios), Restaurants: [2]int{few.count, many.count}, Rows: p.Rows}
+	more := float64(many.count - few.count)
+	out.PerOpenRSS = (many.rss - few.rss) * (1 << 20) / more
+	if open := many.resident - few.resident; open > 0 && many.live > 0 {
+		v := (many.live - few.live) / open
+		out.PerOpen = &v
+	}
+	p.printRows()
+	fmt.Printf("%d ÷ %d restaurants: %.3f\n", many.count, few.count, out.Ratio)
+	fmt.Printf("open restaurants: %.0f and %.0f; an idle open one takes %s bytes of live heap, %.0f bytes of resident memory (garbage, journal cache and store included)\n",
+		few.resident, many.resident, figure(out.PerOpen), out.PerOpenRSS)
+	if c.JSON == "" {
+		return nil
+	}
+	return writeJSON(c.JSON, out)
+}

@@ -24,19 +24,24 @@ const (
 // house is maitred under test: its binary, its data directory, and the process while it runs.
 type house struct {
 	bin, data, output string
+	flags             []string // of serve, besides the usual ones
 	addr              string
 	pid               int
 	cmd               *exec.Cmd
 	done              chan error
 }
 
-// buildHouse builds the binary into dir.
-func buildHouse(ctx context.Context, dir string) (*house, error) {
+// buildHouse builds the binary into dir, unless one is given.
+func buildHouse(ctx context.Context, dir, binary string) (*house, error) {
+	h := &house{bin: binary, data: filepath.Join(dir, "data"), output: filepath.Join(dir, "maitred.txt")}
+	if binary != "" {
+		return h, nil
+	}
+	h.bin = filepath.Join(dir, "maitred")
 	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return nil, fmt.Errorf("find the module: %w", err)
 	}
-	h := &house{bin: filepath.Join(dir, "maitred"), data: filepath.Join(dir, "data"), output: filepath.Join(dir, "maitred.txt")}
 	build := exec.CommandContext(ctx, "go", "build", "-o", h.bin, ".")
 	build.Dir = string(bytes.TrimSpace(root))
 	if text, err := build.CombinedOutput(); err != nil {
@@ -60,7 +65,8 @@ func (h *house) start() (time.Duration, error) {
 		return 0, fmt.Errorf("start maitred: %w", err)
 	}
 	defer func() { _ = out.Close() }()
-	h.cmd = exec.Command(h.bin, "serve", "--data", h.data, "--listen", h.addr, "--rate-limit", "0", "--log-level", "warn")
+	args := []string{"serve", "--data", h.data, "--listen", h.addr, "--rate-limit", "0", "--log-level", "warn"}
+	h.cmd = exec.Command(h.bin, append(args, h.flags...)...)
 	h.cmd.Stdout, h.cmd.Stderr = out, out
 	h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	begin := time.Now()

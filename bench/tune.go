@@ -23,11 +23,19 @@ func rowlockSettings() map[string]string {
 }
 
 const (
-	rowlockVariant = "function"
-	rowlockPool    = 64
-	rowlockRooms   = 2000
-	rowlockTables  = 20
+	rowlockRooms  = 2000
+	rowlockTables = 20
 )
+
+// rowlockPeers are the two forms that are compared with: the strongest, which moves the three statements into the
+// database, and the strongest in which the application itself holds the lock.
+var rowlockPeers = []struct {
+	name, variant string
+	pool          int
+}{
+	{"rowlock", "function", 64},
+	{"rowlock pipelined", "pipelined", 32},
+}
 
 // rowlockPeer is the row-lock server and its database.
 type rowlockPeer struct {
@@ -106,7 +114,7 @@ func (c *tuneCmd) Run() error {
 		return err
 	}
 	trials := []trial{
-		{"statements", 16, nil}, {"statements", 32, nil}, {"pipelined", 32, nil},
+		{"statements", 16, nil}, {"statements", 32, nil}, {"pipelined", 16, nil}, {"pipelined", 32, nil}, {"pipelined", 64, nil},
 		{"function", 8, nil}, {"function", 16, nil}, {"function", 32, nil}, {"function", 64, nil},
 		{"function", 64, map[string]string{"commit_delay": "200", "commit_siblings": "5"}},
 		{"function", 100, map[string]string{"commit_delay": "500", "commit_siblings": "5"}},
