@@ -105,6 +105,9 @@ func (c *crowd) oddities(y *tally) {
 			y.add(&y.wrong, "operation %d (%s %s %v): %s", o.N, o.Method, o.Path, o.Body, o.Fault)
 		}
 	}
+	for _, odd := range c.l.odd {
+		y.add(&y.wrong, "%s", odd)
+	}
 }
 
 // fact is what one event of the journal says of one reservation.

@@ -100,11 +100,26 @@ func (c *crowd) ask(a *api, g *guest) bool {
 	c.l.record(o, c.round)
 	if o.Verdict == acknowledged {
 		g.remember(o)
+		if g.rng.IntN(8) == 0 {
+			c.reread(a, g, o)
+		}
 	}
 	if o.Verdict == notDone || o.Fault != "" {
 		pause(pollEvery)
 	}
 	return o.Fault == "" || c.stubborn
+}
+
+// reread asks for what was just acknowledged: a guest sees its own writes at once.
+func (c *crowd) reread(a *api, g *guest, o *op) {
+	got, err := a.do(request{method: "GET", path: "/reservations/" + o.Answer.ID, token: g.token})
+	if undecided(got, err) {
+		return
+	}
+	var now kept
+	if got.status != 200 || json.Unmarshal(got.body, &now) != nil || now != *o.Answer {
+		c.l.remark("operation %d was answered %+v; read at once: %d %s", o.N, *o.Answer, got.status, got.body)
+	}
 }
 
 // think makes up the guest's next operation: mostly a new reservation, else a change of one that it has.

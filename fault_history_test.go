@@ -55,6 +55,7 @@ type ledger struct {
 	err   error
 	ops   []*op            // in the order in which they were written down
 	books map[string]*book // by reservation
+	odd   []string         // answers that contradict an earlier one
 }
 
 // book is what the guests know of one reservation.
@@ -140,6 +141,13 @@ func (l *ledger) record(o *op, round int) {
 	if o.Verdict == acknowledged {
 		l.books[o.Answer.ID] = &book{o.Answer, o.Guest, round}
 	}
+}
+
+// remark keeps an answer that contradicts an earlier one.
+func (l *ledger) remark(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.odd = append(l.odd, fmt.Sprintf(format, args...))
 }
 
 // count says how many operations ended in a verdict; of each operation the last line counts.

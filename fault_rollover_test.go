@@ -98,8 +98,7 @@ func holdLast(t *testing.T, s *server, c *crowd) <-chan struct{} {
 	)
 	a := newAPI(s.addr, 4)
 	defer a.close()
-	r := trace(t, s.pid, "delay_enter=1500000")
-	_ = r
+	trace(t, s.pid, "delay_enter=1500000", lastBlock(t, s.data))
 	for n := 0; n < 60; n++ {
 		block := lastBlock(t, s.data)
 		had := size(t, block)

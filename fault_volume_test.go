@@ -138,11 +138,16 @@ type tracer struct {
 	done chan struct{}
 }
 
-// trace attaches to a server; inject is strace's expression for fsync and fdatasync, e.g. "error=EIO".
-func trace(t *testing.T, pid int, inject string) *tracer {
+// trace attaches to a server; inject is strace's expression for fsync and fdatasync, e.g. "error=EIO". When paths are given, only
+// these files are hurt.
+func trace(t *testing.T, pid int, inject string, paths ...string) *tracer {
 	t.Helper()
 	r := &tracer{t: t, out: filepath.Join(t.TempDir(), "strace"), done: make(chan struct{})}
-	r.cmd = exec.Command("strace", "-f", "-p", fmt.Sprint(pid), "-o", r.out, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:"+inject)
+	args := []string{"-f", "-p", fmt.Sprint(pid), "-o", r.out, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:" + inject}
+	for _, path := range paths {
+		args = append(args, "-P", path)
+	}
+	r.cmd = exec.Command("strace", args...)
 	said := &lines{}
 	r.cmd.Stderr = said
 	require.NoError(t, r.cmd.Start())
