@@ -72,9 +72,14 @@ func NewTokens(keys *Keys) *Tokens {
 
 // Issue signs an access token that lives tokenTTL from now.
 func (t *Tokens) Issue(account engine.AccountID, role engine.Role, now time.Time) (string, error) {
+	return t.IssueFor(account, role, now, tokenTTL)
+}
+
+// IssueFor signs an access token that lives ttl from now: for load generators and tests, which outlast tokenTTL.
+func (t *Tokens) IssueFor(account engine.AccountID, role engine.Role, now time.Time, ttl time.Duration) (string, error) {
 	c := claims{Role: roleNames[role], Issued: now.UnixMilli(), RegisteredClaims: jwt.RegisteredClaims{
 		Issuer: issuer, Audience: jwt.ClaimStrings{audience}, Subject: string(account),
-		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(tokenTTL)),
+		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(ttl)),
 	}}
 	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, c)
 	token.Header["typ"], token.Header["kid"] = tokenType, t.keys.kid

@@ -69,7 +69,7 @@ func (f feature) restaurant() Restaurant {
 	return Restaurant{
 		ID: id,
 		Details: engine.Details{
-			Name: clip(p["name"], engine.MaxNameLen), Address: strings.TrimSpace(p["addr:street"] + " " + p["addr:housenumber"]),
+			Name: clip(p["name"], engine.MaxName), Address: strings.TrimSpace(p["addr:street"] + " " + p["addr:housenumber"]),
 			City: "Roma", Country: "IT", CuisineType: cuisine(p["cuisine"]), Description: clip(p["description"], 500),
 			Phone: p["phone"], TimeZone: timeZoneOfAll,
 			Longitude: f.Geometry.Coordinates[0], Latitude: f.Geometry.Coordinates[1], OpeningHours: hours,

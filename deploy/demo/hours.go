@@ -1,10 +1,12 @@
 package demo
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"maitred/engine"
 )
@@ -129,4 +131,15 @@ func merge(hours []engine.OpeningHours) []engine.OpeningHours {
 		}
 	}
 	return kept
+}
+
+// OpensFor says whether r starts a table at local minute of a weekday, and names the time as HH:MM.
+func OpensFor(r Restaurant, day time.Weekday, minute int) (string, bool) {
+	bit := uint8(1) << ((int(day) + 6) % 7)
+	for _, h := range r.Details.OpeningHours {
+		if h.Days&bit != 0 && h.Open <= minute && minute <= h.LastSeating {
+			return fmt.Sprintf("%02d:%02d", minute/60, minute%60), true
+		}
+	}
+	return "", false
 }
