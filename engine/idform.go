@@ -106,3 +106,41 @@ func be64(b []byte) uint64 {
 	}
 	return v
 }
+
+// ownPart is the last part of a table's or reservation's id, as the number that made it.
+func ownPart(id string) (uint64, bool) {
+	if len(id) != 4+2*idPartLen || !isPart(id[4+idPartLen:]) {
+		return 0, false
+	}
+	var v uint64
+	for i := 4 + idPartLen; i < len(id); i++ {
+		v = v<<5 | uint64(crockfordValue(id[i]))
+	}
+	return v, true
+}
+
+func mustOwnPart(id ReservationID) uint64 {
+	v, ok := ownPart(string(id))
+	assert(ok, "I5: an id outside the grammar was journaled")
+	return v
+}
+
+// crockfordValue is the value of a digit that isCrockford has let pass.
+func crockfordValue(c byte) byte {
+	switch {
+	case c <= '9':
+		return c - '0'
+	case c < 'i':
+		return c - 'a' + 10
+	case c < 'l':
+		return c - 'j' + 18
+	case c < 'o':
+		return c - 'm' + 20
+	case c < 'u':
+		return c - 'p' + 22
+	}
+	return c - 'v' + 27
+}
+
+func isTable(id string) bool       { return strings.HasPrefix(id, tblPrefix) }
+func isReservation(id string) bool { return strings.HasPrefix(id, resvPrefix) }

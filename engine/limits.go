@@ -5,14 +5,16 @@ import "time"
 // Every bound of the engine. Nothing in an aggregate grows beyond what stands here.
 const (
 	MaxTables           = 500
-	MaxReservations     = 50_000 // in the state of one restaurant
-	MaxReceipts         = 4_096  // ring of the commands that create no reservation
-	MaxEvents           = 64     // of one command
-	MaxShifts           = 32     // opening hours of one restaurant
+	MaxLive             = 50_000  // reservations of one restaurant that hold a table
+	MaxReservations     = 100_000 // of one restaurant in its state, with those that are over
+	MaxReceipts         = 4_096   // ring of the commands that create no reservation
+	MaxEvents           = 64      // of one command
+	MaxShifts           = 32      // opening hours of one restaurant
 	MaxTablesPerParty   = 8
 	MaxCapacity         = 100 // guests at one table
 	MaxSessions         = 20  // of one account; the oldest goes
 	MaxAccountReceipts  = 64
+	MaxSeenTokens       = 16 // refresh tokens of a session that are known to be used up
 	MaxAlternatives     = 4
 	alternativeDays     = 3 // neighbouring service days that are searched, each way
 	MaxTransitionReason = 200
@@ -37,8 +39,6 @@ const (
 const (
 	minutesPerDay = 24 * 60
 	tickSec       = 300 // occupancy is counted in ticks of five minutes since 1970
-	ticksPerDay   = 86400 / tickSec
-	wordsPerDay   = (ticksPerDay + 63) / 64
 
 	DefaultGridMin = 15 // minutes between start times
 	MinGridMin     = 5
@@ -47,21 +47,24 @@ const (
 	MaxTurnMin     = 150
 
 	noShowAfterMs   = int64(30 * time.Minute / time.Millisecond)
-	forgetAfterSec  = int64(30 * 24 * 3600) // a final reservation leaves the state so long after its end
+	horizonMs       = int64(HorizonDays) * 24 * 3600 * msPerSec
+	forgetDays      = 33 // UTC days after its service day in which a final reservation leaves the state, but
+	forgetLateDays  = 2  // not before so many UTC days after its last change
 	msPerSec        = 1000
-	minReceiptKept  = int64(24 * 3600)
 	maxShiftMinutes = 24 * 60
 )
 
 // Relations between the bounds, checked by the compiler: a negative array length does not compile.
 var (
-	_ [ticksPerDay*tickSec - 86400]struct{}
-	_ [MinGridMin*60%tickSec + 0]struct{}
+	_ [0 - MinGridMin*60%tickSec]struct{}
+	_ [0 - 86400%tickSec]struct{}
 	_ [DefaultGridMin - MinGridMin]struct{}
 	_ [MaxGridMin - DefaultGridMin]struct{}
-	_ [MaxTurnMin*60%tickSec + 0]struct{}
-	_ [ticksPerDay - MaxTurnMin*60/tickSec]struct{} // a reservation touches at most two days
-	_ [forgetAfterSec - minReceiptKept]struct{}
+	_ [0 - MaxTurnMin*60%tickSec]struct{}
+	_ [chunkTicks - MaxTurnMin*60/tickSec]struct{} // a reservation touches at most two chunks
+	_ [forgetLateDays - 2]struct{}                 // a receipt is kept for at least 24 h
+	_ [forgetDays - forgetLateDays]struct{}
+	_ [MaxReservations - MaxLive]struct{}
 	_ [MaxReceipts - MaxEvents]struct{}
-	_ [wordsPerDay*64 - ticksPerDay]struct{}
+	_ [maskWords*64 - MaxTables]struct{}
 )

@@ -72,6 +72,7 @@ type Details struct {
 	TimeZone                                                             string // IANA
 	Latitude, Longitude                                                  float64
 	OpeningHours                                                         []OpeningHours
+	GridMin                                                              int // minutes between start times, 5–60 by 5; 0 = 15
 }
 
 // DetailsChange changes what is not nil.
@@ -80,6 +81,7 @@ type DetailsChange struct {
 	TimeZone                                                             *string
 	Latitude, Longitude                                                  *float64
 	OpeningHours                                                         *[]OpeningHours
+	GridMin                                                              *int
 }
 
 // Restaurant is a restaurant as readers see it. Immutable.

@@ -1609,6 +1609,7 @@ type Account struct {
 	Role          Role                   `protobuf:"varint,6,opt,name=role,proto3,enum=maitred.engine.v1.Role" json:"role,omitempty"`
 	PasswordHash  string                 `protobuf:"bytes,7,opt,name=password_hash,json=passwordHash,proto3" json:"password_hash,omitempty"` // PHC string
 	CreatedMs     int64                  `protobuf:"varint,8,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	Version       uint64                 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"` // of the profile: 1 when registered
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1695,6 +1696,13 @@ func (x *Account) GetPasswordHash() string {
 func (x *Account) GetCreatedMs() int64 {
 	if x != nil {
 		return x.CreatedMs
+	}
+	return 0
+}
+
+func (x *Account) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
 	}
 	return 0
 }
@@ -1992,6 +2000,7 @@ func (x *RestaurantBase) GetRestaurantVersion() uint64 {
 	return 0
 }
 
+// Session is a refresh token family. previous: the hashes seen before, 32 bytes each, oldest first, bounded.
 type Session struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Family        string                 `protobuf:"bytes,1,opt,name=family,proto3" json:"family,omitempty"`
@@ -2278,7 +2287,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x11AccountRegistered\x124\n" +
 	"\aaccount\x18\x01 \x01(\v2\x1a.maitred.engine.v1.AccountR\aaccount\"F\n" +
 	"\x0eAccountChanged\x124\n" +
-	"\aaccount\x18\x01 \x01(\v2\x1a.maitred.engine.v1.AccountR\aaccount\"\xf2\x01\n" +
+	"\aaccount\x18\x01 \x01(\v2\x1a.maitred.engine.v1.AccountR\aaccount\"\x8c\x02\n" +
 	"\aAccount\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x12\x1d\n" +
@@ -2289,7 +2298,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x04role\x18\x06 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x04role\x12#\n" +
 	"\rpassword_hash\x18\a \x01(\tR\fpasswordHash\x12\x1d\n" +
 	"\n" +
-	"created_ms\x18\b \x01(\x03R\tcreatedMs\"`\n" +
+	"created_ms\x18\b \x01(\x03R\tcreatedMs\x12\x18\n" +
+	"\aversion\x18\t \x01(\x04R\aversion\"`\n" +
 	"\rSessionOpened\x12\x16\n" +
 	"\x06family\x18\x01 \x01(\tR\x06family\x12\x18\n" +
 	"\arefresh\x18\x02 \x01(\fR\arefresh\x12\x1d\n" +

@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"maitred/engine/enginepb"
+)
+
+// Decide implements Aggregate.
+func (a *account) Decide(now Instant, cmd *Command) (Outcome, []*Event) {
+	d := accountDecision{account: a, now: max(now, a.last), cmd: cmd}
+	if hasReceipt(cmd) {
+		if rec := a.receipts.find(cmd.Key); rec != nil {
+			if rec.payload != cmd.Payload {
+				return refuse(CodeKeyReused), nil
+			}
+			return Outcome{Code: rec.code, Replayed: true, Account: a.info, Family: rec.subject}, nil
+		}
+	}
+	out := d.decide()
+	assert(!out.Code.Refused() || len(d.events) == 0 || out.Code == CodeUnauthorized, "I10: a refusal makes no event")
+	assert(len(d.events) <= MaxEvents, "I9: too many events")
+	return out, d.events
+}
+
+type accountDecision struct {
+	*account
+	now    Instant
+	cmd    *Command
+	events []*Event
+}
+
+func (d *accountDecision) decide() Outcome {
+	switch body := d.cmd.Body.(type) {
+	case *Register:
+		return d.register(body)
+	case *ChangeProfile:
+		return d.changeProfile(body)
+	case *OpenSession:
+		return d.open(body)
+	case *RotateSession:
+		return d.exchange(body)
+	case *RevokeSession:
+		return d.revoke(body)
+	}
+	panic("engine: a command that an account does not know")
+}
+
+func (d *accountDecision) emit(body enginepb.EventBody) {
+	d.events = append(d.events, &Event{AtMs: int64(d.now), ByAccount: string(d.cmd.Caller.Account), ByRole: d.cmd.Caller.Role, Body: body})
+}
+
+// done is the answer after events; family is what a replay names.
+func (d *accountDecision) done(code Code, info *AccountInfo, family string) Outcome {
+	attach(d.cmd, d.events, family, code)
+	return Outcome{Code: code, Account: info, Family: family}
+}
+
+func (d *accountDecision) trusted() bool {
+	return d.cmd.Caller.Role == RoleAdmin || d.cmd.Caller.Role == RoleSystem
+}
+
+// self reports whether the caller is the account or above it.
+func (d *accountDecision) self() bool { return d.trusted() || d.cmd.Caller.Account == d.id }
+
+func (d *accountDecision) register(c *Register) Outcome {
+	role := c.Profile.Role
+	switch {
+	case d.info != nil:
+		return refuse(CodeExists)
+	case role != RoleCustomer && role != RoleOwner && !d.trusted():
+		return refuse(CodeForbidden)
+	case d.cmd.IfMatch != 0:
+		return refuse(CodeStale)
+	}
+	info := &AccountInfo{Profile: c.Profile, Created: d.now, Version: 1}
+	if field := info.nonsense(); field != "" {
+		return invalid(field)
+	}
+	if info.ID != d.id {
+		return invalid("id")
+	}
+	d.emit(&enginepb.Event_AccountRegistered{AccountRegistered: &enginepb.AccountRegistered{Account: info.proto()}})
+	return d.done(CodeCreated, info, "")
+}
+
+// nonsense names the first member that cannot be.
+func (p *Profile) nonsense() string {
+	switch {
+	case !text(p.Email, MaxEmail) || strings.Count(p.Email, "@") != 1 || p.Email[0] == '@' || p.Email[len(p.Email)-1] == '@':
+		return "email"
+	case !text(p.FirstName, MaxName):
+		return "first_name"
+	case !text(p.LastName, MaxName):
+		return "last_name"
+	case !text(p.Phone, MaxPhone):
+		return "phone"
+	case !text(p.PasswordHash, MaxPasswordHash) || p.PasswordHash == "":
+		return "password"
+	case p.Role == RoleNone:
+		return "role"
+	}
+	return ""
+}
+
+func (d *accountDecision) changeProfile(c *ChangeProfile) Outcome {
+	switch {
+	case d.info == nil || !d.self():
+		return refuse(CodeNotFound)
+	case d.cmd.IfMatch != 0 && d.cmd.IfMatch != d.info.Version:
+		return Outcome{Code: CodeStale, Account: d.info}
+	}
+	info := *d.info
+	info.Version++
+	set(&info.FirstName, c.Change.FirstName)
+	set(&info.LastName, c.Change.LastName)
+	set(&info.Phone, c.Change.Phone)
+	set(&info.PasswordHash, c.Change.PasswordHash)
+	if field := info.nonsense(); field != "" {
+		return invalid(field)
+	}
+	d.emit(&enginepb.Event_AccountChanged{AccountChanged: &enginepb.AccountChanged{Account: info.proto()}})
+	return d.done(CodeOK, &info, "")
+}
+
+func (d *accountDecision) open(c *OpenSession) Outcome {
+	switch {
+	case d.info == nil:
+		return refuse(CodeNotFound)
+	case c.Family == "" || !text(c.Family, MaxFamily):
+		return invalid("family")
+	case c.Refresh == (Hash32{}):
+		return invalid("refresh")
+	case c.Expires <= d.now:
+		return invalid("expires")
+	}
+	d.emit(&enginepb.Event_SessionOpened{SessionOpened: &enginepb.SessionOpened{
+		Family: c.Family, Refresh: c.Refresh[:], ExpiresMs: int64(c.Expires)}})
+	return d.done(CodeCreated, d.info, c.Family)
+}
+
+// exchange refuses a token that was exchanged before and ends its family: one of the two who show it has stolen it.
+func (d *accountDecision) exchange(c *RotateSession) Outcome {
+	s, present := d.byToken(c.Old)
+	switch {
+	case d.info == nil || s == nil || s.expires <= d.now:
+		return refuse(CodeUnauthorized)
+	case !present:
+		d.end(s.family, "refresh token used twice")
+		return refuse(CodeUnauthorized)
+	case c.New == (Hash32{}) || c.New == c.Old:
+		return invalid("refresh")
+	}
+	d.emit(&enginepb.Event_SessionRotated{SessionRotated: &enginepb.SessionRotated{Family: s.family, Refresh: c.New[:]}})
+	return d.done(CodeOK, d.info, s.family)
+}
+
+func (d *accountDecision) end(family, reason string) {
+	d.emit(&enginepb.Event_SessionRevoked{SessionRevoked: &enginepb.SessionRevoked{Family: family, Reason: reason}})
+}
+
+func (d *accountDecision) revoke(c *RevokeSession) Outcome {
+	s, present := d.byToken(c.Refresh)
+	holder := present && s.expires > d.now
+	switch {
+	case d.info == nil || !holder && !(c.All && d.self()):
+		return refuse(CodeUnauthorized)
+	case c.All:
+		d.end("", "all")
+		return d.done(CodeOK, d.info, "")
+	}
+	family := s.family
+	d.end(family, "logout")
+	return d.done(CodeOK, d.info, family)
+}
+
+// AppendBase implements Aggregate.
+func (a *account) AppendBase(dst []byte) []byte {
+	base := &enginepb.AccountBase{Receipts: a.receipts.proto(), LastMs: int64(a.last), Version: uint64(a.version), Erased: a.erased}
+	if a.info != nil {
+		base.Account = a.info.proto()
+	}
+	for i := range a.sessions {
+		s := &a.sessions[i]
+		var seen []byte
+		for _, h := range s.seen {
+			seen = append(seen, h[:]...)
+		}
+		base.Sessions = append(base.Sessions, &enginepb.Session{Family: s.family, Refresh: s.refresh[:], Previous: seen,
+			ExpiresMs: int64(s.expires), OpenedMs: int64(s.opened)})
+	}
+	return appendMessage(dst, base)
+}
+
+// Digest implements Aggregate.
+func (a *account) Digest() uint64 { return digest(a.AppendBase(nil)) }
+
+func openAccount(id AccountID, b []byte) (*account, error) {
+	base := new(enginepb.AccountBase)
+	if err := base.UnmarshalVT(b); err != nil {
+		return nil, fmt.Errorf("%w of %s: %w", ErrBase, id, err)
+	}
+	a := newAccount(id)
+	a.version, a.last, a.erased = Version(base.Version), Instant(base.LastMs), base.Erased
+	assert(base.Account != nil || a.version == 0 || a.erased, "I5: a base without its account")
+	if base.Account != nil {
+		a.info = accountFrom(base.Account)
+		assert(a.info.ID == id && a.info.Version >= 1, "I5: the base belongs to another account")
+	}
+	assert(len(base.Sessions) <= MaxSessions && len(base.Receipts) <= MaxAccountReceipts, "I9: a base has too many sessions")
+	for _, p := range base.Sessions {
+		s := session{family: p.Family, refresh: hash32(p.Refresh), expires: Instant(p.ExpiresMs), opened: Instant(p.OpenedMs)}
+		for seen := p.Previous; len(seen) > 0; seen = seen[32:] {
+			assert(len(seen) >= 32, "I5: a broken hash")
+			s.seen = append(s.seen, hash32(seen[:32]))
+		}
+		assert(len(s.seen) <= MaxSeenTokens, "I9: too many hashes")
+		a.sessions = append(a.sessions, s)
+	}
+	a.receipts.load(base.Receipts)
+	return a, nil
+}

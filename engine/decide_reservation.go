@@ -1,0 +1,234 @@
+package engine
+
+import (
+	"unicode/utf8"
+
+	"maitred/engine/enginepb"
+)
+
+func (d *decision) createReservation(c *CreateReservation) Outcome {
+	staff := d.staff()
+	switch {
+	case !staff && d.cmd.Caller.Account == "":
+		return refuse(CodeForbidden)
+	case d.find(c.ID) != nil:
+		return refuse(CodeExists)
+	case d.stale(0):
+		return refuse(CodeStale)
+	case !d.inside(string(c.ID), isReservation):
+		return invalid("id")
+	}
+	r := &Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact,
+		Status: StatusConfirmed, Version: 1, Created: d.now, Updated: d.now}
+	if !staff {
+		r.Guest = d.cmd.Caller.Account
+	}
+	if hasReceipt(d.cmd) {
+		r.Key, r.Payload = d.cmd.Key, d.cmd.Payload
+	}
+	if out := r.fault(); out.Code != CodeOK {
+		return out
+	}
+	if out := d.place(r, &c.Want, c.Table, nil, true); out.Code != CodeOK {
+		return out
+	}
+	switch {
+	case d.live >= MaxLive:
+		return Outcome{Code: CodeLimit, Field: "live_reservations"}
+	case d.resv.len() >= MaxReservations:
+		return Outcome{Code: CodeLimit, Field: "reservations"}
+	}
+	d.emit(&enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: r.proto()}})
+	return Outcome{Code: CodeCreated, Reservation: r}
+}
+
+// fault looks for nonsense that has nothing to do with the book.
+func (r *Reservation) fault() Outcome {
+	switch {
+	case r.GuestsCount < 1:
+		return invalid("guests_count")
+	case !text(r.SpecialRequests, MaxSpecialRequests):
+		return invalid("special_requests")
+	case !text(r.Contact.Name, MaxName):
+		return invalid("contact.name")
+	case !text(r.Contact.Phone, MaxPhone):
+		return invalid("contact.phone")
+	case !text(r.Contact.Email, MaxEmail):
+		return invalid("contact.email")
+	}
+	return Outcome{}
+}
+
+// place gives r a time and a table, or says why not. want nil = the time that r has; old is r as it was, whose tables do not
+// stand in its way; moved = the time is new and must be one that is offered and can still be taken.
+func (d *decision) place(r *Reservation, want *When, table TableID, old *Reservation, moved bool) Outcome {
+	p := place{day: r.Day, local: r.LocalMin, at: r.StartsAt}
+	if want != nil {
+		var code Code
+		var field string
+		if p, code, field = d.locate(*want); code != CodeOK {
+			return Outcome{Code: code, Field: field}
+		}
+		moved = moved || p.at != r.StartsAt
+	} else if moved {
+		p = d.placeAt(r.Day, r.LocalMin)
+		p.offered, p.at = p.offered && p.at == r.StartsAt, r.StartsAt
+	}
+	w := wish{guests: r.GuestsCount, table: -1, keep: -1}
+	if table != "" {
+		if w.table = d.floor.slot(table); w.table < 0 {
+			return invalid("table_id")
+		}
+		w.binding = d.staff()
+	}
+	if old != nil {
+		if len(old.Tables) == 1 {
+			w.keep = d.floor.slot(old.Tables[0])
+		}
+		if blocks(old.Status) {
+			h := d.holdOf(old)
+			w.skip = &h
+		}
+	}
+	if moved {
+		if code := judge(d.now, p); code != CodeOK {
+			return Outcome{Code: code, Alternatives: d.alternatives(d.now, p, r.GuestsCount, w.skip)}
+		}
+	}
+	if !d.floor.everFits(r.GuestsCount) || w.binding && !d.floor.slots[w.table].fits(r.GuestsCount) {
+		return refuse(CodePartyTooLarge)
+	}
+	r.Day, r.LocalMin, r.StartsAt = p.day, p.local, p.at
+	r.EndsAt = p.at + int64(turnMin(r.GuestsCount))*60
+	w.span = spanOf(r.StartsAt, r.EndsAt)
+	slot, ok := d.seat(w)
+	if !ok {
+		return Outcome{Code: CodeSlotUnavailable, Alternatives: d.alternatives(d.now, p, r.GuestsCount, w.skip)}
+	}
+	r.Tables = []TableID{d.floor.slots[slot].ID}
+	return Outcome{}
+}
+
+// subject finds the reservation that a command is about, if the caller may see it.
+func (d *decision) subject(id ReservationID) *Reservation {
+	r := d.find(id)
+	if r == nil || !d.staff() && (d.cmd.Caller.Account == "" || r.Guest != d.cmd.Caller.Account) {
+		return nil
+	}
+	return r
+}
+
+func (d *decision) reschedule(c *Reschedule) Outcome {
+	old := d.subject(c.ID)
+	switch {
+	case old == nil:
+		return refuse(CodeNotFound)
+	case d.stale(old.Version):
+		return Outcome{Code: CodeStale, Reservation: old}
+	case old.Status != StatusConfirmed:
+		return Outcome{Code: CodeInvalidTransition, Reservation: old}
+	}
+	r := *old
+	set(&r.GuestsCount, c.GuestsCount)
+	set(&r.SpecialRequests, c.SpecialRequests)
+	if out := r.fault(); out.Code != CodeOK {
+		return out
+	}
+	var table TableID
+	set(&table, c.Table)
+	if c.Want != nil || table != "" || r.GuestsCount != old.GuestsCount {
+		if out := d.place(&r, c.Want, table, old, false); out.Code != CodeOK {
+			return out
+		}
+	}
+	e := d.move(&r)
+	attach(d.cmd, d.events, string(c.ID), CodeOK)
+	return Outcome{Code: CodeOK, Reservation: evolve(old, e)}
+}
+
+func (d *decision) move(r *Reservation) *Event {
+	return d.emit(&enginepb.Event_ReservationRescheduled{ReservationRescheduled: &enginepb.ReservationRescheduled{
+		Id: string(r.ID), TableIds: tableStrings(r.Tables), ServiceDay: int32(r.Day), LocalMin: int32(r.LocalMin),
+		StartsAt: r.StartsAt, EndsAt: r.EndsAt, GuestsCount: int32(r.GuestsCount), SpecialRequests: r.SpecialRequests}})
+}
+
+// arc is one permitted transition.
+type arc struct {
+	action   Action
+	from, to Status
+}
+
+var arcs = [...]arc{
+	{ActionCancel, StatusConfirmed, StatusCancelled},
+	{ActionSeat, StatusConfirmed, StatusSeated},
+	{ActionComplete, StatusSeated, StatusCompleted},
+	{ActionNoShow, StatusConfirmed, StatusNoShow},
+	{ActionReinstate, StatusCancelled, StatusConfirmed},
+	{ActionReinstate, StatusNoShow, StatusConfirmed},
+}
+
+func (d *decision) transition(c *Transition) Outcome {
+	old := d.subject(c.ID)
+	switch {
+	case old == nil:
+		return refuse(CodeNotFound)
+	case c.Action != ActionCancel && !d.staff():
+		return refuse(CodeForbidden)
+	case d.stale(old.Version):
+		return Outcome{Code: CodeStale, Reservation: old}
+	}
+	var to Status
+	for _, a := range arcs {
+		if a.action == c.Action && a.from == old.Status {
+			to = a.to
+		}
+	}
+	switch {
+	case to == 0:
+		return Outcome{Code: CodeInvalidTransition, Reservation: old}
+	case !text(c.Reason, MaxTransitionReason):
+		return invalid("reason")
+	}
+	next := old
+	if c.Action == ActionReinstate {
+		r := *old
+		if out := d.place(&r, nil, "", old, true); out.Code != CodeOK {
+			return out
+		}
+		if d.live >= MaxLive {
+			return Outcome{Code: CodeLimit, Field: "live_reservations"}
+		}
+		if r.Tables[0] != old.Tables[0] || len(old.Tables) != 1 || r.EndsAt != old.EndsAt || r.LocalMin != old.LocalMin {
+			next = evolve(old, d.move(&r))
+		}
+	}
+	next = evolve(next, d.change(old.ID, to, c.Reason))
+	attach(d.cmd, d.events, string(c.ID), CodeOK)
+	return Outcome{Code: CodeOK, Reservation: next}
+}
+
+func (d *decision) change(id ReservationID, to Status, reason string) *Event {
+	return d.emit(&enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: &enginepb.ReservationStatusChanged{
+		Id: string(id), Status: to, Reason: reason}})
+}
+
+// sweep marks who has not come.
+func (d *decision) sweep() Outcome {
+	if role := d.cmd.Caller.Role; role != RoleSystem && role != RoleAdmin {
+		return refuse(CodeForbidden)
+	}
+	for _, e := range d.led.due.until(&d.book, (int64(d.now)-noShowAfterMs)/msPerSec, MaxEvents) {
+		r, _ := d.resv.get(e.key)
+		d.change(r.ID, StatusNoShow, "no_show")
+	}
+	return Outcome{Code: CodeOK}
+}
+
+// text reports whether s is well-formed and short enough, in bytes.
+func text(s string, most int) bool { return len(s) <= most && utf8.ValidString(s) }
+
+// inside reports whether an id of that kind belongs to this restaurant.
+func (d *decision) inside(id string, kind func(string) bool) bool {
+	r, ok := RestaurantOf(id)
+	return ok && kind(id) && r == d.id
+}

@@ -1,0 +1,111 @@
+package engine
+
+import "cmp"
+
+// dueHeap is a binary heap of the confirmed reservations by start. Entries that no longer hold are dropped when they reach
+// the top, and all at once when they outnumber the others.
+type dueHeap []dueEntry
+
+type dueEntry struct {
+	at  int64 // start, Unix seconds
+	key uint64
+}
+
+func (e dueEntry) compare(o dueEntry) int {
+	return cmp.Or(cmp.Compare(e.at, o.at), cmp.Compare(e.key, o.key))
+}
+
+func (e dueEntry) holds(b *book) bool {
+	r, ok := b.resv.get(e.key)
+	return ok && r.Status == StatusConfirmed && r.StartsAt == e.at
+}
+
+func (h *dueHeap) push(e dueEntry) {
+	*h = append(*h, e)
+	s := *h
+	for i := len(s) - 1; i > 0; {
+		up := (i - 1) / 2
+		if s[up].compare(s[i]) <= 0 {
+			return
+		}
+		s[up], s[i] = s[i], s[up]
+		i = up
+	}
+}
+
+func (h *dueHeap) pop() {
+	s := *h
+	n := len(s) - 1
+	s[0] = s[n]
+	*h = s[:n]
+	for i := 0; ; {
+		least := i
+		for kid := 2*i + 1; kid <= 2*i+2 && kid < n; kid++ {
+			if s[kid].compare(s[least]) < 0 {
+				least = kid
+			}
+		}
+		if least == i {
+			return
+		}
+		s[least], s[i] = s[i], s[least]
+		i = least
+	}
+}
+
+// tidy makes the top an entry that holds.
+func (h *dueHeap) tidy(b *book) {
+	for len(*h) > 0 && !(*h)[0].holds(b) {
+		h.pop()
+	}
+	if len(*h) > 2*b.live+64 {
+		*h = (*h)[:0]
+		b.resv.walk(func(key uint64, r *Reservation) {
+			if r.Status == StatusConfirmed {
+				h.push(dueEntry{r.StartsAt, key})
+			}
+		})
+	}
+}
+
+// until appends the first entries that hold, in order, with starts at or before at, up to max.
+func (h dueHeap) until(b *book, at int64, max int) []dueEntry {
+	var out []dueEntry
+	frontier := frontier{heap: h}
+	if len(h) > 0 {
+		frontier.push(0)
+	}
+	for len(frontier.at) > 0 && len(out) < max {
+		i := frontier.pop()
+		e := h[i]
+		if e.at > at {
+			break
+		}
+		for kid := 2*i + 1; kid <= 2*i+2 && kid < len(h); kid++ {
+			frontier.push(kid)
+		}
+		if e.holds(b) && (len(out) == 0 || out[len(out)-1] != e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// frontier holds positions of a heap whose parents have been seen, least entry last.
+type frontier struct {
+	heap dueHeap
+	at   []int
+}
+
+func (f *frontier) push(i int) {
+	f.at = append(f.at, i)
+	for j := len(f.at) - 1; j > 0 && f.heap[f.at[j-1]].compare(f.heap[f.at[j]]) < 0; j-- {
+		f.at[j-1], f.at[j] = f.at[j], f.at[j-1]
+	}
+}
+
+func (f *frontier) pop() int {
+	i := f.at[len(f.at)-1]
+	f.at = f.at[:len(f.at)-1]
+	return i
+}

@@ -1,0 +1,4 @@
+package enginepb
+
+// EventBody is what an event's oneof may hold.
+type EventBody = isEvent_Body

@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"slices"
+
+	"maitred/engine/enginepb"
+)
+
+// evolve is the reservation after e; old is nil before the first. Decide uses it to answer, apply to remember.
+func evolve(old *Reservation, e *Event) *Reservation {
+	switch body := e.Body.(type) {
+	case *enginepb.Event_ReservationCreated:
+		assert(old == nil, "I5: a reservation is created twice")
+		r := reservationFrom(body.ReservationCreated.Reservation)
+		assert(r.Version == 1 && r.Created == Instant(e.AtMs), "I4: a reservation begins with version 1")
+		return r
+	case *enginepb.Event_ReservationRescheduled:
+		assert(old != nil, "I5: an unknown reservation is rescheduled")
+		next, p := *old, body.ReservationRescheduled
+		next.Tables = tableIDs(p.TableIds)
+		next.Day, next.LocalMin = Day(p.ServiceDay), int(p.LocalMin)
+		next.StartsAt, next.EndsAt = p.StartsAt, p.EndsAt
+		next.GuestsCount, next.SpecialRequests = int(p.GuestsCount), p.SpecialRequests
+		return next.touched(e)
+	case *enginepb.Event_ReservationStatusChanged:
+		assert(old != nil, "I5: an unknown reservation changes its status")
+		next := *old
+		next.Status = body.ReservationStatusChanged.Status
+		assert(StatusName(next.Status) != "", "I5: an unknown status")
+		return next.touched(e)
+	}
+	panic("engine: I5: an event that a restaurant does not know")
+}
+
+func (r *Reservation) touched(e *Event) *Reservation {
+	r.Version++
+	r.Updated = Instant(e.AtMs)
+	return r
+}
+
+// reservationOf is the id that an event is about; empty when it is not about one.
+func reservationOf(e *Event) ReservationID {
+	switch body := e.Body.(type) {
+	case *enginepb.Event_ReservationCreated:
+		return ReservationID(body.ReservationCreated.Reservation.GetId())
+	case *enginepb.Event_ReservationRescheduled:
+		return ReservationID(body.ReservationRescheduled.Id)
+	case *enginepb.Event_ReservationStatusChanged:
+		return ReservationID(body.ReservationStatusChanged.Id)
+	}
+	return ""
+}
+
+func tableIDs(ids []string) []TableID {
+	out := make([]TableID, len(ids))
+	for i, id := range ids {
+		out[i] = TableID(id)
+	}
+	return out
+}
+
+func tableStrings(ids []TableID) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = string(id)
+	}
+	return out
+}
+
+func reservationFrom(p *enginepb.Reservation) *Reservation {
+	assert(p != nil, "I5: a reservation without content")
+	c := p.Contact
+	return &Reservation{
+		ID: ReservationID(p.Id), Guest: AccountID(p.Guest), Tables: tableIDs(p.TableIds),
+		Day: Day(p.ServiceDay), LocalMin: int(p.LocalMin), StartsAt: p.StartsAt, EndsAt: p.EndsAt,
+		GuestsCount: int(p.GuestsCount), SpecialRequests: p.SpecialRequests,
+		Contact: Contact{c.GetName(), c.GetPhone(), c.GetEmail()},
+		Status:  p.Status, Version: Version(p.Version), Key: hashFrom(p.Key), Payload: hashFrom(p.Body),
+		Created: Instant(p.CreatedMs), Updated: Instant(p.UpdatedMs),
+	}
+}
+
+func (r *Reservation) proto() *enginepb.Reservation {
+	p := &enginepb.Reservation{
+		Id: string(r.ID), Guest: string(r.Guest), TableIds: tableStrings(r.Tables),
+		ServiceDay: int32(r.Day), LocalMin: int32(r.LocalMin), StartsAt: r.StartsAt, EndsAt: r.EndsAt,
+		GuestsCount: int32(r.GuestsCount), SpecialRequests: r.SpecialRequests, Status: r.Status,
+		Version: uint64(r.Version), Key: hashBytes(r.Key), Body: hashBytes(r.Payload),
+		CreatedMs: int64(r.Created), UpdatedMs: int64(r.Updated),
+	}
+	if r.Contact != (Contact{}) {
+		p.Contact = &enginepb.Contact{Name: r.Contact.Name, Phone: r.Contact.Phone, Email: r.Contact.Email}
+	}
+	return p
+}
+
+func hashFrom(b []byte) (h Hash) {
+	copy(h[:], b)
+	return h
+}
+
+func hashBytes(h Hash) []byte {
+	if h == (Hash{}) {
+		return nil
+	}
+	return h[:]
+}
+
+func restaurantFrom(p *enginepb.Restaurant, version Version) *Restaurant {
+	assert(p != nil, "I5: a restaurant without content")
+	r := &Restaurant{ID: RestaurantID(p.Id), Owner: AccountID(p.Owner), Version: version, Details: Details{
+		Name: p.Name, Address: p.Address, City: p.City, Country: p.Country, CuisineType: p.CuisineType,
+		Description: p.Description, Phone: p.Phone, Email: p.Email, TimeZone: p.TimeZone,
+		Latitude: p.Latitude, Longitude: p.Longitude, GridMin: int(p.GridMin),
+	}}
+	for _, h := range p.OpeningHours {
+		r.OpeningHours = append(r.OpeningHours, OpeningHours{
+			Days: uint8(h.Days), Open: int(h.OpenMin), Close: int(h.CloseMin), LastSeating: int(h.LastSeatingMin)})
+	}
+	r.OpeningHours = slices.Clip(r.OpeningHours)
+	return r
+}
+
+func (r *Restaurant) proto() *enginepb.Restaurant {
+	p := &enginepb.Restaurant{
+		Id: string(r.ID), Owner: string(r.Owner), Name: r.Name, Address: r.Address, City: r.City, Country: r.Country,
+		CuisineType: r.CuisineType, Description: r.Description, Phone: r.Phone, Email: r.Email, TimeZone: r.TimeZone,
+		Latitude: r.Latitude, Longitude: r.Longitude, GridMin: int32(r.GridMin),
+	}
+	for _, h := range r.OpeningHours {
+		p.OpeningHours = append(p.OpeningHours, &enginepb.OpeningHours{
+			Days: uint32(h.Days), OpenMin: int32(h.Open), CloseMin: int32(h.Close), LastSeatingMin: int32(h.LastSeating)})
+	}
+	return p
+}
+
+func tableFrom(p *enginepb.Table) *Table {
+	assert(p != nil, "I5: a table without content")
+	return &Table{ID: TableID(p.Id), Version: Version(p.Version), TableSpec: TableSpec{
+		Number: p.TableNumber, Capacity: int(p.Capacity), MinCapacity: int(p.MinCapacity), Location: p.Location, InService: p.InService}}
+}
+
+func (t *Table) proto() *enginepb.Table {
+	return &enginepb.Table{Id: string(t.ID), TableNumber: t.Number, Capacity: int32(t.Capacity),
+		MinCapacity: int32(t.MinCapacity), Location: t.Location, InService: t.InService, Version: uint64(t.Version)}
+}

@@ -1,0 +1,135 @@
+package engine
+
+import (
+	"maitred/engine/enginepb"
+)
+
+// restaurant is the aggregate of one restaurant: the book that readers share, and the writer's ledger.
+type restaurant struct {
+	book
+}
+
+func newRestaurant(id RestaurantID) *restaurant {
+	r := &restaurant{book: newBook(id)}
+	r.led = &ledger{receipts: receipts{max: MaxReceipts}}
+	return r
+}
+
+// Version implements Aggregate.
+func (r *restaurant) Version() Version { return r.version }
+
+// NextDue implements Aggregate.
+func (r *restaurant) NextDue() Instant { return r.led.nextDue() }
+
+// Apply implements Aggregate.
+func (r *restaurant) Apply(e *Event) {
+	r.apply(e)
+	r.led.receipts.remember(e)
+}
+
+// View implements Aggregate.
+func (r *restaurant) View() View {
+	v := &RestaurantView{r.freeze()}
+	r.own = new(edit)
+	r.late = v.late
+	return v
+}
+
+// Decide implements Aggregate.
+func (r *restaurant) Decide(now Instant, cmd *Command) (Outcome, []*Event) {
+	d := decision{restaurant: r, now: max(now, r.last), cmd: cmd}
+	if hasReceipt(cmd) {
+		if out, found := d.replay(); found {
+			return out, nil
+		}
+	}
+	out := d.decide()
+	assert(!out.Code.Refused() || len(d.events) == 0, "I10: a refusal makes no event")
+	assert(len(d.events) <= MaxEvents, "I9: too many events")
+	return out, d.events
+}
+
+// decision is one command on its way through the checks, whose order doc.go states.
+type decision struct {
+	*restaurant
+	now    Instant
+	cmd    *Command
+	events []*Event
+}
+
+func (d *decision) decide() Outcome {
+	if body, ok := d.cmd.Body.(*CreateRestaurant); ok {
+		return d.createRestaurant(body)
+	}
+	if d.info == nil {
+		return refuse(CodeNotFound)
+	}
+	switch body := d.cmd.Body.(type) {
+	case *ChangeRestaurant:
+		return d.changeRestaurant(body)
+	case *AddTable:
+		return d.addTable(body)
+	case *ChangeTable:
+		return d.changeTable(body)
+	case *RemoveTable:
+		return d.removeTable(body)
+	case *CreateReservation:
+		return d.createReservation(body)
+	case *Reschedule:
+		return d.reschedule(body)
+	case *Transition:
+		return d.transition(body)
+	case *Sweep:
+		return d.sweep()
+	}
+	panic("engine: a command that a restaurant does not know")
+}
+
+// replay answers from a receipt.
+func (d *decision) replay() (Outcome, bool) {
+	if key, ok := d.led.creates[d.cmd.Key]; ok {
+		r, found := d.resv.get(key)
+		assert(found, "I8: the receipt of an unknown reservation")
+		if r.Payload != d.cmd.Payload {
+			return refuse(CodeKeyReused), true
+		}
+		return Outcome{Code: CodeCreated, Replayed: true, Reservation: r}, true
+	}
+	rec := d.led.receipts.find(d.cmd.Key)
+	if rec == nil {
+		return Outcome{}, false
+	}
+	if rec.payload != d.cmd.Payload {
+		return refuse(CodeKeyReused), true
+	}
+	out := Outcome{Code: rec.code, Replayed: true}
+	switch {
+	case rec.subject == string(d.id):
+		out.Restaurant = d.info
+	case isTable(rec.subject):
+		out.Table = d.floor.table(TableID(rec.subject))
+	default:
+		out.Reservation = d.find(ReservationID(rec.subject))
+	}
+	return out, true
+}
+
+// emit makes the next event.
+func (d *decision) emit(body enginepb.EventBody) *Event {
+	e := &Event{AtMs: int64(d.now), ByAccount: string(d.cmd.Caller.Account), ByRole: d.cmd.Caller.Role, Body: body}
+	d.events = append(d.events, e)
+	return e
+}
+
+func refuse(code Code) Outcome { return Outcome{Code: code} }
+
+func invalid(field string) Outcome { return Outcome{Code: CodeInvalid, Field: field} }
+
+// staff reports whether the caller may act on everything here.
+func (d *decision) staff() bool {
+	c := d.cmd.Caller
+	return c.Role == RoleAdmin || c.Role == RoleSystem || (c.Account != "" && d.info != nil && c.Account == d.info.Owner)
+}
+
+// stale reports whether the caller expected another version of the subject; of what does not exist yet it is 0.
+func (d *decision) stale(v Version) bool { return d.cmd.IfMatch != 0 && d.cmd.IfMatch != v }

@@ -1,0 +1,92 @@
+package engine
+
+import "slices"
+
+// wish is what a party asks of the floor.
+type wish struct {
+	guests  int
+	span    span
+	table   int   // slot; -1 = any
+	binding bool  // that table or none
+	keep    int   // slot to stay at when it is free and fits; -1 = none
+	skip    *hold // what the party itself holds
+}
+
+// seat chooses the table: the wished one, else the kept one, else the smallest that fits.
+func (b *book) seat(w wish) (slot int, ok bool) {
+	fits := b.floor.fitting(w.guests)
+	taken := b.taken(w.span, w.skip)
+	free := func(slot int) bool { return slot >= 0 && fits.has(slot) && !taken.has(slot) }
+	switch {
+	case free(w.table):
+		return w.table, true
+	case w.binding:
+		return -1, false
+	case free(w.keep):
+		return w.keep, true
+	}
+	for _, s := range b.floor.order {
+		if free(int(s)) {
+			return int(s), true
+		}
+	}
+	return -1, false
+}
+
+func turnSpan(startsAt int64, guests int) span {
+	return spanOf(startsAt, startsAt+int64(turnMin(guests))*60)
+}
+
+// availability appends the starts of day; free tables are counted for times that can still be taken.
+func (b *book) availability(now Instant, day Day, guests int, skip *hold, dst []Start) []Start {
+	if b.info == nil || guests < 1 {
+		return dst
+	}
+	fits := b.floor.fitting(guests)
+	for p, ok := b.startAfter(day, -1); ok; p, ok = b.startAfter(day, p.local) {
+		s := Start{Day: day, LocalMin: p.local, StartsAt: p.at}
+		if judge(now, p) == CodeOK {
+			taken := b.taken(turnSpan(p.at, guests), skip)
+			s.Free = fits.countWithout(&taken)
+		}
+		dst = append(dst, s)
+	}
+	return dst
+}
+
+// alternatives are the free starts nearest to at, nearest first: of the service day, and of its neighbours as long as
+// there are fewer than MaxAlternatives.
+func (b *book) alternatives(now Instant, p place, guests int, skip *hold) []Alternative {
+	if !b.floor.everFits(guests) {
+		return nil
+	}
+	var out []Alternative
+	var starts []Start
+	for away := Day(0); away <= alternativeDays && len(out) < MaxAlternatives; away++ {
+		starts = b.availability(now, p.day-away, guests, skip, starts[:0])
+		if away > 0 {
+			starts = b.availability(now, p.day+away, guests, skip, starts)
+		}
+		starts = slices.DeleteFunc(starts, func(s Start) bool { return s.Free == 0 || s.StartsAt == p.at || contains(out, s) })
+		slices.SortStableFunc(starts, func(x, y Start) int { return nearer(p.at, x, y) })
+		for _, s := range starts {
+			if len(out) < MaxAlternatives && !contains(out, s) {
+				out = append(out, Alternative{s.Day, s.LocalMin, s.StartsAt})
+			}
+		}
+	}
+	return out
+}
+
+func contains(out []Alternative, s Start) bool {
+	return slices.ContainsFunc(out, func(a Alternative) bool { return a.StartsAt == s.StartsAt })
+}
+
+// nearer orders by distance from at; of two equally far the earlier comes first.
+func nearer(at int64, x, y Start) int {
+	dx, dy := max(x.StartsAt-at, at-x.StartsAt), max(y.StartsAt-at, at-y.StartsAt)
+	if dx != dy {
+		return int(dx - dy)
+	}
+	return int(x.StartsAt - y.StartsAt)
+}

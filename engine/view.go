@@ -1,0 +1,53 @@
+package engine
+
+import "slices"
+
+// RestaurantView is the view of a restaurant: a frozen book.
+type RestaurantView struct{ book }
+
+// Version implements View.
+func (v *RestaurantView) Version() Version { return v.version }
+
+// Next implements View.
+func (v *RestaurantView) Next(events []*Event) View {
+	if len(events) == 0 {
+		return v
+	}
+	next := &RestaurantView{v.book}
+	next.own = new(edit)
+	for _, e := range events {
+		next.apply(e)
+	}
+	next.own = nil
+	next.late = slices.Clip(next.late)
+	return next
+}
+
+// Restaurant is nil while the restaurant does not exist.
+func (v *RestaurantView) Restaurant() *Restaurant { return v.info }
+
+// Tables lists the tables by number, natural order ("T2" before "T10"). Read-only.
+func (v *RestaurantView) Tables() []*Table { return v.floor.list }
+
+// Table finds a table; nil when unknown.
+func (v *RestaurantView) Table(id TableID) *Table { return v.floor.table(id) }
+
+// Reservation finds a reservation; nil when unknown.
+func (v *RestaurantView) Reservation(id ReservationID) *Reservation { return v.find(id) }
+
+// DayVersion changes whenever an answer of Availability or DaySheet for day may change; not with time alone.
+func (v *RestaurantView) DayVersion(day Day) Version { return v.dayVersion(day) }
+
+// DaySheet appends the reservations of a service day in order of start.
+func (v *RestaurantView) DaySheet(day Day, dst []*Reservation) []*Reservation {
+	if s, ok := v.sheets.get(dayKey(day)); ok {
+		dst = append(dst, s.list...)
+	}
+	return dst
+}
+
+// Availability appends every start time that the shifts of day offer to a party of guests, with the number of free tables
+// (0 = taken, past or beyond the horizon). now is raised to the time of the last event, as in Decide.
+func (v *RestaurantView) Availability(now Instant, day Day, guests int, dst []Start) []Start {
+	return v.availability(max(now, v.last), day, guests, nil, dst)
+}

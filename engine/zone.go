@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"sort"
+	"time"
+	_ "time/tzdata" // the zones are part of the binary
+)
+
+// zone is a time zone's offsets between zoneFrom and zoneTo, packed: a *time.Location weighs several kilobytes. Times
+// outside are looked up in the location itself, slowly. Immutable.
+type zone struct {
+	name  string
+	steps []step
+}
+
+// step says that offset off (seconds east of UTC) is in force from at (Unix seconds).
+type step struct {
+	at  uint32
+	off int32
+}
+
+const (
+	zoneFrom = 1577836800 // 2020-01-01
+	zoneTo   = 2208988800 // 2040-01-01
+)
+
+// openZone reads an IANA zone; nil when there is none of that name.
+func openZone(name string) *zone {
+	if name == "" || name == "Local" || len(name) > MaxTimeZone {
+		return nil
+	}
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		return nil
+	}
+	z := &zone{name: name}
+	for at := int64(zoneFrom); at < zoneTo; {
+		t := time.Unix(at, 0).In(loc)
+		_, off := t.Zone()
+		if n := len(z.steps); n == 0 || z.steps[n-1].off != int32(off) {
+			z.steps = append(z.steps, step{uint32(at), int32(off)})
+		}
+		_, end := t.ZoneBounds()
+		if end.IsZero() {
+			break
+		}
+		at = end.Unix()
+	}
+	return z
+}
+
+// offset is what the clock on the wall is ahead of UTC at a time in Unix seconds.
+func (z *zone) offset(at int64) int64 {
+	if at < zoneFrom || at >= zoneTo {
+		return z.distantOffset(at)
+	}
+	i := sort.Search(len(z.steps), func(i int) bool { return int64(z.steps[i].at) > at })
+	return int64(z.steps[i-1].off)
+}
+
+func (z *zone) distantOffset(at int64) int64 {
+	loc, err := time.LoadLocation(z.name)
+	assert(err == nil, "a known zone has vanished")
+	_, off := time.Unix(at, 0).In(loc).Zone()
+	return int64(off)
+}
+
+// instant is the first time at which the wall clock shows local minutes after midnight of day; false when it never does.
+// at is then the time that the clock would show with the offset before the gap.
+func (z *zone) instant(day Day, local int) (at int64, ok bool) {
+	const around = 26 * 3600 // no wall clock is further from UTC
+	wall := int64(day)*86400 + int64(local)*60
+	before, after := z.offset(wall-around), z.offset(wall+around)
+	if at = wall - before; z.offset(at) == before {
+		if before == after {
+			return at, true
+		}
+		if other := wall - after; other < at && z.offset(other) == after {
+			return other, true
+		}
+		return at, true
+	}
+	if at = wall - after; z.offset(at) == after {
+		return at, true
+	}
+	return wall - before, false
+}
+
+// local is the wall clock at a time: its date, the minutes after midnight, and the seconds beyond them.
+func (z *zone) local(at int64) (day Day, minute, second int) {
+	wall := at + z.offset(at)
+	d := floorDiv(int(wall), 86400)
+	rest := int(wall) - d*86400
+	return Day(d), rest / 60, rest % 60
+}
