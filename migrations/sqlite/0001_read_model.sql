@@ -63,7 +63,7 @@ CREATE TABLE accounts (
 ) STRICT;
 
 CREATE TABLE reservations (
-  n                INTEGER PRIMARY KEY, -- in the order in which they were made
+  n                INTEGER PRIMARY KEY, -- about in the order in which they were made
   restaurant       INTEGER NOT NULL,    -- names.n
   own              ANY     NOT NULL,    -- own part of the id: its 65 bits as a number, or as text when it has more than 64
   guest            INTEGER,             -- names.n; null = staff wrote it in

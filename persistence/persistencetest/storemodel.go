@@ -2,6 +2,7 @@ package persistencetest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -139,18 +140,13 @@ func (m *Model) Dump(withAudit bool) string {
 	return string(bytes.Join(lines, nil))
 }
 
-// list is the reservations that keep accepts, in the order of less.
-func (m *Model) list(keep func(*modelReservation) bool, less func(a, b *modelReservation) int) []persistence.ReservationRow {
-	var found []*modelReservation
+// list is the reservations that keep accepts.
+func (m *Model) list(keep func(*modelReservation) bool) []persistence.ReservationRow {
+	var rows []persistence.ReservationRow
 	for _, r := range m.reservations {
 		if keep(r) {
-			found = append(found, r)
+			rows = append(rows, m.row(r))
 		}
-	}
-	slices.SortFunc(found, less)
-	var rows []persistence.ReservationRow
-	for _, r := range found {
-		rows = append(rows, m.row(r))
 	}
 	return rows
 }
@@ -163,10 +159,12 @@ type Frames [][]persistence.Committed
 func MakeFrames(seed uint64, n int) Frames {
 	g := &history{rng: rand.New(rand.NewPCG(seed, 1)), versions: map[engine.AggregateID]engine.Version{}, at: 1_790_000_000_000}
 	for i := range 4 {
-		g.accounts = append(g.accounts, engine.AggregateID("usr_"+g.part()+g.part()))
+		var h [16]byte
+		binary.LittleEndian.PutUint64(h[:], g.rng.Uint64())
+		g.accounts = append(g.accounts, engine.AggregateID(engine.MakeAccountID(h)))
 		g.restaurants = append(g.restaurants, "rst_"+g.part())
 		if i == 3 {
-			g.accounts[i], g.restaurants[i] = "someone", "odd"
+			g.restaurants[i] = "odd"
 		}
 	}
 	frames := make(Frames, 0, n)

@@ -21,7 +21,7 @@ const selectReservation = `SELECT v.n, rn.id, r.name, r.time_zone, v.own, coales
  FROM reservations v JOIN names rn ON rn.n = v.restaurant JOIN restaurants r ON r.n = v.restaurant
  LEFT JOIN names g ON g.n = v.guest`
 
-// ReservationsOf implements persistence.Store. Reservations of one start time come in the reverse order of the journal.
+// ReservationsOf implements persistence.Store.
 func (s *Store) ReservationsOf(ctx context.Context, guest engine.AccountID, f persistence.ListFilter) (persistence.Page, error) {
 	// A service day begins at most 14 h before and ends at most 12 h + 24 h + 24 h after midnight UTC of its date.
 	return s.page(ctx, f, selectReservation+` WHERE v.guest = (SELECT n FROM names WHERE id = ?)
@@ -41,7 +41,7 @@ func (s *Store) ReservationsOf(ctx context.Context, guest engine.AccountID, f pe
 	})
 }
 
-// ReservationsAt implements persistence.Store. Reservations of one start time come in the order of the journal.
+// ReservationsAt implements persistence.Store.
 func (s *Store) ReservationsAt(ctx context.Context, r engine.RestaurantID, day int32, f persistence.ListFilter) (persistence.Page, error) {
 	return s.page(ctx, f, selectReservation+` WHERE v.restaurant = (SELECT n FROM names WHERE id = ?) AND v.service_day = ?
  AND (? = 0 OR v.status = ?) AND (? = 0 OR (v.starts_at, v.n) > (?, ?))

@@ -63,10 +63,11 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 		st.all = append(st.all, s)
 		return s
 	}
-	many := func(head string, width int, tail string) (m multi) {
+	// OR FAIL and REPLACE need no journal of the statement (a tenth of the time): on an error all is rolled back anyway.
+	many := func(head string, width int) (m multi) {
 		m.width = width
 		for i, rows := range rowsPerStatement {
-			m.stmts[i] = one(head + values(width, rows) + tail)
+			m.stmts[i] = one(head + values(width, rows))
 		}
 		return m
 	}
@@ -77,9 +78,8 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
  ON CONFLICT DO UPDATE SET journal = excluded.journal, seq = excluded.seq, as_of_ms = max(as_of_ms, excluded.as_of_ms)`)
 	st.findName = one("SELECT n, coalesce(version, 0), coalesce(head, 0) FROM names LEFT JOIN heads USING (n) WHERE id = ?")
 	st.addName = one("INSERT INTO names (id) VALUES (?)")
-	st.reservations = many("INSERT INTO reservations ("+reservationColumns+") VALUES ", reservationWidth, "")
-	st.heads = many("INSERT INTO heads (n, version, head) VALUES ", headWidth,
-		" ON CONFLICT DO UPDATE SET version = excluded.version, head = excluded.head")
+	st.reservations = many("INSERT OR FAIL INTO reservations ("+reservationColumns+") VALUES ", reservationWidth)
+	st.heads = many("REPLACE INTO heads (n, version, head) VALUES ", headWidth)
 	st.status = one("UPDATE reservations SET status = ?, version = version + 1 WHERE restaurant = ? AND own = ?")
 	st.reschedule = one(updateReservation)
 	st.restaurant, st.changeRestaurant = one(upsertRestaurant), one(updateRestaurant)

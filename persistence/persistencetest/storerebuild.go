@@ -1,0 +1,105 @@
+package persistencetest
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"maitred/engine"
+	"maitred/engine/enginepb"
+	"maitred/persistence"
+	"maitred/persistence/memory"
+)
+
+// Base is the base that the owner of id would put: what the model knows of it.
+func (m *Model) Base(id engine.AggregateID) persistence.Base {
+	b := persistence.Base{}
+	b.ID, b.Version, b.Position = id, m.heads[id], m.Position.Seq
+	if engine.IsAccountID(string(id)) {
+		a := m.accounts[id]
+		pb := &enginepb.AccountBase{Version: uint64(b.Version), Erased: a.Erased, Account: &enginepb.Account{Id: string(id), Role: a.Role, CreatedMs: a.CreatedMs}}
+		b.State, _ = pb.MarshalVT()
+		return b
+	}
+	pb := &enginepb.RestaurantBase{Version: uint64(b.Version), Restaurant: m.restaurants[id], RestaurantVersion: uint64(m.versions[id])}
+	for _, t := range m.tables[id] {
+		pb.Tables = append(pb.Tables, t)
+	}
+	for _, r := range m.reservations {
+		if engine.AggregateID(r.Restaurant) != id {
+			continue
+		}
+		v := &enginepb.Reservation{Id: string(r.ID), Guest: string(r.Guest), ServiceDay: r.ServiceDay, LocalMin: r.LocalMin,
+			StartsAt: r.StartsAt.Unix(), EndsAt: r.EndsAt.Unix(), GuestsCount: r.GuestsCount, SpecialRequests: r.SpecialRequests,
+			Status: r.Status, Version: uint64(r.Version), CreatedMs: int64(r.made)}
+		for _, t := range r.Tables {
+			v.TableIds = append(v.TableIds, string(t))
+		}
+		pb.Reservations = append(pb.Reservations, v)
+	}
+	b.State, _ = pb.MarshalVT()
+	return b
+}
+
+// rebuildScene is a journal of frames with bases: each aggregate's base is of a random time not before purged, and may be
+// missing when purged is 0.
+func rebuildScene(t *testing.T, f Frames, purged persistence.Seq, rng *rand.Rand) (persistence.Journal, persistence.Bases) {
+	t.Helper()
+	j, bases := memory.NewJournal(memory.Options{}), memory.NewBases(memory.BasesOptions{})
+	subject := persistence.SlotSubject("n1")
+	for i, events := range f {
+		frame := &persistence.Frame{Journal: journalID, Node: "n1", Number: uint64(i + 1)}
+		for _, c := range events {
+			frame.Index = append(frame.Index, persistence.IndexEntry{Aggregate: c.Aggregate, Version: c.Version})
+			frame.Events = append(frame.Events, engine.AppendEvent(nil, c.Event))
+		}
+		_, err := j.Append(t.Context(), subject, persistence.Encode(nil, frame), persistence.Seq(i))
+		require.NoError(t, err)
+	}
+	for id := range fold(f, persistence.Seq(len(f))).heads {
+		m := fold(f, purged+persistence.Seq(rng.IntN(len(f)-int(purged)+1)))
+		if m.heads[id] == 0 || purged == 0 && rng.IntN(3) == 0 {
+			continue
+		}
+		_, err := bases.Put(t.Context(), m.Base(id))
+		require.NoError(t, err)
+	}
+	require.NoError(t, j.Purge(t.Context(), purged+1))
+	return j, bases
+}
+
+func storeRebuilt(t *testing.T, dir string, open func(*testing.T, string) TestStore) {
+	for seed, purged := range []persistence.Seq{0, 50, 120, 199} {
+		rng := rand.New(rand.NewPCG(uint64(seed), 3))
+		f := slices.DeleteFunc(MakeFrames(uint64(seed), 200), func(events []persistence.Committed) bool { return events == nil })
+		for i := range f {
+			for k := range f[i] {
+				f[i][k].Seq = persistence.Seq(i + 1)
+			}
+		}
+		if int(purged) >= len(f) {
+			purged = persistence.Seq(len(f) - 1)
+		}
+		s := open(t, dir+"/"+string('a'+rune(seed)))
+		want := fold(f, persistence.Seq(len(f)))
+		project(t, s, f, persistence.Seq(len(f))/2, rng, nil) // something that is in the way
+
+		j, bases := rebuildScene(t, f, purged, rng)
+		require.NoError(t, persistence.Rebuild(t.Context(), s, j, bases))
+		require.Equal(t, want.Dump(false), withoutAudit(dump(t, s)), "purged to %d", purged)
+		require.NoError(t, s.Close())
+	}
+}
+
+func withoutAudit(dump string) string {
+	var b strings.Builder
+	for line := range strings.Lines(dump) {
+		if !strings.HasPrefix(line, "event ") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
