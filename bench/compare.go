@@ -149,7 +149,9 @@ func (r *comparison) setUp(ctx context.Context) error {
 }
 
 // furnish mints tokens and makes the restaurants of every workload.
-func (r *comparison) furnish(ctx context.Context) error {
+func (r *comparison) furnish(ctx context.Context) error { return r.furnishWith(ctx, rowlockRooms) }
+
+func (r *comparison) furnishWith(ctx context.Context, rooms int) error {
 	r.files.site, r.files.tokens = filepath.Join(r.dir, "site.json"), filepath.Join(r.dir, "tokens.txt")
 	if _, err := r.house.tokens(guests, "customer", r.files.tokens); err != nil {
 		return err
@@ -164,7 +166,7 @@ func (r *comparison) furnish(ctx context.Context) error {
 		plan floorPlan
 		ids  *[]string
 	}{
-		{floorPlan{"spread", rowlockRooms, sameTables(rowlockTables)}, &r.site.Spread},
+		{floorPlan{"spread", rooms, sameTables(rowlockTables)}, &r.site.Spread},
 		{floorPlan{"reads", 100, sameTables(rowlockTables)}, &r.site.Reads},
 		{floorPlan{"real", 275, realTables()}, &r.site.Real},
 	} {

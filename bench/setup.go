@@ -11,6 +11,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/progress"
 	"github.com/valyala/fasthttp"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 const setupWorkers = 128
@@ -42,7 +43,7 @@ type founder struct {
 }
 
 func newFounder(addr, token string) *founder {
-	return &founder{token: token, client: &fasthttp.HostClient{Addr: addr, MaxConns: setupWorkers, ReadTimeout: 60 * time.Second, WriteTimeout: 60 * time.Second}}
+	return &founder{token: token, client: &fasthttp.HostClient{Addr: addr, MaxConns: setupWorkers, MaxConnWaitTimeout: 60 * time.Second, ReadTimeout: 60 * time.Second, WriteTimeout: 60 * time.Second}}
 }
 
 // found makes count restaurants and returns their ids in order.
@@ -51,11 +52,11 @@ func (f *founder) found(ctx context.Context, plan floorPlan) ([]string, error) {
 	bar := newBar(plan.name, plan.count*(1+len(plan.capacity)))
 	defer bar.stop()
 	var next atomic.Int64
-	group, ctx := errgroup.WithContext(ctx)
+	group, inner := errgroup.WithContext(ctx)
 	for range min(setupWorkers, plan.count) {
 		group.Go(func() error {
 			for i := int(next.Add(1)) - 1; i < plan.count; i = int(next.Add(1)) - 1 {
-				if err := ctx.Err(); err != nil {
+				if err := inner.Err(); err != nil {
 					return err
 				}
 				id, err := f.restaurant(fmt.Sprintf("%s %d", plan.name, i))
@@ -67,7 +68,7 @@ func (f *founder) found(ctx context.Context, plan floorPlan) ([]string, error) {
 				if plan.count == 1 {
 					continue
 				}
-				if err := f.tables(ctx, id, plan.capacity, 1, bar); err != nil {
+				if err := f.tables(inner, id, plan.capacity, 1, bar); err != nil {
 					return err
 				}
 			}
@@ -151,14 +152,18 @@ func writeJSON(file string, v any) error {
 	return nil
 }
 
-// bar shows progress on standard error.
+// bar shows progress on standard error when that is a terminal.
 type bar struct {
 	tracker *progress.Tracker
 	writer  progress.Writer
 }
 
 func newBar(name string, total int) *bar {
-	b := &bar{tracker: &progress.Tracker{Message: "set up " + name, Total: int64(total)}, writer: progress.NewWriter()}
+	b := &bar{tracker: &progress.Tracker{Message: "set up " + name, Total: int64(total)}}
+	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil || total < 1000 {
+		return b
+	}
+	b.writer = progress.NewWriter()
 	b.writer.SetOutputWriter(os.Stderr)
 	b.writer.SetUpdateFrequency(500 * time.Millisecond)
 	b.writer.SetAutoStop(true)
@@ -169,4 +174,8 @@ func newBar(name string, total int) *bar {
 
 func (b *bar) add(n int64) { b.tracker.Increment(n) }
 
-func (b *bar) stop() { b.writer.Stop() }
+func (b *bar) stop() {
+	if b.writer != nil {
+		b.writer.Stop()
+	}
+}
