@@ -16,7 +16,8 @@ type head struct {
 	ifMatch        []byte
 	contentType    []byte
 	accept         []byte
-	repeated       bool // one of the above came twice
+	repeated       bool // one of the above came twice, or
+	twoTokens      bool // Authorization did
 	encoded        bool // Content-Encoding other than identity
 	hasLength      bool
 	emptyLength    bool // Content-Length: 0
@@ -90,6 +91,7 @@ func (h *head) one(at *[]byte, name []byte, want string, value []byte) {
 	}
 	if *at != nil && want != "accept" {
 		h.repeated = true
+		h.twoTokens = h.twoTokens || want == "authorization"
 	}
 	*at = bytes.TrimSpace(value)
 	if *at == nil {

@@ -136,7 +136,7 @@ func (s *Server) run(x *exchange, e *endpoint) {
 func (x *exchange) check(e *endpoint) kind {
 	h := &x.head
 	if h.repeated {
-		if h.authorization != nil && e.needs&needCaller != 0 {
+		if h.twoTokens {
 			return kindUnauthorized
 		}
 		return kindMalformed

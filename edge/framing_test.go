@@ -1,0 +1,178 @@
+package edge
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"maitred/engine"
+)
+
+// S13–S15, S20 over raw TCP: what is on the wire decides, and nothing behind a doubtful frame is executed.
+func TestFraming(t *testing.T) {
+	house := &script{do: created}
+	s := listen(t, house)
+	auth := "Authorization: Bearer " + s.token(guestID, engine.RoleCustomer) + "\r\nContent-Type: application/json\r\n"
+	post := "POST /api/v1/reservations HTTP/1.1\r\nHost: x\r\n" + auth
+	length := func(n int) string { return fmt.Sprintf("Content-Length: %d\r\n", n) }
+	body := reservationBody
+	chunked := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+	whole := post + length(len(body)) + "\r\n" + body
+	healthz := "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+	cases := []struct {
+		name, request string
+		status        int
+		done          int // commands that reached the house
+		open          bool
+	}{
+		{"plain", whole, 201, 1, true},
+		{"chunked within the bound", post + "Transfer-Encoding: chunked\r\n\r\n" + chunked, 201, 1, true},
+		{"CL and TE", post + length(len(body)) + "Transfer-Encoding: chunked\r\n\r\n" + chunked + healthz, 400, 0, false},
+		{"TE and CL", post + "Transfer-Encoding: chunked\r\n" + length(4) + "\r\n" + chunked + healthz, 400, 0, false},
+		{"TE twice", post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked + healthz, 400, 0, false},
+		{"TE identity", post + "Transfer-Encoding: identity\r\n" + length(len(body)) + "\r\n" + body + healthz, 400, 0, false},
+		{"TE identity alone", post + "Transfer-Encoding: identity\r\n\r\n" + healthz, 400, 0, false},
+		{"TE chunked, identity", post + "Transfer-Encoding: chunked, identity\r\n\r\n" + chunked + healthz, 400, 0, false},
+		{"TE xchunked", post + "Transfer-Encoding: xchunked\r\n\r\n" + chunked + healthz, 400, 0, false},
+		{"TE folded", post + "Transfer-Encoding:\r\n chunked\r\n\r\n" + chunked + healthz, 400, 0, false},
+		{"space before colon", post + "Content-Length : 4\r\n\r\n" + body + healthz, 400, 0, false},
+		{"two CL", post + length(len(body)) + length(len(body)) + "\r\n" + body + healthz, 400, 0, false},
+		{"CL list", post + "Content-Length: 5,5\r\n\r\n" + body + healthz, 400, 0, false},
+		{"CL plus", post + "Content-Length: +5\r\n\r\n" + body + healthz, 400, 0, false},
+		{"CL negative", post + "Content-Length: -5\r\n\r\n" + body + healthz, 400, 0, false},
+		{"bad chunk", post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n" + body + "\r\n0\r\n\r\n" + healthz, 400, 0, false},
+		{"folded header", post + "X-A: b\r\n c\r\n" + length(len(body)) + "\r\n" + body + healthz, 400, 0, false},
+		{"17 KiB", post + length(17<<10) + "\r\n" + strings.Repeat(" ", 17<<10), 413, 0, false},
+		{"17 KiB chunked", post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("400\r\n"+strings.Repeat(" ", 1024)+"\r\n", 17) + "0\r\n\r\n", 413, 0, false},
+		{"1 GiB announced", post + length(1<<30) + "\r\n", 413, 0, false},
+		{"10 KiB header", post + "X-A: " + strings.Repeat("a", 10<<10) + "\r\n\r\n", 431, 0, false},
+		{"65 headers", post + strings.Repeat("X-A: b\r\n", 65) + length(len(body)) + "\r\n" + body, 431, 0, false},
+		{"9 KiB URI", "GET /" + strings.Repeat("a", 9<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", 431, 0, false},
+		{"HTTP/1.0", "GET /healthz HTTP/1.0\r\nHost: x\r\n\r\n", 505, 0, false},
+		{"HTTP/9.9", "GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n", 505, 0, false},
+		{"absolute form", "GET http://x/healthz HTTP/1.1\r\nHost: x\r\n\r\n", 400, 0, false},
+		{"no host", "GET /healthz HTTP/1.1\r\n\r\n", 400, 0, false},
+		{"two hosts", "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400, 0, false},
+		{"NUL in a header", "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: \x00\r\n\r\n", 400, 0, false},
+		{"GET with a body", "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 400, 0, false},
+		{"GET chunked", "GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + healthz, 400, 0, false},
+		{"TRACE", "TRACE /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405, 0, true},
+		{"CONNECT", "CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", 400, 0, false},
+		{"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 400, 0, false},
+		{"unknown method", "BREW /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405, 0, true},
+		{"dots", "GET /api/v1/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404, 0, true},
+		{"escaped dots", "GET /api/v1/restaurants/%2e%2e HTTP/1.1\r\nHost: x\r\n\r\n", 400, 0, true},
+		{"escaped NUL", "GET /api/v1/restaurants/%00 HTTP/1.1\r\nHost: x\r\n\r\n", 400, 0, true},
+		{"semicolon", "GET /api/v1/restaurants/a;b HTTP/1.1\r\nHost: x\r\n\r\n", 400, 0, true},
+		{"two slashes", "GET //healthz HTTP/1.1\r\nHost: x\r\n\r\n", 404, 0, true},
+		{"garbage", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\r\n\r\n", 400, 0, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			answers, closed := s.raw(c.request)
+			require.NotEmpty(t, answers)
+			require.Equal(t, c.status, answers[0].StatusCode, answers[0].text)
+			require.Equal(t, !c.open, closed, "connection closed")
+			if !c.open {
+				require.Len(t, answers, 1, "nothing behind it is answered")
+				require.Empty(t, answers[0].Header.Get("Server"))
+			}
+		})
+	}
+	t.Cleanup(func() {
+		want := 0
+		for _, c := range cases {
+			want += c.done
+		}
+		require.EqualValues(t, want, house.calls.Load(), "only whole requests were executed")
+	})
+}
+
+// S1, S20, S21 and negotiation.
+func TestHeaders(t *testing.T) {
+	s := listen(t, &script{do: created})
+	token := s.token(guestID, engine.RoleCustomer)
+	const path = "/api/v1/reservations"
+	cases := []struct {
+		name    string
+		token   string
+		headers []string
+		status  int
+		code    string
+	}{
+		{"plain", token, nil, 201, ""},
+		{"no token", "", nil, 401, "unauthorized"},
+		{"garbage token", "x.y.z", nil, 401, "unauthorized"},
+		{"4 KiB token", strings.Repeat("a", 5000), nil, 401, "unauthorized"},
+		{"no content type", token, []string{"Content-Type", ""}, 415, "unsupported_media_type"},
+		{"text", token, []string{"Content-Type", "text/plain"}, 415, "unsupported_media_type"},
+		{"latin 1", token, []string{"Content-Type", "application/json; charset=latin1"}, 415, "unsupported_media_type"},
+		{"charset", token, []string{"Content-Type", "Application/JSON; Charset=UTF-8"}, 201, ""},
+		{"gzip", token, []string{"Content-Encoding", "gzip"}, 415, "unsupported_media_type"},
+		{"accept html", token, []string{"Accept", "text/html"}, 406, "not_acceptable"},
+		{"accept all", token, []string{"Accept", "text/html, */*;q=0.1"}, 201, ""},
+		{"key", token, []string{"Idempotency-Key", "k-1"}, 201, ""},
+		{"key of 128", token, []string{"Idempotency-Key", strings.Repeat("k", 128)}, 201, ""},
+		{"key of 129", token, []string{"Idempotency-Key", strings.Repeat("k", 129)}, 400, "bad_idempotency_key"},
+		{"key with a tab", token, []string{"Idempotency-Key", "a\tb"}, 400, "bad_idempotency_key"},
+		{"key not ASCII", token, []string{"Idempotency-Key", "è"}, 400, "bad_idempotency_key"},
+		{"spoofed", token, []string{"X-User", "usr_1", "X-Forwarded-For", "1.2.3.4", "X-Internal-Owner", "n2"}, 201, ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			a := s.ask("POST", path, c.token, reservationBody, c.headers...)
+			require.Equal(t, c.status, a.StatusCode, a.text)
+			require.Equal(t, c.code, a.code())
+			require.Equal(t, c.status == 401, a.Header.Get("WWW-Authenticate") != "")
+			for _, h := range securityHeaders {
+				require.Equal(t, string(h[1]), a.Header.Get(string(h[0])))
+			}
+			require.Empty(t, a.Header.Get("Server"))
+			require.Empty(t, a.Header.Get("Access-Control-Allow-Origin"))
+		})
+	}
+	raw := "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+	for name, lines := range map[string]string{
+		"two Authorization": "Authorization: Bearer " + token + "\r\nAuthorization: Bearer " + token + "\r\n",
+		"token in query":    "",
+	} {
+		answers, _ := s.raw(raw + lines + "\r\n{}")
+		require.Equal(t, 401, answers[0].StatusCode, name)
+	}
+	require.Equal(t, 401, s.ask("POST", path+"?access_token="+token, "", reservationBody).StatusCode)
+	answers, _ := s.raw(raw + "Authorization: Bearer " + token + "\r\nIdempotency-Key: a\r\nIdempotency-Key: b\r\n\r\n{}")
+	require.Equal(t, 400, answers[0].StatusCode)
+	require.NotContains(t, s.log.String(), token[len(token)-20:])
+}
+
+func TestMethodNotAllowedNamesTheAllowedOnes(t *testing.T) {
+	s := listen(t, &script{})
+	a := s.ask("DELETE", "/api/v1/restaurants/rst_0123456789abc", "", "")
+	require.Equal(t, 405, a.StatusCode)
+	require.Equal(t, "GET, PATCH", a.Header.Get("Allow"))
+	require.Equal(t, 404, s.ask("GET", "/api/v1/nothing", "", "").StatusCode)
+	require.Equal(t, 404, s.ask("GET", "/healthz/", "", "").StatusCode)
+	require.Equal(t, http.StatusMethodNotAllowed, s.ask("OPTIONS", "/api/v1/reservations", "", "", "Origin", "https://evil.example").StatusCode)
+}
+
+// Labels are the patterns of routes, whatever the paths are.
+func TestMetricLabelsAreBounded(t *testing.T) {
+	s := listen(t, &script{do: created})
+	for i := range 20 {
+		s.ask("GET", fmt.Sprintf("/nothing/%d", i), "", "")
+		s.ask("POST", fmt.Sprintf("/api/v1/reservations/rsv_x%d/cancel", i), s.token(guestID, engine.RoleCustomer), "")
+		s.ask("BREW", fmt.Sprintf("/%d", i), "", "")
+	}
+	s.ask("POST", "/api/v1/reservations", s.token(guestID, engine.RoleCustomer), reservationBody)
+	page := s.ask("GET", "/metrics", "", "").text
+	require.Contains(t, page, `http_requests_total{endpoint="/api/v1/reservations/{id}/cancel",method="POST",status="404"} 20`)
+	require.Contains(t, page, `http_requests_total{endpoint="other",method="other",status="404"}`)
+	require.Contains(t, page, "\nreservations_created_total 1\n")
+	require.NotContains(t, page, "rsv_x1")
+	require.NotContains(t, page, "BREW")
+}
