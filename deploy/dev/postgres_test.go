@@ -92,10 +92,14 @@ func TestTwoServersLiveSideBySide(t *testing.T) {
 	a, err := StartPostgres(t.Context(), PostgresOptions{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = a.Close() })
-	b, err := StartPostgres(t.Context(), PostgresOptions{Dir: ""})
+	parent := t.TempDir() // of our account, not the server's
+	require.NoError(t, os.Chmod(parent, 0o755))
+	require.NoError(t, os.Chmod(filepath.Dir(parent), 0o755))
+	b, err := StartPostgres(t.Context(), PostgresOptions{Dir: parent})
 	require.NoError(t, err)
 	require.NotEqual(t, a.DSN, b.DSN)
 	require.NoError(t, b.Close())
+	require.NoDirExists(t, b.Dir)
 	require.NoError(t, ping(t.Context(), a.DSN))
 }
 
