@@ -30,7 +30,6 @@ type caller struct {
 	replies chan *nats.Msg
 	calls   uint64
 	timer   *time.Timer
-	sub     *nats.Subscription
 }
 
 func newCallers(nc *nats.Conn) (*callers, error) {
@@ -49,11 +48,9 @@ func newCallers(nc *nats.Conn) (*callers, error) {
 
 func newCaller(nc *nats.Conn) (*caller, error) {
 	c := &caller{nc: nc, prefix: nats.NewInbox() + ".", replies: make(chan *nats.Msg, replyDepth), timer: time.NewTimer(time.Hour)}
-	sub, err := nc.ChanSubscribe(c.prefix+"*", c.replies)
-	if err != nil {
+	if _, err := nc.ChanSubscribe(c.prefix+"*", c.replies); err != nil {
 		return nil, fmt.Errorf("jetstream: subscribe to replies: %w", err)
 	}
-	c.sub = sub
 	return c, nil
 }
 
@@ -73,14 +70,14 @@ func (l *link) publish(ctx context.Context, subject string, header nats.Header, 
 		}
 		c = fresh
 	}
-	ack, err := c.call(ctx, subject, header, data, expect, timeout)
+	ack, err := c.call(ctx, l.gone, subject, header, data, expect, timeout)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", persistence.ErrUnknown, err)
 	}
 	return sequenceOf(ack, expect)
 }
 
-func (c *caller) call(ctx context.Context, subject string, header nats.Header, data []byte, expect uint64, timeout time.Duration) (*nats.Msg, error) {
+func (c *caller) call(ctx context.Context, gone <-chan struct{}, subject string, header nats.Header, data []byte, expect uint64, timeout time.Duration) (*nats.Msg, error) {
 	c.calls++
 	msg := nats.Msg{Subject: subject, Reply: c.prefix + strconv.FormatUint(c.calls, 36), Header: header, Data: data}
 	if msg.Header == nil {
@@ -93,15 +90,14 @@ func (c *caller) call(ctx context.Context, subject string, header nats.Header, d
 	c.timer.Reset(timeout)
 	for {
 		select {
-		case reply, open := <-c.replies:
-			if !open {
-				return nil, nats.ErrConnectionClosed
-			}
+		case reply := <-c.replies:
 			if reply.Subject == msg.Reply { // else the late answer to a call that was given up
 				return reply, nil
 			}
 		case <-c.timer.C:
 			return nil, errNoAck
+		case <-gone:
+			return nil, errRestarting
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

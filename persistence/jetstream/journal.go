@@ -66,7 +66,7 @@ func (j *Journal) get(ctx context.Context, r getRequest) (persistence.Entry, err
 	if err != nil {
 		return persistence.Entry{}, err
 	}
-	return persistence.Entry{Seq: persistence.Seq(m.Seq), Subject: persistence.Subject(m.Subject), Time: m.Time, Data: m.Data}, nil
+	return persistence.Entry{Seq: persistence.Seq(m.Seq), Subject: persistence.Subject(m.Subject), Time: m.Time.UTC(), Data: m.Data}, nil
 }
 
 // Bounds implements persistence.Journal.
@@ -107,7 +107,7 @@ func streamInfo(ctx context.Context, s jetstream.Stream) (*jetstream.StreamInfo,
 	return info, nil
 }
 
-// Purge implements persistence.Journal. Sequences go on where they were, also when nothing is left.
+// Purge implements persistence.Journal. Beyond the end it empties the journal; sequences go on.
 func (j *Journal) Purge(ctx context.Context, below persistence.Seq) error {
 	l, err := j.link()
 	if err != nil {
@@ -120,9 +120,7 @@ func (j *Journal) Purge(ctx context.Context, below persistence.Seq) error {
 	if below <= b.First { // also keeps 0 away from the server: to it that is the whole stream
 		return nil
 	}
-	if below > b.Last+1 {
-		return fmt.Errorf("purge below %d: the journal ends at %d", below, b.Last)
-	}
+	below = min(below, b.Last+1)
 	if err := j.home.witness.purging(below); err != nil {
 		return err
 	}

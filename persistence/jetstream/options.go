@@ -19,6 +19,7 @@ const (
 	appendTimeout  = 2 * time.Second
 	requestTimeout = 5 * time.Second
 	startTimeout   = 30 * time.Second
+	clusterTry     = 2 * time.Second // of a request while the cluster may have no leader
 )
 
 // Options say what Open opens. Dir is needed; zero values of the rest mean the default named beside them.

@@ -21,6 +21,9 @@ const (
 	readBatch   = 256
 	readStall   = 5 * time.Second // without a message: error
 	readExpires = 4 * time.Second // of one request at the server
+	readTries   = 3               // of a Read whose consumer goes away
+
+	noInterestWait = 10 * time.Millisecond
 )
 
 // Read implements persistence.Journal. It may be answered by a follower: every record is checked against its place.
@@ -39,16 +42,23 @@ func (j *Journal) Read(ctx context.Context, from, to persistence.Seq, fn func(pe
 	if to-from < 2 { // two gets are cheaper than a consumer
 		return j.readSingly(ctx, from, to, fn)
 	}
-	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: uint64(from)}
 	next := from
-	err = l.pull(ctx, l.journal, cfg, int(to-from)+1, func(m *nats.Msg, d delivery) (bool, error) {
+	deliver := func(m *nats.Msg, d delivery) (bool, error) {
 		if persistence.Seq(d.seq) != next {
 			return false, fmt.Errorf("read %d to %d: record %d is missing: %d came in its place", from, to, next, d.seq)
 		}
 		next++
 		err := fn(persistence.Entry{Seq: persistence.Seq(d.seq), Subject: persistence.Subject(m.Subject), Time: d.time, Data: m.Data})
 		return next > to, err
-	})
+	}
+	for try := 1; ; try++ {
+		cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: uint64(next)}
+		err = l.pull(ctx, l.journal, cfg, int(to-next)+1, deliver)
+		var stopped *stopError
+		if err == nil || errors.As(err, &stopped) || ctx.Err() != nil || try == readTries {
+			break
+		}
+	}
 	if err != nil {
 		return unwrapStop(fmt.Sprintf("read %d to %d", from, to), err)
 	}
@@ -128,14 +138,25 @@ type puller struct {
 	left        int // still to be asked for
 	endless     bool
 	outstanding int // asked for and not yet come
+	started     bool
 }
 
 func (p *puller) run(ctx context.Context, fn func(*nats.Msg, delivery) (bool, error)) error {
+	until := time.Now().Add(readStall)
 	for {
 		if err := p.ask(); err != nil {
 			return err
 		}
 		m, err := p.receive(ctx)
+		if !p.started && errors.Is(err, nats.ErrNoResponders) && time.Now().Before(until) {
+			p.left, p.outstanding = p.left+p.outstanding, 0
+			select { // the consumer's server is another one, and ours does not know of its subject yet
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(noInterestWait):
+				continue
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -146,6 +167,7 @@ func (p *puller) run(ctx context.Context, fn func(*nats.Msg, delivery) (bool, er
 			continue
 		}
 		p.outstanding--
+		p.started = true
 		d, err := parseDelivery(m.Reply)
 		if err != nil {
 			return err
@@ -160,9 +182,9 @@ func (p *puller) run(ctx context.Context, fn func(*nats.Msg, delivery) (bool, er
 	}
 }
 
-// ask keeps between one and two batches outstanding.
+// ask keeps between one and two batches outstanding, and one until the first message has come.
 func (p *puller) ask() error {
-	for p.outstanding <= readBatch && (p.endless || p.left > 0) {
+	for p.outstanding <= readBatch && (p.started || p.outstanding == 0) && (p.endless || p.left > 0) {
 		n := readBatch
 		if !p.endless {
 			n = min(n, p.left)
@@ -186,7 +208,7 @@ func (p *puller) receive(ctx context.Context) (*nats.Msg, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("the server delivered nothing for %s: %w", readStall, err)
+		return nil, fmt.Errorf("wait at most %s for a message: %w", readStall, err)
 	}
 	return m, ctx.Err()
 }
@@ -212,5 +234,5 @@ func parseDelivery(reply string) (delivery, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return delivery{}, fmt.Errorf("delivered at an unreadable place %q: %w", reply, err)
 	}
-	return delivery{seq: seq, pending: pending, time: time.Unix(0, ns)}, nil
+	return delivery{seq: seq, pending: pending, time: time.Unix(0, ns).UTC()}, nil
 }

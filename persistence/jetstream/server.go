@@ -16,12 +16,14 @@ import (
 // link is one life of the embedded server with this process' connections to it. A restart makes another one.
 type link struct {
 	server  *server.Server
+	secret  string     // of the server's clients; empty when nobody but this process can reach it
 	writes  *nats.Conn // appends and puts only: a replay must not stand before an acknowledgement
 	reads   *nats.Conn
 	js      jetstream.JetStream
 	journal jetstream.Stream
 	bases   jetstream.Stream
 	callers *callers
+	gone    chan struct{} // closed first of all when the link ends
 }
 
 func serverOptions(o Options) *server.Options {
@@ -41,12 +43,13 @@ func serverOptions(o Options) *server.Options {
 func startLink(ctx context.Context, o Options) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	s, err := server.NewServer(serverOptions(o))
+	so := serverOptions(o)
+	s, err := server.NewServer(so)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: make server: %w", err)
 	}
 	s.SetLoggerV2(serverLog{o.Logger}, false, false, false)
-	l := &link{server: s}
+	l := &link{server: s, secret: so.Authorization, gone: make(chan struct{})}
 	s.Start()
 	if err := l.start(ctx, o); err != nil {
 		l.close()
@@ -59,10 +62,10 @@ func (l *link) start(ctx context.Context, o Options) (err error) {
 	if err := l.await(ctx, o); err != nil {
 		return err
 	}
-	if l.writes, err = connect(l.server, "writes"); err != nil {
+	if l.writes, err = connect(l, "writes"); err != nil {
 		return err
 	}
-	if l.reads, err = connect(l.server, "reads"); err != nil {
+	if l.reads, err = connect(l, "reads"); err != nil {
 		return err
 	}
 	if l.callers, err = newCallers(l.writes); err != nil {
@@ -107,6 +110,11 @@ func (l *link) open(ctx context.Context, o Options) error {
 }
 
 func (l *link) openOnce(ctx context.Context, o Options) (err error) {
+	if o.Cluster != nil { // without a leader nobody answers
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, clusterTry)
+		defer cancel()
+	}
 	if l.journal, err = openStream(ctx, l.js, journalConfig(o), !o.Unsafe.NoAssertions); err != nil {
 		return err
 	}
@@ -121,8 +129,8 @@ func transient(err error) bool {
 		errors.As(err, &api) && api.Code >= 500
 }
 
-func connect(s *server.Server, name string) (*nats.Conn, error) {
-	nc, err := nats.Connect("", nats.InProcessServer(s), nats.Name(name), nats.Timeout(requestTimeout),
+func connect(l *link, name string) (*nats.Conn, error) {
+	nc, err := nats.Connect("", nats.InProcessServer(l.server), nats.Name(name), nats.Token(l.secret), nats.Timeout(requestTimeout),
 		nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
 		nats.ReconnectBufSize(-1)) // nothing is kept to be sent later: by then somebody else may have been told that it failed
 	if err != nil {
@@ -133,6 +141,7 @@ func connect(s *server.Server, name string) (*nats.Conn, error) {
 
 // close ends the connections and the server, and returns when its files are closed.
 func (l *link) close() {
+	close(l.gone)
 	for _, nc := range []*nats.Conn{l.writes, l.reads} {
 		if nc != nil {
 			nc.Close()
