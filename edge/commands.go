@@ -125,7 +125,7 @@ func (x *exchange) restaurant(id engine.RestaurantID) *engine.RestaurantView {
 // parseDate reads a service day within the years that the API knows.
 func parseDate(field, s string) (engine.Day, *trouble) {
 	day, ok := engine.ParseDate(s)
-	if !ok || s[:4] < strconv.Itoa(firstYear) || s[:4] > strconv.Itoa(lastYear) {
+	if !ok || s[:4] < "2000" || s[:4] > "2100" {
 		return 0, wrong(field, "YYYY-MM-DD, 2000 to 2100")
 	}
 	return day, nil
