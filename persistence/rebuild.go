@@ -22,7 +22,8 @@ var errRebuildBase = errors.New("persistence: a base does not say what its heade
 
 // Rebuild makes store anew: the state of every base, then every event that the journal still has. Events that a base has
 // already change nothing but the audit, so bases may be newer than what was read of the journal before. It reads up to what
-// is in the journal at the start. When it fails, the cursor is zero or true, and a later try begins with emptying.
+// is in the journal at the start. What neither bases nor journal have any more is gone from the store: the audit of purged
+// frames, and final reservations that the engine has forgotten (about a month after their service day). When it fails, the cursor is zero or true, and a later try begins with emptying.
 func Rebuild(ctx context.Context, store Rebuildable, journal Journal, bases Bases) error {
 	// The bounds are read before the bases: whatever was purged by then is in a base by then, and if anything is purged
 	// later, reading from First fails.

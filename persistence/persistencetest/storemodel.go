@@ -72,7 +72,7 @@ func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
 		a := e.AccountRegistered.Account
 		m.accounts[id] = &persistence.AccountRow{ID: engine.AccountID(id), Role: a.Role, CreatedMs: a.CreatedMs}
 	case *enginepb.Event_AccountErased:
-		m.accounts[id].Erased = true
+		m.accounts[id] = &persistence.AccountRow{ID: engine.AccountID(id), Erased: true}
 	case *enginepb.Event_ReservationCreated:
 		m.reserve(id, e.ReservationCreated.Reservation)
 	case *enginepb.Event_ReservationRescheduled:

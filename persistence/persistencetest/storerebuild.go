@@ -20,7 +20,10 @@ func (m *Model) Base(id engine.AggregateID) persistence.Base {
 	b.ID, b.Version, b.Position = id, m.heads[id], m.Position.Seq
 	if engine.IsAccountID(string(id)) {
 		a := m.accounts[id]
-		pb := &enginepb.AccountBase{Version: uint64(b.Version), Erased: a.Erased, Account: &enginepb.Account{Id: string(id), Role: a.Role, CreatedMs: a.CreatedMs}}
+		pb := &enginepb.AccountBase{Version: uint64(b.Version), Erased: a.Erased}
+		if !a.Erased {
+			pb.Account = &enginepb.Account{Id: string(id), Role: a.Role, CreatedMs: a.CreatedMs}
+		}
 		b.State, _ = pb.MarshalVT()
 		return b
 	}

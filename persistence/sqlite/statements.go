@@ -84,7 +84,7 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 	st.reschedule = one(updateReservation)
 	st.restaurant, st.changeRestaurant = one(upsertRestaurant), one(updateRestaurant)
 	st.table, st.dropTable = one(upsertTable), one("DELETE FROM tables WHERE restaurant = ? AND id = ?")
-	st.account, st.eraseAccount = one(upsertAccount), one("UPDATE accounts SET erased = 1 WHERE n = ?")
+	st.account, st.eraseAccount = one(upsertAccount), one("UPDATE accounts SET role = 0, created_ms = 0, erased = 1 WHERE n = ?")
 	st.event = one("INSERT INTO events (seq, at_ms, body) VALUES (?,?,?)")
 	st.lastEvent = one("SELECT coalesce(max(seq), 0) FROM events")
 	if len(errs) > 0 {

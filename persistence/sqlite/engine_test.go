@@ -1,0 +1,106 @@
+package sqlite
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"maitred/engine"
+	"maitred/persistence"
+	"maitred/persistence/memory"
+)
+
+// What the real engine decides, projected, must equal what its bases say.
+func TestProjectionEqualsTheBasesOfTheEngine(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	rid := engine.MakeRestaurantID(7)
+	owner := engine.Caller{Account: engine.MakeAccountID([16]byte{1}), Role: engine.RoleOwner}
+	aggregates := map[engine.AggregateID]engine.Aggregate{}
+	var events []persistence.Committed
+	seen := map[engine.Code]int{}
+	day, _ := engine.ParseDate("2026-11-28")
+	now := engine.Instant(int64(day-3)) * 86_400_000
+	do := func(id engine.AggregateID, by engine.Caller, body engine.Body) engine.Outcome {
+		a := aggregates[id]
+		if a == nil {
+			a = engine.NewAggregate(id)
+			aggregates[id] = a
+		}
+		now += 1000
+		out, made := a.Decide(now, &engine.Command{Caller: by, Body: body})
+		seen[out.Code]++
+		for _, e := range made {
+			a.Apply(e)
+			events = append(events, persistence.Committed{Seq: persistence.Seq(len(events) + 1), Aggregate: id, Version: a.Version(), Event: e})
+		}
+		return out
+	}
+	r := engine.AggregateID(rid)
+	do(engine.AggregateID(owner.Account), owner, &engine.Register{Profile: engine.Profile{ID: owner.Account, Email: "o@example.org",
+		FirstName: "O", LastName: "O", Phone: "+39 06 1", Role: engine.RoleOwner, PasswordHash: "$argon2id$x"}})
+	out := do(r, owner, &engine.CreateRestaurant{ID: rid, Details: engine.Details{Name: "Da Mario", TimeZone: "Europe/Rome",
+		OpeningHours: []engine.OpeningHours{{Days: 127, Open: 18 * 60, Close: 26 * 60, LastSeating: 25 * 60}}}})
+	require.Equal(t, engine.CodeCreated, out.Code, out.Field)
+	for i := range uint64(6) {
+		out := do(r, owner, &engine.AddTable{ID: engine.MakeTableID(rid, i), Table: engine.TableSpec{Number: string('1' + rune(i)), Capacity: 4, MinCapacity: 1, InService: true}})
+		require.Equal(t, engine.CodeCreated, out.Code, out.Field)
+	}
+	var made []engine.ReservationID
+	for i := range uint64(300) {
+		switch {
+		case i%40 == 9:
+			name := "Da Mario " + string('a'+rune(i/40))
+			do(r, owner, &engine.ChangeRestaurant{Change: engine.DetailsChange{Name: &name}})
+		case i%40 == 19:
+			where := "terrace"
+			do(r, owner, &engine.ChangeTable{ID: engine.MakeTableID(rid, i%6), Change: engine.TableChange{Location: &where}})
+		case len(made) > 0 && rng.IntN(3) == 0:
+			do(r, owner, &engine.Transition{ID: made[rng.IntN(len(made))], Action: engine.ActionCancel})
+		case len(made) > 0 && rng.IntN(3) == 0:
+			guests := 1 + rng.IntN(4)
+			want := engine.When{HasLocal: true, Day: day + engine.Day(rng.IntN(3)), LocalMin: 18*60 + 15*rng.IntN(24)}
+			do(r, owner, &engine.Reschedule{ID: made[rng.IntN(len(made))], GuestsCount: &guests, Want: &want})
+		default:
+			id := engine.MakeReservationID(rid, rng.Uint64())
+			want := engine.When{HasLocal: true, Day: day + engine.Day(rng.IntN(3)), LocalMin: 18*60 + 15*rng.IntN(24)}
+			guest := engine.Caller{Account: engine.MakeAccountID([16]byte{byte(2 + rng.IntN(200))}), Role: engine.RoleCustomer}
+			if out := do(r, guest, &engine.CreateReservation{ID: id, Want: want, GuestsCount: 2}); out.Code == engine.CodeCreated {
+				made = append(made, id)
+			}
+		}
+	}
+	require.Greater(t, len(made), 50, "%v", seen)
+	require.Greater(t, seen[engine.CodeOK], 50, "%v", seen)
+
+	end := persistence.Seq(len(events))
+	projected := openIn(t, t.TempDir())
+	require.NoError(t, projected.Write(t.Context(), persistence.Position{}, at(end), events))
+
+	j, bases := memory.NewJournal(memory.Options{}), memory.NewBases(memory.BasesOptions{})
+	for i := range end {
+		beat := persistence.Encode(nil, &persistence.Frame{Journal: at(1).Journal, Node: "n1", Number: uint64(i + 1)})
+		_, err := j.Append(t.Context(), persistence.SlotSubject("n1"), beat, i)
+		require.NoError(t, err)
+	}
+	for id, a := range aggregates {
+		b := persistence.Base{BaseHeader: persistence.BaseHeader{ID: id, Version: a.Version(), Position: end}, State: a.AppendBase(nil)}
+		_, err := bases.Put(t.Context(), b)
+		require.NoError(t, err)
+	}
+	rebuilt := openIn(t, t.TempDir())
+	require.NoError(t, persistence.Rebuild(t.Context(), rebuilt, j, bases))
+	require.Equal(t, rows(t, projected), rows(t, rebuilt))
+}
+
+// rows is the dump without the audit.
+func rows(t *testing.T, s *Store) string {
+	var b strings.Builder
+	for line := range strings.Lines(dumpOf(t, s)) {
+		if !strings.HasPrefix(line, "event ") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
