@@ -188,3 +188,22 @@ func TestCompareRunsWhole(t *testing.T) {
 	require.Equal(t, 1.0, got.row("rowlock").Share, "the row-lock peer books every request")
 	require.Equal(t, 1.0, got.row("rowlock pipelined").Share)
 }
+
+func TestScaleAndRecoveryRunWhole(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "scale.json")
+	scale := &scaleCmd{Restaurants: 600, Few: 100, Tables: 2, Seconds: 0.3, Conns: 16, JSON: file, binary: self}
+	require.NoError(t, scale.Run())
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var got scaleReport
+	require.NoError(t, json.Unmarshal(text, &got))
+	require.Positive(t, got.Ratio)
+	require.Nil(t, got.PerOpen, "as many actors are open on both sides: there is nothing to divide by")
+
+	recovery := &recoveryCmd{Events: 5000, Restaurants: 50, Tables: 2, Times: 2, Conns: 16, binary: self}
+	require.NoError(t, recovery.Run())
+	t.Setenv(faultVariable, "loses")
+	require.ErrorContains(t, recovery.Run(), "lost")
+}
