@@ -2,10 +2,13 @@ package edge
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"maitred/engine"
@@ -175,4 +178,29 @@ func TestMetricLabelsAreBounded(t *testing.T) {
 	require.Contains(t, page, "\nreservations_created_total 1\n")
 	require.NotContains(t, page, "rsv_x1")
 	require.NotContains(t, page, "BREW")
+}
+
+// S16: a request that drips, header or body, ends at the read timeout, whole.
+func TestSlowRequestsEnd(t *testing.T) {
+	keys, err := OpenKeys(t.TempDir())
+	require.NoError(t, err)
+	s, err := New(Config{House: &script{}, Keys: keys, Registry: prometheus.NewRegistry(), PasswordMemory: 64})
+	require.NoError(t, err)
+	require.Equal(t, readTimeout, s.http.ReadTimeout)
+	require.Equal(t, writeTimeout, s.http.WriteTimeout)
+	s.http.ReadTimeout = 200 * time.Millisecond
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, s.Open(ln))
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	slow := &site{Server: s, t: t, addr: ln.Addr().String()}
+	for name, request := range map[string]string{
+		"header": "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: ",
+		"body":   "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{",
+	} {
+		answers, closed := slow.raw(request)
+		require.True(t, closed, name)
+		require.Len(t, answers, 1, name)
+		require.Equal(t, 408, answers[0].StatusCode, name)
+	}
 }
