@@ -128,25 +128,11 @@ func (b *Bases) Scan(ctx context.Context, fn func(persistence.BaseHeader) error)
 }
 
 func baseSubject(id engine.AggregateID) (string, error) {
-	if !goodToken(string(id)) {
+	if !persistence.ValidName(string(id)) {
 		return "", fmt.Errorf("jetstream: %q is not the id of an aggregate", id)
 	}
 	share := persistence.PartitionOf(id, baseShares)
 	return basePrefix + strconv.Itoa(int(share)) + "." + string(id), nil
-}
-
-// goodToken says whether s can be one token of a subject, whatever is thought of its prefix elsewhere.
-func goodToken(s string) bool {
-	if s == "" || len(s) > persistence.MaxNameBytes {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return true
 }
 
 func headerOf(h persistence.BaseHeader) nats.Header {

@@ -43,7 +43,7 @@ func TestBasesStandalone(t *testing.T) {
 		return persistencetest.BasesHarness{Bases: e.Bases(), Reopen: func(t *testing.T) persistence.Bases {
 			require.NoError(t, e.Close())
 			o := e.opts
-			o.AdoptEmpty = true // the suite's bases stand at positions that its journal never had
+			o.AcceptLoss = true // the suite's bases stand at positions that its journal never had
 			return openTest(t, o).Bases()
 		}}
 	})
@@ -51,13 +51,14 @@ func TestBasesStandalone(t *testing.T) {
 
 // trio is a cluster of three that one suite after the other uses, each with empty streams.
 type trio struct {
+	t       *testing.T // a server that was opened again outlives the suite's case
 	options []Options
 	servers []*Embedded
 }
 
 func openTrio(t *testing.T) *trio {
 	options := clusterOptions(t, t.TempDir(), 3)
-	return &trio{options, openCluster(t, options)}
+	return &trio{t, options, openCluster(t, options)}
 }
 
 // clear makes both streams anew and lets every server forget what it witnessed.
@@ -90,8 +91,8 @@ func (c *trio) clear(t *testing.T, maxBytes uint64) {
 func (c *trio) reopen(t *testing.T, i int) *Embedded {
 	require.NoError(t, c.servers[i].Close())
 	o := c.options[i]
-	o.AdoptEmpty = true // the bases of the suite stand at positions that its journal never had
-	c.servers[i] = openTest(t, o)
+	o.AcceptLoss = true // the bases of the suite stand at positions that its journal never had
+	c.servers[i] = openTest(c.t, o)
 	return c.servers[i]
 }
 

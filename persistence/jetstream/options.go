@@ -24,17 +24,19 @@ const (
 
 // Options say what Open opens. Dir is needed; zero values of the rest mean the default named beside them.
 type Options struct {
-	Dir          string
-	Name         string // of the server; "standalone", and needed in a cluster: never that of a removed server
-	MaxBytes     int64  // of JOURNAL; 16 GiB
-	BaseMaxBytes int64  // of SNAP; 8 GiB
-	MinFree      int64  // bytes free on the volume below which no append is sent: ErrFull before ENOSPC; 64 MiB
-	Replicas     int    // 1; 3 needs Cluster
-	Cluster      *Cluster
-	Logger       *slog.Logger // slog.Default()
-	FirstSeq     uint64       // of a journal that is made now (a copy keeps the sequences of its source); 1
-	// AdoptEmpty lets an empty journal be opened beside bases or a high-water mark: maitred journal adopt --accept-loss.
-	AdoptEmpty bool
+	Dir           string
+	Name          string // of the server; "standalone", and needed in a cluster: never that of a removed server
+	MaxBytes      int64  // of JOURNAL; 16 GiB
+	BaseMaxBytes  int64  // of SNAP; 8 GiB
+	MinFree       int64  // bytes free on the volume below which no append is sent: ErrFull before ENOSPC; 64 MiB
+	Replicas      int    // 1; 3 needs Cluster
+	Cluster       *Cluster
+	Logger        *slog.Logger // slog.Default()
+	FirstSeq      uint64       // of a journal that is made now (a copy keeps the sequences of its source); 1
+	FirstRevision uint64       // of a bucket that is made now; 1
+	// AcceptLoss lets a journal be opened that lost what its witnesses know, to look at it or to save what is left. Never to
+	// serve.
+	AcceptLoss bool
 	Unsafe     Unsafe
 }
 
@@ -61,9 +63,7 @@ func (o Options) filled() (Options, error) {
 	if o.Replicas == 0 {
 		o.Replicas = 1
 	}
-	if o.FirstSeq == 0 {
-		o.FirstSeq = 1
-	}
+	o.FirstSeq, o.FirstRevision = max(o.FirstSeq, 1), max(o.FirstRevision, 1)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

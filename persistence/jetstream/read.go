@@ -21,6 +21,7 @@ const (
 	readBatch   = 256
 	readStall   = 5 * time.Second // without a message: error
 	readExpires = 4 * time.Second // of one request at the server
+	singly      = 4               // records for which no consumer is made
 	readTries   = 3               // of a Read whose consumer goes away
 
 	noInterestWait = 10 * time.Millisecond
@@ -39,7 +40,7 @@ func (j *Journal) Read(ctx context.Context, from, to persistence.Seq, fn func(pe
 	if from < b.First || to > b.Last {
 		return fmt.Errorf("read %d to %d: the journal holds %d to %d: %w", from, to, b.First, b.Last, persistence.ErrNotFound)
 	}
-	if to-from < 2 { // two gets are cheaper than a consumer
+	if to-from < singly { // gets are cheaper than a consumer
 		return j.readSingly(ctx, from, to, fn)
 	}
 	next := from

@@ -34,7 +34,7 @@ func baseConfig(o Options) jetstream.StreamConfig {
 		Name: baseStream, Subjects: []string{baseSubjects},
 		Storage: jetstream.FileStorage, Replicas: o.Replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
 		MaxMsgs: -1, MaxMsgsPerSubject: 1, MaxConsumers: -1, MaxBytes: o.BaseMaxBytes, MaxMsgSize: maxBaseBytes,
-		Duplicates: 100 * time.Millisecond, DenyDelete: true, Compression: jetstream.NoCompression,
+		Duplicates: 100 * time.Millisecond, DenyDelete: true, FirstSeq: o.FirstRevision, Compression: jetstream.NoCompression,
 		PersistMode: jetstream.DefaultPersistMode,
 	}
 }

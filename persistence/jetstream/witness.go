@@ -172,7 +172,7 @@ func journalOf(r persistence.Record) string {
 // compare asserts that the journal holds what the high-water mark and the newest base know of. A journal shorter than
 // either lost acknowledged records; the next append would give their sequences to others.
 func (w *witness) compare(ctx context.Context, l *link) error {
-	if w.home.opts.AdoptEmpty {
+	if w.home.opts.AcceptLoss {
 		return nil
 	}
 	info, err := streamInfo(ctx, l.journal)
