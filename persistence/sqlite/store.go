@@ -25,7 +25,7 @@ const (
 	busyMillis   = 5_000   // wait for another process that writes
 	cacheKiB     = 32_768  // page cache of the writer; a reader has an eighth
 	walPages     = 16_000  // 64 MiB of write-ahead log before it is copied back
-	stmtCacheMax = 2       // connections of database/sql that migrate
+	migrateConns = 2       // connections while the schema is brought up to date
 )
 
 // ErrGap says that an event is not the next one of its aggregate: something before it is missing.
@@ -101,7 +101,7 @@ func migrate(ctx context.Context, path string) error {
 		return err
 	}
 	defer db.Close()
-	db.SetMaxOpenConns(stmtCacheMax)
+	db.SetMaxOpenConns(migrateConns)
 	dir, err := fs.Sub(migrations.SQLite, "sqlite")
 	if err != nil {
 		return err
