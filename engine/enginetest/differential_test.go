@@ -1,0 +1,122 @@
+package enginetest
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"maitred/engine"
+)
+
+// run sends n commands to the engine and the oracle and compares every answer. It covers I1 to I13.
+func run(t require.TestingT, src Source, n int, seen map[engine.Code]int) {
+	s := NewStream(src, 1)
+	a := engine.NewAggregate(engine.AggregateID(s.ID))
+	view := a.View()
+	dumb := &Book{ID: s.ID}
+	var history []*engine.Event
+	for i := range n {
+		now, cmd := s.Next()
+		want := dumb.Do(now, cmd)
+		got, events := a.Decide(now, cmd)
+		require.Equal(t, want, got, "command %d at %d: %T %+v by %+v", i, now, cmd.Body, cmd.Body, cmd.Caller)
+		for j, e := range events {
+			d, err := engine.DecodeEvent(engine.AppendEvent(nil, e))
+			require.NoError(t, err)
+			events[j] = d
+			a.Apply(d)
+		}
+		history = append(history, events...)
+		view = view.Next(events)
+		require.Equal(t, dumb.Version, a.Version(), "I5: version after %T", cmd.Body)
+		require.Equal(t, dumb.nextDue(), a.NextDue(), "I13")
+		seen[got.Code]++
+		if i%16 == 0 || i == n-1 {
+			check(t, a, view.(*engine.RestaurantView), dumb, now)
+		}
+		if i%64 == 63 {
+			again, err := engine.OpenBase(engine.AggregateID(s.ID), a.AppendBase(nil))
+			require.NoError(t, err)
+			require.Equal(t, a.Digest(), again.Digest(), "I12: a base is the state")
+			a = again
+		}
+	}
+	replayed := engine.NewAggregate(engine.AggregateID(s.ID))
+	for _, e := range history {
+		replayed.Apply(e)
+	}
+	require.Equal(t, a.Digest(), replayed.Digest(), "I12: two replays agree")
+}
+
+func (b *Book) nextDue() (due engine.Instant) {
+	for _, r := range b.List {
+		if at := engine.Instant(r.StartsAt*1000) + 30*60_000; r.Status == engine.StatusConfirmed && (due == 0 || at < due) {
+			due = at
+		}
+	}
+	return due
+}
+
+func check(t require.TestingT, a engine.Aggregate, v *engine.RestaurantView, dumb *Book, now engine.Instant) {
+	require.NoError(t, engine.CheckInvariants(a))
+	require.NoError(t, engine.CheckViewInvariants(v))
+	require.Equal(t, dumb.Info, v.Restaurant())
+	require.Len(t, v.Tables(), len(dumb.Tables))
+	days := map[engine.Day]int{engine.Day(now/86_400_000) + 1: 0}
+	fresh := a.View().(*engine.RestaurantView)
+	for _, r := range dumb.List {
+		require.Equal(t, r, v.Reservation(r.ID), "I11: the view has what the book has")
+		require.Equal(t, r, fresh.Reservation(r.ID))
+		days[r.Day]++
+	}
+	for day, n := range days {
+		require.Len(t, v.DaySheet(day, nil), n, "I7")
+		require.Equal(t, fresh.DaySheet(day, nil), v.DaySheet(day, nil), "I11")
+	}
+	day := engine.Day(now/86_400_000) + 1
+	for guests := 1; guests <= 7; guests += 3 {
+		want := dumb.Availability(now, day, guests)
+		require.Equal(t, want, v.Availability(now, day, guests, nil), "availability of %v for %d in %s", day, guests, dumb.Info.TimeZone)
+		require.Equal(t, want, fresh.Availability(now, day, guests, nil))
+	}
+}
+
+// allCodes are the answers that a restaurant can give within a stream.
+func allCodes() (codes []engine.Code) {
+	for c := range engine.Code(engine.CodeCount) {
+		if c != engine.CodeUnauthorized && c != engine.CodeLimit {
+			codes = append(codes, c)
+		}
+	}
+	return codes
+}
+
+// TestDifferential runs until every code was given, and at least a fixed number of streams. CodeUnauthorized belongs to accounts,
+// CodeLimit to the tests of bounds.
+func TestDifferential(t *testing.T) {
+	seen := map[engine.Code]int{}
+	missing := func() (codes []engine.Code) {
+		for _, c := range allCodes() {
+			if seen[c] == 0 {
+				codes = append(codes, c)
+			}
+		}
+		return codes
+	}
+	for seed := uint64(1); seed <= 20 || len(missing()) > 0; seed++ {
+		require.LessOrEqual(t, seed, uint64(200), "codes never seen: %v", missing())
+		ok := t.Run("", func(t *testing.T) {
+			run(t, rand.New(rand.NewPCG(seed, 0)), 400, seen)
+		})
+		require.True(t, ok, "seed %d", seed)
+	}
+	t.Logf("answers: %v", seen)
+}
+
+func TestDifferentialShrinks(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		run(t, FromRapid(t), rapid.IntRange(1, 60).Draw(t, "commands"), map[engine.Code]int{})
+	})
+}

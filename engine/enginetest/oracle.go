@@ -1,0 +1,356 @@
+package enginetest
+
+import (
+	"slices"
+	"sort"
+	"time"
+
+	"maitred/engine"
+)
+
+// Book is the oracle: one restaurant as a list of reservations. It shares no code with the engine but the types and the
+// names of ids; every question is answered by looking at everything.
+type Book struct {
+	ID      engine.RestaurantID
+	Info    *engine.Restaurant
+	Tables  []*engine.Table
+	List    []*engine.Reservation
+	Version engine.Version
+	Last    engine.Instant
+
+	receipts []receipt
+	location *time.Location
+	clock    map[wall]shown
+}
+
+// wall is a minute on the clock of a zone; shown is when it is shown first.
+type (
+	wall struct {
+		zone  string
+		day   engine.Day
+		local int
+	}
+	shown struct {
+		at     int64
+		exists bool
+	}
+)
+
+type receipt struct {
+	key, payload engine.Hash
+	subject      string
+	code         engine.Code
+}
+
+// Do answers cmd and, when it is accepted, does it.
+func (b *Book) Do(now engine.Instant, cmd *engine.Command) engine.Outcome {
+	now = max(now, b.Last)
+	if cmd.Key != (engine.Hash{}) {
+		if out, found := b.replay(cmd); found {
+			return out
+		}
+	}
+	out, subject, events := b.act(now, cmd)
+	if out.Code > engine.CodeCreated {
+		return out
+	}
+	if events > 0 {
+		b.Version += engine.Version(events)
+		b.Last = now
+		if _, create := cmd.Body.(*engine.CreateReservation); !create && cmd.Key != (engine.Hash{}) {
+			b.receipts = append(b.receipts, receipt{cmd.Key, cmd.Payload, subject, out.Code})
+			b.receipts = b.receipts[max(0, len(b.receipts)-engine.MaxReceipts):]
+		}
+		b.forget()
+	}
+	return out
+}
+
+func (b *Book) replay(cmd *engine.Command) (engine.Outcome, bool) {
+	for _, r := range b.List {
+		if r.Key == cmd.Key {
+			if r.Payload != cmd.Payload {
+				return engine.Outcome{Code: engine.CodeKeyReused}, true
+			}
+			return engine.Outcome{Code: engine.CodeCreated, Replayed: true, Reservation: r}, true
+		}
+	}
+	for _, r := range b.receipts {
+		if r.key != cmd.Key {
+			continue
+		}
+		if r.payload != cmd.Payload {
+			return engine.Outcome{Code: engine.CodeKeyReused}, true
+		}
+		out := engine.Outcome{Code: r.code, Replayed: true}
+		switch r.subject[:3] {
+		case "rst":
+			out.Restaurant = b.Info
+		case "tbl":
+			out.Table = b.table(engine.TableID(r.subject))
+		default:
+			out.Reservation = b.find(engine.ReservationID(r.subject))
+		}
+		return out, true
+	}
+	return engine.Outcome{}, false
+}
+
+func (b *Book) forget() {
+	today := b.Last / 86_400_000
+	b.List = slices.DeleteFunc(b.List, func(r *engine.Reservation) bool {
+		over := r.Status == engine.StatusCancelled || r.Status == engine.StatusCompleted || r.Status == engine.StatusNoShow
+		return over && today >= engine.Instant(r.Day)+33 && today >= r.Updated/86_400_000+2
+	})
+}
+
+func (b *Book) act(now engine.Instant, cmd *engine.Command) (out engine.Outcome, subject string, events int) {
+	if c, ok := cmd.Body.(*engine.CreateRestaurant); ok {
+		return b.createRestaurant(cmd, c)
+	}
+	if b.Info == nil {
+		return engine.Outcome{Code: engine.CodeNotFound}, "", 0
+	}
+	switch c := cmd.Body.(type) {
+	case *engine.ChangeRestaurant:
+		return b.changeRestaurant(cmd, c)
+	case *engine.AddTable:
+		return b.addTable(cmd, c)
+	case *engine.ChangeTable:
+		return b.changeTable(cmd, c)
+	case *engine.RemoveTable:
+		return b.removeTable(cmd, c)
+	case *engine.CreateReservation:
+		return b.create(now, cmd, c)
+	case *engine.Reschedule:
+		return b.reschedule(now, cmd, c)
+	case *engine.Transition:
+		return b.transition(now, cmd, c)
+	case *engine.Sweep:
+		return b.sweep(now, cmd)
+	}
+	panic("enginetest: unknown command")
+}
+
+func (b *Book) find(id engine.ReservationID) *engine.Reservation {
+	for _, r := range b.List {
+		if r.ID == id {
+			return r
+		}
+	}
+	return nil
+}
+
+func (b *Book) put(next *engine.Reservation) {
+	for i, r := range b.List {
+		if r.ID == next.ID {
+			b.List[i] = next
+			return
+		}
+	}
+	b.List = append(b.List, next)
+}
+
+func (b *Book) table(id engine.TableID) *engine.Table {
+	for _, t := range b.Tables {
+		if t.ID == id {
+			return t
+		}
+	}
+	return nil
+}
+
+func (b *Book) staff(c engine.Caller) bool {
+	return c.Role == engine.RoleAdmin || c.Role == engine.RoleSystem || c.Account != "" && c.Account == b.Info.Owner
+}
+
+func holds(s engine.Status) bool { return s == engine.StatusConfirmed || s == engine.StatusSeated }
+
+// free reports whether nobody but except holds the table at any minute of [from, to).
+func (b *Book) free(t engine.TableID, from, to int64, except engine.ReservationID) bool {
+	for _, r := range b.List {
+		if r.ID == except || !holds(r.Status) || !slices.Contains(r.Tables, t) {
+			continue
+		}
+		for at := from; at < to; at += 60 {
+			if at >= r.StartsAt && at < r.EndsAt {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func turn(guests int) int64 {
+	minutes := map[int]int64{1: 90, 2: 90, 3: 105, 4: 105, 5: 120, 6: 120}
+	if m, ok := minutes[guests]; ok {
+		return m * 60
+	}
+	return 150 * 60
+}
+
+// pick is the smallest free table; ties go to the lower number, as people count.
+func (b *Book) pick(guests int, from int64, except engine.ReservationID) *engine.Table {
+	var best *engine.Table
+	for _, t := range b.Tables {
+		if !b.suits(t, guests, from, except) {
+			continue
+		}
+		if best == nil || t.Capacity < best.Capacity || t.Capacity == best.Capacity && number(t) < number(best) {
+			best = t
+		}
+	}
+	return best
+}
+
+// number pads the digits of a table number so that plain comparison is natural. The generator's numbers are unique.
+func number(t *engine.Table) string {
+	digits := 0
+	for _, c := range t.Number {
+		if c >= '0' && c <= '9' {
+			digits++
+		}
+	}
+	letters := t.Number[:len(t.Number)-digits]
+	return letters + "0000000000"[digits:] + t.Number[len(letters):]
+}
+
+func (b *Book) suits(t *engine.Table, guests int, from int64, except engine.ReservationID) bool {
+	return t.InService && t.MinCapacity <= guests && guests <= t.Capacity && b.free(t.ID, from, from+turn(guests), except)
+}
+
+func (b *Book) zone() *time.Location {
+	if b.location == nil || b.location.String() != b.Info.TimeZone {
+		loc, err := time.LoadLocation(b.Info.TimeZone)
+		if err != nil {
+			panic(err)
+		}
+		b.location = loc
+	}
+	return b.location
+}
+
+// instant is the first time at which the wall clock shows that minute of the day; false when it never does.
+func (b *Book) instant(day engine.Day, local int) (int64, bool) {
+	w := wall{b.Info.TimeZone, day, local}
+	s, known := b.clock[w]
+	if !known {
+		s.at, s.exists = b.watch(time.Unix(int64(day)*86400+int64(local)*60, 0).UTC())
+		if b.clock == nil {
+			b.clock = map[wall]shown{}
+		}
+		b.clock[w] = s
+	}
+	return s.at, s.exists
+}
+
+// watch looks at the clock every quarter of an hour for three hours, until it shows w.
+func (b *Book) watch(w time.Time) (int64, bool) {
+	guess := time.Date(w.Year(), w.Month(), w.Day(), w.Hour(), w.Minute(), 0, 0, b.zone())
+	for at := guess.Unix() - 3*3600; at <= guess.Unix(); at += 900 {
+		t := time.Unix(at, 0).In(b.zone())
+		if t.Minute() == w.Minute() && t.Hour() == w.Hour() && t.Day() == w.Day() {
+			return at, true
+		}
+	}
+	return guess.Unix(), false
+}
+
+// start is one minute of a service day, looked at.
+type start struct {
+	day              engine.Day
+	local            int
+	at               int64
+	covered, offered bool
+}
+
+func (b *Book) look(day engine.Day, local int) start {
+	s := start{day: day, local: local}
+	var exists bool
+	s.at, exists = b.instant(day, local)
+	grid := b.Info.GridMin
+	if grid == 0 {
+		grid = 15
+	}
+	weekday := (int(time.Unix(int64(day)*86400, 0).UTC().Weekday()) + 6) % 7
+	for _, h := range b.Info.OpeningHours {
+		if h.Days>>weekday&1 == 0 || local < h.Open || local > h.LastSeating {
+			continue
+		}
+		s.covered = true
+		if exists && ((local-h.Open)%grid == 0 || local == h.LastSeating) {
+			s.offered = true
+		}
+	}
+	return s
+}
+
+func (b *Book) judge(now engine.Instant, s start) engine.Code {
+	switch {
+	case !s.covered:
+		return engine.CodeClosed
+	case engine.Instant(s.at*1000) < now:
+		return engine.CodeTooLate
+	case engine.Instant(s.at*1000) > now+90*86_400_000:
+		return engine.CodeTooEarly
+	case !s.offered:
+		return engine.CodeNotOnGrid
+	}
+	return engine.CodeOK
+}
+
+// Availability is every start of day with the number of free tables.
+func (b *Book) Availability(now engine.Instant, day engine.Day, guests int) []engine.Start {
+	return b.availability(max(now, b.Last), day, guests, "")
+}
+
+func (b *Book) availability(now engine.Instant, day engine.Day, guests int, except engine.ReservationID) (out []engine.Start) {
+	if b.Info == nil || guests < 1 {
+		return nil
+	}
+	for local := 0; local < 2*1440; local += 5 {
+		covered := slices.ContainsFunc(b.Info.OpeningHours, func(h engine.OpeningHours) bool { return local >= h.Open && local <= h.LastSeating })
+		if !covered {
+			continue
+		}
+		s := b.look(day, local)
+		if !s.offered {
+			continue
+		}
+		n := 0
+		for _, t := range b.Tables {
+			if b.judge(now, s) == engine.CodeOK && b.suits(t, guests, s.at, except) {
+				n++
+			}
+		}
+		out = append(out, engine.Start{Day: day, LocalMin: local, StartsAt: s.at, Free: n})
+	}
+	return out
+}
+
+func (b *Book) alternatives(now engine.Instant, s start, guests int, except engine.ReservationID) (out []engine.Alternative) {
+	for away := engine.Day(0); away <= 3 && len(out) < 4; away++ {
+		days := []engine.Day{s.day - away}
+		if away > 0 {
+			days = append(days, s.day+away)
+		}
+		var near []engine.Start
+		for _, d := range days {
+			near = append(near, b.availability(now, d, guests, except)...)
+		}
+		sort.SliceStable(near, func(i, j int) bool {
+			x, y := near[i].StartsAt-s.at, near[j].StartsAt-s.at
+			if max(x, -x) != max(y, -y) {
+				return max(x, -x) < max(y, -y)
+			}
+			return x < y
+		})
+		for _, n := range near {
+			known := n.StartsAt == s.at || slices.ContainsFunc(out, func(a engine.Alternative) bool { return a.StartsAt == n.StartsAt })
+			if n.Free > 0 && !known && len(out) < 4 {
+				out = append(out, engine.Alternative{Day: n.Day, LocalMin: n.LocalMin, StartsAt: n.StartsAt})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,165 @@
+package enginetest
+
+import (
+	"slices"
+	"sort"
+	"time"
+
+	"maitred/engine"
+)
+
+func (b *Book) createRestaurant(cmd *engine.Command, c *engine.CreateRestaurant) (engine.Outcome, string, int) {
+	role := cmd.Caller.Role
+	switch {
+	case b.Info != nil && !b.staff(cmd.Caller):
+		return refused(engine.CodeExists, "")
+	case cmd.Caller.Account == "" || role != engine.RoleOwner && role != engine.RoleAdmin:
+		return refused(engine.CodeForbidden, "")
+	case b.Info != nil:
+		return engine.Outcome{Code: engine.CodeExists, Restaurant: b.Info}, "", 0
+	case cmd.IfMatch != 0:
+		return refused(engine.CodeStale, "")
+	case c.ID != b.ID:
+		return refused(engine.CodeInvalid, "id")
+	}
+	info := &engine.Restaurant{ID: c.ID, Owner: cmd.Caller.Account, Version: 1, Details: c.Details}
+	if f := settle(&info.Details); f != "" {
+		return refused(engine.CodeInvalid, f)
+	}
+	b.Info = info
+	return engine.Outcome{Code: engine.CodeCreated, Restaurant: info}, string(c.ID), 1
+}
+
+// settle looks at what the generator may get wrong.
+func settle(d *engine.Details) string {
+	d.OpeningHours = slices.Clone(d.OpeningHours)
+	sort.SliceStable(d.OpeningHours, func(i, j int) bool {
+		x, y := d.OpeningHours[i], d.OpeningHours[j]
+		return x.Open < y.Open || x.Open == y.Open && x.Days < y.Days
+	})
+	if d.Name == "" || len(d.Name) > 200 {
+		return "name"
+	}
+	if _, err := time.LoadLocation(d.TimeZone); err != nil || d.TimeZone == "" {
+		return "time_zone"
+	}
+	if g := d.GridMin; g != 0 && (g < 5 || g > 60 || g%5 != 0) {
+		return "grid_min"
+	}
+	for _, h := range d.OpeningHours {
+		if h.LastSeating < h.Open || h.LastSeating >= h.Close {
+			return "opening_hours"
+		}
+	}
+	return ""
+}
+
+func (b *Book) changeRestaurant(cmd *engine.Command, c *engine.ChangeRestaurant) (engine.Outcome, string, int) {
+	switch {
+	case !b.staff(cmd.Caller):
+		return refused(engine.CodeForbidden, "")
+	case cmd.IfMatch != 0 && cmd.IfMatch != b.Info.Version:
+		return engine.Outcome{Code: engine.CodeStale, Restaurant: b.Info}, "", 0
+	}
+	next := *b.Info
+	next.Version++
+	if c.Change.Name != nil {
+		next.Name = *c.Change.Name
+	}
+	if c.Change.TimeZone != nil {
+		next.TimeZone = *c.Change.TimeZone
+	}
+	if c.Change.OpeningHours != nil {
+		next.OpeningHours = *c.Change.OpeningHours
+	}
+	if c.Change.GridMin != nil {
+		next.GridMin = *c.Change.GridMin
+	}
+	if f := settle(&next.Details); f != "" {
+		return refused(engine.CodeInvalid, f)
+	}
+	b.Info = &next
+	return engine.Outcome{Code: engine.CodeOK, Restaurant: b.Info}, string(b.ID), 1
+}
+
+func (b *Book) addTable(cmd *engine.Command, c *engine.AddTable) (engine.Outcome, string, int) {
+	switch {
+	case !b.staff(cmd.Caller):
+		return refused(engine.CodeForbidden, "")
+	case b.table(c.ID) != nil:
+		return engine.Outcome{Code: engine.CodeExists, Table: b.table(c.ID)}, "", 0
+	case cmd.IfMatch != 0:
+		return refused(engine.CodeStale, "")
+	}
+	t := &engine.Table{ID: c.ID, Version: 1, TableSpec: c.Table}
+	if f := b.fault(t); f != "" {
+		return refused(engine.CodeInvalid, f)
+	}
+	if len(b.Tables) == engine.MaxTables {
+		return refused(engine.CodeLimit, "tables")
+	}
+	b.Tables = append(b.Tables, t)
+	return engine.Outcome{Code: engine.CodeCreated, Table: t}, string(c.ID), 1
+}
+
+func (b *Book) fault(t *engine.Table) string {
+	taken := slices.ContainsFunc(b.Tables, func(o *engine.Table) bool { return o.ID != t.ID && o.Number == t.Number })
+	switch {
+	case t.Number == "":
+		return "table_number"
+	case t.Capacity < 1 || t.Capacity > 100:
+		return "capacity"
+	case t.MinCapacity < 1 || t.MinCapacity > t.Capacity:
+		return "min_capacity"
+	case taken:
+		return "table_number"
+	}
+	return ""
+}
+
+func (b *Book) changeTable(cmd *engine.Command, c *engine.ChangeTable) (engine.Outcome, string, int) {
+	old := b.table(c.ID)
+	switch {
+	case old == nil:
+		return refused(engine.CodeNotFound, "")
+	case !b.staff(cmd.Caller):
+		return refused(engine.CodeForbidden, "")
+	case cmd.IfMatch != 0 && cmd.IfMatch != old.Version:
+		return engine.Outcome{Code: engine.CodeStale, Table: old}, "", 0
+	}
+	t := *old
+	t.Version++
+	if c.Change.Capacity != nil {
+		t.Capacity = *c.Change.Capacity
+	}
+	if c.Change.MinCapacity != nil {
+		t.MinCapacity = *c.Change.MinCapacity
+	}
+	if c.Change.InService != nil {
+		t.InService = *c.Change.InService
+	}
+	if f := b.fault(&t); f != "" {
+		return refused(engine.CodeInvalid, f)
+	}
+	b.Tables[slices.Index(b.Tables, old)] = &t
+	return engine.Outcome{Code: engine.CodeOK, Table: &t}, string(c.ID), 1
+}
+
+func (b *Book) removeTable(cmd *engine.Command, c *engine.RemoveTable) (engine.Outcome, string, int) {
+	old := b.table(c.ID)
+	switch {
+	case old == nil:
+		return refused(engine.CodeNotFound, "")
+	case !b.staff(cmd.Caller):
+		return refused(engine.CodeForbidden, "")
+	case cmd.IfMatch != 0 && cmd.IfMatch != old.Version:
+		return engine.Outcome{Code: engine.CodeStale, Table: old}, "", 0
+	}
+	for _, r := range b.List {
+		if holds(r.Status) && slices.Contains(r.Tables, c.ID) {
+			return engine.Outcome{Code: engine.CodeInUse, Table: old}, "", 0
+		}
+	}
+	b.Tables = slices.DeleteFunc(b.Tables, func(t *engine.Table) bool { return t == old })
+	return engine.Outcome{Code: engine.CodeOK, Table: old}, string(c.ID), 1
+}

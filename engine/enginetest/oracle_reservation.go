@@ -1,0 +1,252 @@
+package enginetest
+
+import (
+	"slices"
+	"sort"
+	"time"
+
+	"maitred/engine"
+)
+
+func refused(code engine.Code, field string) (engine.Outcome, string, int) {
+	return engine.Outcome{Code: code, Field: field}, "", 0
+}
+
+func (b *Book) create(now engine.Instant, cmd *engine.Command, c *engine.CreateReservation) (engine.Outcome, string, int) {
+	staff := b.staff(cmd.Caller)
+	switch {
+	case !staff && cmd.Caller.Account == "":
+		return refused(engine.CodeForbidden, "")
+	case b.find(c.ID) != nil:
+		return refused(engine.CodeExists, "")
+	case cmd.IfMatch != 0:
+		return refused(engine.CodeStale, "")
+	}
+	r := &engine.Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact,
+		Status: engine.StatusConfirmed, Version: 1, Created: now, Updated: now}
+	if !staff {
+		r.Guest = cmd.Caller.Account
+	}
+	if cmd.Key != (engine.Hash{}) {
+		r.Key, r.Payload = cmd.Key, cmd.Payload
+	}
+	if f := nonsense(r); f != "" {
+		return refused(engine.CodeInvalid, f)
+	}
+	if out := b.place(now, r, nil, &c.Want, c.Table, staff); out.Code != engine.CodeOK {
+		return out, "", 0
+	}
+	b.put(r)
+	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
+}
+
+func nonsense(r *engine.Reservation) string {
+	switch {
+	case r.GuestsCount < 1:
+		return "guests_count"
+	case len(r.SpecialRequests) > 1000:
+		return "special_requests"
+	case len(r.Contact.Name) > 200:
+		return "contact.name"
+	}
+	return ""
+}
+
+func (b *Book) locate(w engine.When) (s start, field string) {
+	if !w.HasLocal {
+		if w.StartsAt == 0 {
+			return s, "date"
+		}
+		local := time.Unix(w.StartsAt, 0).In(b.zone())
+		day := engine.Day(time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, time.UTC).Unix() / 86400)
+		minute := local.Hour()*60 + local.Minute()
+		first, second := b.look(day, minute), b.look(day-1, minute+1440)
+		for _, s := range []*start{&first, &second} {
+			s.offered = s.offered && s.at == w.StartsAt
+			s.at = w.StartsAt
+		}
+		return prefer(first, second), ""
+	}
+	s = b.look(w.Day, w.LocalMin)
+	if w.LocalMin < 1440 {
+		s = prefer(s, b.look(w.Day, w.LocalMin+1440))
+	}
+	if w.StartsAt != 0 && w.StartsAt != s.at {
+		return s, "starts_at"
+	}
+	return s, ""
+}
+
+func prefer(a, b start) start {
+	switch {
+	case a.offered:
+		return a
+	case b.offered:
+		return b
+	case a.covered || !b.covered:
+		return a
+	}
+	return b
+}
+
+// place gives r its time and table. old is r before, nil for a new one; want nil keeps the time.
+func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engine.When, table engine.TableID, staff bool) engine.Outcome {
+	s := start{day: r.Day, local: r.LocalMin, at: r.StartsAt}
+	moved := old == nil
+	if want != nil {
+		var field string
+		if s, field = b.locate(*want); field != "" {
+			return engine.Outcome{Code: engine.CodeInvalid, Field: field}
+		}
+		moved = moved || s.at != r.StartsAt
+	} else if old != nil && !holds(old.Status) {
+		s = b.look(r.Day, r.LocalMin)
+		s.offered, s.at, moved = s.offered && s.at == r.StartsAt, r.StartsAt, true
+	}
+	if table != "" && b.table(table) == nil {
+		return engine.Outcome{Code: engine.CodeInvalid, Field: "table_id"}
+	}
+	except := r.ID
+	ever := slices.ContainsFunc(b.Tables, func(t *engine.Table) bool { return t.MinCapacity <= r.GuestsCount && r.GuestsCount <= t.Capacity })
+	alternatives := func() []engine.Alternative { return b.alternatives(now, s, r.GuestsCount, except) }
+	if moved {
+		if code := b.judge(now, s); code != engine.CodeOK {
+			return engine.Outcome{Code: code, Alternatives: alternatives()}
+		}
+	}
+	wished := b.table(table)
+	if !ever || wished != nil && staff && (wished.MinCapacity > r.GuestsCount || r.GuestsCount > wished.Capacity) {
+		return engine.Outcome{Code: engine.CodePartyTooLarge}
+	}
+	r.Day, r.LocalMin, r.StartsAt, r.EndsAt = s.day, s.local, s.at, s.at+turn(r.GuestsCount)
+	chosen := b.pick(r.GuestsCount, s.at, except)
+	if old != nil {
+		if kept := b.table(old.Tables[0]); kept != nil && b.suits(kept, r.GuestsCount, s.at, except) {
+			chosen = kept
+		}
+	}
+	if wished != nil {
+		switch {
+		case b.suits(wished, r.GuestsCount, s.at, except):
+			chosen = wished
+		case staff:
+			chosen = nil
+		}
+	}
+	if chosen == nil {
+		return engine.Outcome{Code: engine.CodeSlotUnavailable, Alternatives: alternatives()}
+	}
+	r.Tables = []engine.TableID{chosen.ID}
+	return engine.Outcome{}
+}
+
+func (b *Book) subject(cmd *engine.Command, id engine.ReservationID) *engine.Reservation {
+	r := b.find(id)
+	if r == nil || b.staff(cmd.Caller) || r.Guest == cmd.Caller.Account && r.Guest != "" {
+		return r
+	}
+	return nil
+}
+
+func (b *Book) reschedule(now engine.Instant, cmd *engine.Command, c *engine.Reschedule) (engine.Outcome, string, int) {
+	old := b.subject(cmd, c.ID)
+	switch {
+	case old == nil:
+		return refused(engine.CodeNotFound, "")
+	case cmd.IfMatch != 0 && cmd.IfMatch != old.Version:
+		return engine.Outcome{Code: engine.CodeStale, Reservation: old}, "", 0
+	case old.Status != engine.StatusConfirmed:
+		return engine.Outcome{Code: engine.CodeInvalidTransition, Reservation: old}, "", 0
+	}
+	r := *old
+	if c.GuestsCount != nil {
+		r.GuestsCount = *c.GuestsCount
+	}
+	if c.SpecialRequests != nil {
+		r.SpecialRequests = *c.SpecialRequests
+	}
+	if f := nonsense(&r); f != "" {
+		return refused(engine.CodeInvalid, f)
+	}
+	var table engine.TableID
+	if c.Table != nil {
+		table = *c.Table
+	}
+	if c.Want != nil || table != "" || r.GuestsCount != old.GuestsCount {
+		if out := b.place(now, &r, old, c.Want, table, b.staff(cmd.Caller)); out.Code != engine.CodeOK {
+			return out, "", 0
+		}
+	}
+	r.Version++
+	r.Updated = now
+	b.put(&r)
+	return engine.Outcome{Code: engine.CodeOK, Reservation: &r}, string(r.ID), 1
+}
+
+func (b *Book) transition(now engine.Instant, cmd *engine.Command, c *engine.Transition) (engine.Outcome, string, int) {
+	old := b.subject(cmd, c.ID)
+	switch {
+	case old == nil:
+		return refused(engine.CodeNotFound, "")
+	case c.Action != engine.ActionCancel && !b.staff(cmd.Caller):
+		return refused(engine.CodeForbidden, "")
+	case cmd.IfMatch != 0 && cmd.IfMatch != old.Version:
+		return engine.Outcome{Code: engine.CodeStale, Reservation: old}, "", 0
+	}
+	allowed := map[engine.Action]map[engine.Status]engine.Status{
+		engine.ActionCancel:    {engine.StatusConfirmed: engine.StatusCancelled},
+		engine.ActionSeat:      {engine.StatusConfirmed: engine.StatusSeated},
+		engine.ActionComplete:  {engine.StatusSeated: engine.StatusCompleted},
+		engine.ActionNoShow:    {engine.StatusConfirmed: engine.StatusNoShow},
+		engine.ActionReinstate: {engine.StatusCancelled: engine.StatusConfirmed, engine.StatusNoShow: engine.StatusConfirmed},
+	}
+	to, ok := allowed[c.Action][old.Status]
+	if !ok {
+		return engine.Outcome{Code: engine.CodeInvalidTransition, Reservation: old}, "", 0
+	}
+	r, events := *old, 1
+	if c.Action == engine.ActionReinstate {
+		if out := b.place(now, &r, old, nil, "", true); out.Code != engine.CodeOK {
+			return out, "", 0
+		}
+		if r.Tables[0] != old.Tables[0] {
+			events = 2
+		}
+	}
+	r.Status = to
+	r.Version += engine.Version(events)
+	r.Updated = now
+	b.put(&r)
+	return engine.Outcome{Code: engine.CodeOK, Reservation: &r}, string(r.ID), events
+}
+
+func (b *Book) sweep(now engine.Instant, cmd *engine.Command) (engine.Outcome, string, int) {
+	if cmd.Caller.Role != engine.RoleSystem && cmd.Caller.Role != engine.RoleAdmin {
+		return refused(engine.CodeForbidden, "")
+	}
+	due := b.due(now)
+	due = due[:min(len(due), 64)]
+	for _, old := range due {
+		r := *old
+		r.Status, r.Updated = engine.StatusNoShow, now
+		r.Version++
+		b.put(&r)
+	}
+	return engine.Outcome{Code: engine.CodeOK}, "", len(due)
+}
+
+// due is the confirmed reservations whose guests are 30 minutes late.
+func (b *Book) due(now engine.Instant) (due []*engine.Reservation) {
+	for _, r := range b.List {
+		if r.Status == engine.StatusConfirmed && engine.Instant(r.StartsAt*1000)+30*60_000 <= now {
+			due = append(due, r)
+		}
+	}
+	sort.Slice(due, func(i, j int) bool {
+		if due[i].StartsAt != due[j].StartsAt {
+			return due[i].StartsAt < due[j].StartsAt
+		}
+		return due[i].ID < due[j].ID
+	})
+	return due
+}
