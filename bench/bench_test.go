@@ -207,3 +207,18 @@ func TestScaleAndRecoveryRunWhole(t *testing.T) {
 	t.Setenv(faultVariable, "loses")
 	require.ErrorContains(t, recovery.Run(), "lost")
 }
+
+// The sustained rate is what the sink keeps up with, not what the journal takes.
+func TestSustainedIsBoundByTheSink(t *testing.T) {
+	r := newTestRun(t, "slow sink")
+	r.cmd.Seconds = 0.5
+	require.NoError(t, r.burst(t.Context(), 1, "maitred burst", r.job(kindSpread, "one")))
+	require.Greater(t, r.rows[0].PerSecond, 2.5*slowSink, "else the test shows nothing")
+	require.NoError(t, r.sustained(t.Context()))
+	require.Len(t, r.report.Crashes, 1)
+	require.Less(t, r.report.Sustained, 1.3*slowSink)
+	require.Positive(t, r.report.Sustained)
+	r.report.Rows = r.rows
+	r.report.ratios()
+	require.NotNil(t, r.report.row(fmt.Sprintf("maitred sustained %.0f/s", r.report.Sustained)))
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -16,7 +17,10 @@ import (
 // The test binary plays all processes of a run: the bench's own sub-commands, and a stand-in for maitred that is honest or
 // has one of the faults that the bench must find.
 
-const faultVariable = "BENCH_TEST_FAULT" // "", "loses" or "doubles"
+const faultVariable = "BENCH_TEST_FAULT" // "", "loses", "doubles" or "slow sink"
+
+// slowSink is how many reservations/s the stand-in's pretended sink takes when it is slow.
+const slowSink = 4000
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
@@ -65,6 +69,22 @@ type standIn struct {
 	byKey   map[string]string
 	byID    map[string]string
 	taken   map[string]int
+	written float64 // by the pretended sink
+	asked   time.Time
+}
+
+// lag is what the pretended sink has not written, and how old that is.
+func (s *standIn) lag() (records int, seconds float64) {
+	if s.fault != "slow sink" {
+		return 0, 0
+	}
+	now := time.Now()
+	if !s.asked.IsZero() {
+		s.written = min(float64(s.created), s.written+now.Sub(s.asked).Seconds()*slowSink)
+	}
+	s.asked = now
+	left := float64(s.created) - s.written
+	return int(left), left / slowSink
 }
 
 func playServe() {
@@ -107,7 +127,9 @@ func (s *standIn) handle(ctx *fasthttp.RequestCtx) {
 	switch {
 	case path == "/readyz":
 	case path == "/metrics":
-		fmt.Fprintf(ctx, "# HELP x y\nreservations_created_total %d\nmaitred_sink_lag_records{sink=\"store\"} 0\nmaitred_actors_resident 7\n", s.created)
+		records, seconds := s.lag()
+		fmt.Fprintf(ctx, "# HELP x y\nreservations_created_total %d\nmaitred_actors_resident 7\n", s.created)
+		fmt.Fprintf(ctx, "maitred_sink_lag_records{sink=\"store\"} %d\nmaitred_sink_lag_seconds{sink=\"store\"} %g\n", records, seconds)
 	case ctx.IsPost() && path == "/api/v1/reservations":
 		s.reserve(ctx)
 	case ctx.IsPost():

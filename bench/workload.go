@@ -83,7 +83,6 @@ type workload struct {
 	next   int      // bookings so far, Offset included
 	reads  int
 	rng    rng
-	zipf   *dice
 	demand *demand
 	acks   []ack
 	used   struct{ restaurants, tokens bitset }
