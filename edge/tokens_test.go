@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"hash/maphash"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,6 +88,13 @@ func TestTokenCacheComparesTheWholeToken(t *testing.T) {
 		changed[i] ^= 1
 		require.Nil(t, tokens.verify(bearerLine(string(changed)), testNow), "byte %d", i)
 	}
+	forged := []byte(token)
+	forged[len(forged)/2] ^= 1
+	hash := maphash.Bytes(tokens.seed, forged)
+	for i := range tokens.slots { // as if an adversary had found a collision
+		tokens.slots[i].Store(&bearer{token: token, hash: hash, account: guestID, expires: testNow.Add(time.Minute)})
+	}
+	require.Nil(t, tokens.verify(bearerLine(string(forged)), testNow), "equal hashes are not equal tokens")
 	require.Nil(t, tokens.verify([]byte("bearer  "+token), testNow))
 	require.NotNil(t, tokens.verify([]byte("bearer "+token), testNow), "the scheme is not case-sensitive")
 }
