@@ -33,6 +33,7 @@ func run(t require.TestingT, src Source, n int, seen map[engine.Code]int) {
 		require.Equal(t, dumb.Version, a.Version(), "I5: version after %T", cmd.Body)
 		require.Equal(t, dumb.nextDue(), a.NextDue(), "I13")
 		seen[got.Code]++
+		s.Saw(got)
 		if i%16 == 0 || i == n-1 {
 			check(t, a, view.(*engine.RestaurantView), dumb, now)
 		}

@@ -76,6 +76,14 @@ func (s *Stream) Next() (engine.Instant, *engine.Command) {
 	return s.Now, s.finish(s.command())
 }
 
+// Saw tells the stream what a command came to, so that later ones meet what exists. A stream that is told nothing speaks of
+// unknown reservations.
+func (s *Stream) Saw(out engine.Outcome) {
+	if out.Code == engine.CodeCreated && !out.Replayed && out.Reservation != nil {
+		s.reservations = append(s.reservations, out.Reservation.ID)
+	}
+}
+
 func (s *Stream) command() *engine.Command {
 	guest := s.guests[s.src.IntN(len(s.guests))]
 	either := guest
@@ -165,7 +173,11 @@ func (s *Stream) reservation() engine.ReservationID {
 
 func (s *Stream) details() engine.Details {
 	d := engine.Details{Name: "Osteria", TimeZone: zones[s.src.IntN(len(zones))], GridMin: []int{0, 5, 15, 30, 45, 60, 20}[s.src.IntN(7)]}
-	for range 1 + s.src.IntN(3) {
+	d.OpeningHours = []engine.OpeningHours{{Days: 127, Open: 11 * 60, Close: 27 * 60, LastSeating: 26*60 + 5*s.src.IntN(6)}}
+	if s.one(3) {
+		d.OpeningHours = nil
+	}
+	for range s.src.IntN(3) {
 		open := s.src.IntN(24*12) * 5
 		last := open + s.src.IntN(8*12)*5
 		d.OpeningHours = append(d.OpeningHours, engine.OpeningHours{
@@ -224,7 +236,7 @@ func (s *Stream) changeRestaurant() *engine.ChangeRestaurant {
 }
 
 func (s *Stream) when() engine.When {
-	w := engine.When{HasLocal: true, Day: s.day + engine.Day(s.src.IntN(5)), LocalMin: s.src.IntN(24*4) * 15}
+	w := engine.When{HasLocal: true, Day: s.day + engine.Day(s.src.IntN(3)), LocalMin: (11*60 + s.src.IntN(15*4)*15) % 1440}
 	switch s.src.IntN(30) {
 	case 0:
 		w.LocalMin += 1 + s.src.IntN(14)
@@ -236,6 +248,8 @@ func (s *Stream) when() engine.When {
 		w.StartsAt = int64(s.Now/1000) + 3600
 	case 4:
 		return engine.When{}
+	case 8:
+		w.LocalMin = s.src.IntN(24*4) * 15
 	case 5, 6, 7:
 		return engine.When{StartsAt: (int64(s.Now/1000)/900 + int64(s.src.IntN(200))) * 900}
 	}
@@ -246,8 +260,6 @@ func (s *Stream) create() *engine.CreateReservation {
 	id := engine.MakeReservationID(s.ID, s.next())
 	if len(s.reservations) > 0 && s.one(40) {
 		id = s.reservation()
-	} else {
-		s.reservations = append(s.reservations, id)
 	}
 	c := &engine.CreateReservation{ID: id, Want: s.when(), GuestsCount: s.party(), Contact: engine.Contact{Name: "Ada"}}
 	if s.one(6) {
