@@ -1,0 +1,236 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"maitred/engine"
+	"maitred/persistence"
+)
+
+// Reloads of an aggregate after a panic or a damaged history.
+const (
+	loadTimeout    = 10 * time.Second
+	firstReload    = 100 * time.Millisecond // back-off, doubled each time
+	maxReload      = 30 * time.Second
+	reloadsAMinute = 5 // more of them open the breaker
+	breakerOpen    = time.Minute
+)
+
+// actorState is what only the actor's own goroutine touches.
+type actorState struct {
+	res       *resident
+	gen       uint64         // incarnation under which res was checked
+	submitted engine.Version // newest version handed to the writer
+	due       engine.Instant // as the timers know it
+	failures  int            // loads in a row that were caused by distrust
+	last      time.Time      // of the last such load
+	retryAt   time.Time      // not before
+}
+
+// receive implements player: every call gets exactly one answer, from here or from the writer.
+func (hd *handle) receive(msg any) {
+	c, ok := msg.(*call)
+	if !ok {
+		return
+	}
+	switch c.kind {
+	case callCommand:
+		hd.command(c)
+	case callOpen:
+		_, err := hd.ready()
+		c.view = hd.view.Load()
+		if err == nil && c.view == nil {
+			err = ErrUnavailable
+		}
+		c.finish(err)
+	case callRearm:
+		if s := &hd.actor; s.res != nil {
+			hd.house.timers.set(hd.id, s.res.agg.NextDue())
+		}
+		c.finish(nil)
+	case callBase:
+		c.finish(hd.makeBase(c))
+	}
+}
+
+// command decides. What stands on a durable version leaves at once, if the lease holds; everything else goes through the
+// writer, also an answer without events.
+func (hd *handle) command(c *call) {
+	if !c.deadline.IsZero() && time.Now().After(c.deadline) {
+		c.finish(ErrExpired)
+		return
+	}
+	gen, err := hd.ready()
+	if err != nil {
+		c.finish(err)
+		return
+	}
+	since := hd.house.writer.since(hd.partition)
+	if since == 0 {
+		c.finish(ErrUnavailable)
+		return
+	}
+	s := &hd.actor
+	a := s.res.decide(hd.house.now(), c.cmd)
+	if a.err != nil {
+		hd.house.panicked(hd.id, c.cmd, a.panic, a.stack)
+		c.finish(a.err)
+		return
+	}
+	c.outcome, c.events = a.outcome, a.events
+	if a.due != s.due {
+		s.due = a.due
+		hd.house.timers.set(hd.id, a.due)
+	}
+	if len(a.events) == 0 && uint64(a.stands) <= hd.durable.Load() {
+		if !hd.house.writer.leased() {
+			c.finish(ErrUnavailable)
+			return
+		}
+		c.finish(nil)
+		return
+	}
+	s.submitted = a.stands
+	e := entry{
+		partition: hd.partition, id: hd.id, since: since, first: a.first, stands: a.stands,
+		events: a.encoded, bytes: a.bytes, token: c,
+	}
+	if !c.deadline.IsZero() {
+		e.deadline = c.deadline.UnixMilli()
+	}
+	if !hd.house.writer.submit(gen, e) {
+		c.finish(ErrUnavailable) // another incarnation: ready will load what is durable
+	}
+}
+
+// ready makes sure that the state may be decided on under the present incarnation, which it returns.
+func (hd *handle) ready() (uint64, error) {
+	w := hd.house.writer
+	gen, open := w.generation()
+	if !open {
+		return 0, ErrUnavailable
+	}
+	s := &hd.actor
+	suspect := hd.suspect.Load() || s.res != nil && s.res.suspect
+	switch {
+	case s.res == nil && !suspect:
+	case suspect:
+		if s.gen == gen && uint64(s.submitted) > hd.durable.Load() {
+			return 0, ErrQuarantined // the writer has events of the state before: wait for them
+		}
+		if err := hd.distrusted(); err != nil {
+			return 0, err
+		}
+	case s.gen == gen:
+		return gen, nil
+	case uint64(s.res.version()) == hd.durable.Load():
+		s.gen = gen
+		return gen, hd.announce(gen)
+	}
+	if err := hd.load(gen); err != nil {
+		return 0, err
+	}
+	return gen, hd.announce(gen)
+}
+
+// announce tells the writer at which version the aggregate is open.
+func (hd *handle) announce(gen uint64) error {
+	if !hd.house.writer.submit(gen, entry{kind: entryOpened, id: hd.id, stands: hd.actor.res.version()}) {
+		return ErrUnavailable
+	}
+	return nil
+}
+
+// distrusted decides whether a state that is not trusted may be loaded anew now.
+func (hd *handle) distrusted() error {
+	s := &hd.actor
+	now := time.Now()
+	if now.Before(s.retryAt) {
+		return ErrQuarantined
+	}
+	if now.Sub(s.last) > time.Minute {
+		s.failures = 0
+	}
+	s.failures++
+	s.last = now
+	wait := min(firstReload<<min(s.failures-1, 16), maxReload)
+	if s.failures > reloadsAMinute {
+		wait = breakerOpen
+		slog.Error("aggregate is quarantined: too many reloads", "aggregate", hd.id, "reloads", s.failures)
+	}
+	s.retryAt = now.Add(wait)
+	if s.failures > reloadsAMinute {
+		return ErrQuarantined
+	}
+	return nil
+}
+
+// load reads the aggregate from its base and its events in the journal.
+func (hd *handle) load(gen uint64) error {
+	h := hd.house
+	h.loads <- struct{}{}
+	defer func() { <-h.loads }()
+	ctx, cancel := context.WithTimeout(h.ctx, loadTimeout)
+	defer cancel()
+	o, err := h.fold.open(ctx, &h.cfg, hd.id)
+	if err != nil {
+		if h.ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+			return ErrUnavailable
+		}
+		slog.Error("aggregate cannot be opened", "aggregate", hd.id, "err", err)
+		if !hd.quarantined.Swap(true) {
+			h.cfg.Metrics.quarantined.Inc()
+		}
+		hd.suspect.Store(true)
+		return ErrQuarantined
+	}
+	if hd.quarantined.Swap(false) {
+		h.cfg.Metrics.quarantined.Dec()
+	}
+	frame := persistence.FrameBytes(h.writer.journal, h.cfg.Node)
+	s := &hd.actor
+	s.res = newResident(hd.id, o.agg, frame)
+	s.gen, s.submitted = gen, o.agg.Version()
+	hd.setBase(o.revision, o.based)
+	hd.durable.Store(uint64(o.agg.Version()))
+	hd.view.Store(&View{View: o.agg.View(), cache: &hd.cache, budget: h.budget})
+	hd.suspect.Store(false)
+	if due := o.agg.NextDue(); due != s.due {
+		s.due = due
+		h.timers.set(hd.id, due)
+	}
+	h.cfg.Metrics.loads.Inc()
+	return nil
+}
+
+// makeBase makes a base of the present state if every event of it is durable.
+func (hd *handle) makeBase(c *call) error {
+	s := &hd.actor
+	if s.res == nil {
+		return errNotLoaded
+	}
+	if s.res.suspect || hd.suspect.Load() || uint64(s.res.version()) != hd.durable.Load() {
+		return errNotDurable
+	}
+	c.base = s.res.base()
+	return nil
+}
+
+// Why no base can be made now.
+var (
+	errNotDurable = errors.New("actors: the state is not durable")
+	errNotLoaded  = errors.New("actors: nothing is in memory")
+)
+
+// rearm sets the aggregate's timer again after it has fired.
+func (hd *handle) rearm() {
+	c := &call{kind: callRearm, handle: hd, done: make(chan struct{}, 1)}
+	if hd.enter(hd.house.cfg.MaxInFlight) == nil {
+		hd.house.stage.send(hd.ref, c)
+		<-c.done
+		hd.leave()
+	}
+}

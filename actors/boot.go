@@ -1,0 +1,144 @@
+package actors
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"maitred/engine"
+	"maitred/persistence"
+)
+
+// restore folds the journal from its newest checkpoint, or its genesis, to its end, and tells the timers what may be due.
+// An empty journal gets a genesis.
+func restore(ctx context.Context, cfg *Config, t *timers) (*fold, error) {
+	b, err := cfg.Journal.Bounds(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("bounds of the journal: %w", err)
+	}
+	if b.Last < b.First {
+		if err := genesis(ctx, cfg); err != nil {
+			return nil, err
+		}
+		if b, err = cfg.Journal.Bounds(ctx); err != nil {
+			return nil, fmt.Errorf("bounds of the journal: %w", err)
+		}
+	}
+	f := new(fold)
+	if f.custody, err = beginFold(ctx, cfg.Journal, b); err != nil {
+		return nil, err
+	}
+	if f.custody.Partitions() == 0 {
+		if err := f.readGenesis(ctx, cfg.Journal, b.First); err != nil {
+			return nil, err
+		}
+	}
+	return f, f.read(ctx, cfg, t, b)
+}
+
+// genesis begins a journal. Another node may be faster.
+func genesis(ctx context.Context, cfg *Config) error {
+	if err := noBases(ctx, cfg.Bases); err != nil {
+		return err
+	}
+	var id [10]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return fmt.Errorf("random journal id: %w", err)
+	}
+	g := &persistence.Genesis{
+		Journal: "jrn_" + hex.EncodeToString(id[:]), Partitions: cfg.Partitions, Node: cfg.Node,
+		WallMs: cfg.Now().UnixMilli(),
+	}
+	_, err := cfg.Journal.Append(ctx, persistence.Control, persistence.Encode(nil, g), 0)
+	if err != nil && !errors.Is(err, persistence.ErrConflict) {
+		return fmt.Errorf("begin a journal: %w", err)
+	}
+	return nil
+}
+
+// noBases refuses to begin a journal beside the bases of another one.
+func noBases(ctx context.Context, bases persistence.Bases) error {
+	_, err := bases.Scan(ctx, func(h persistence.BaseHeader) error {
+		return fmt.Errorf("the journal is empty, but there is a base of %s at version %d: refused", h.ID, h.Version)
+	})
+	return err
+}
+
+// beginFold finds the newest checkpoint that the journal can go on from.
+func beginFold(ctx context.Context, j persistence.Journal, b persistence.Bounds) (*persistence.Custody, error) {
+	last, err := j.Last(ctx, persistence.Control)
+	if err != nil {
+		return nil, fmt.Errorf("newest record on %s: %w", persistence.Control, err)
+	}
+	r, err := persistence.Decode(last.Data)
+	if err != nil {
+		return nil, fmt.Errorf("record %d on %s: %w", last.Seq, persistence.Control, err)
+	}
+	if cp, ok := r.(*persistence.Checkpoint); ok && cp.Seq+1 >= b.First {
+		return persistence.FromCheckpoint(cp)
+	}
+	return new(persistence.Custody), nil
+}
+
+func (f *fold) readGenesis(ctx context.Context, j persistence.Journal, first persistence.Seq) error {
+	e, err := j.Get(ctx, first)
+	if err != nil {
+		return fmt.Errorf("first record %d: %w", first, err)
+	}
+	r, err := persistence.Decode(e.Data)
+	if err != nil {
+		return fmt.Errorf("first record %d: %w", first, err)
+	}
+	return f.custody.Apply(e, r)
+}
+
+// read takes the bases' headers and folds the records up to b.Last. The tail begins at the lowest floor.
+func (f *fold) read(ctx context.Context, cfg *Config, t *timers, b persistence.Bounds) error {
+	n := f.custody.Partitions()
+	f.tail = persistence.NewTail(n)
+	var err error
+	f.revision, err = cfg.Bases.Scan(ctx, func(h persistence.BaseHeader) error {
+		if h.Position > b.Last {
+			return fmt.Errorf("base of %s stands at %d, the journal ends at %d: it lost what was durable", h.ID, h.Position, b.Last)
+		}
+		f.tail.Based(h.ID, h.Version, h.Position)
+		t.set(h.ID, h.NextDue)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("scan bases: %w", err)
+	}
+	from := f.custody.Seq() + 1
+	tailFrom := from
+	for p := range n {
+		part := f.custody.Part(persistence.Partition(p))
+		if part.Base > f.revision {
+			return fmt.Errorf("bases end at revision %d, the floor of partition %d relies on %d", f.revision, p, part.Base)
+		}
+		f.tail.Floored(persistence.Partition(p), part.Floor)
+		tailFrom = min(tailFrom, part.Floor+1)
+	}
+	if tailFrom < b.First && tailFrom < from {
+		return fmt.Errorf("the journal begins at %d, events from %d on are in no base", b.First, tailFrom)
+	}
+	err = persistence.ReadRecords(ctx, cfg.Journal, tailFrom, b.Last, func(e persistence.Entry, r persistence.Record) error {
+		if e.Seq >= from {
+			return f.apply(e, r)
+		}
+		if fr, ok := r.(*persistence.Frame); ok {
+			return f.tail.Add(e.Seq, fr)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("fold the journal: %w", err)
+	}
+	// Events after a base may have set a timer that its header does not know: these are looked at soon.
+	f.tail.Oldest(b.Last, func(id engine.AggregateID, _ persistence.Seq) bool {
+		t.look(id)
+		return true
+	})
+	return nil
+}

@@ -1,0 +1,155 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"maitred/engine"
+	"maitred/persistence"
+)
+
+// fold is what the journal says: custody, and where the events are that no base has.
+type fold struct {
+	mu       sync.Mutex
+	custody  *persistence.Custody
+	tail     *persistence.Tail
+	revision persistence.Revision // of SNAP, up to which its bases are known
+}
+
+func (f *fold) partitions() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.custody.Partitions()
+}
+
+// knows tells whether id has an event or a base.
+func (f *fold) knows(id engine.AggregateID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tail.Last(id) != 0 || f.tail.Base(id) != 0
+}
+
+// apply folds one record. A failed assertion is a *persistence.CustodyError.
+func (f *fold) apply(e persistence.Entry, r persistence.Record) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.applyLocked(e, r)
+}
+
+func (f *fold) applyLocked(e persistence.Entry, r persistence.Record) error {
+	if err := f.custody.Apply(e, r); err != nil {
+		return err
+	}
+	if fr, ok := r.(*persistence.Frame); ok {
+		return f.tail.Add(e.Seq, fr)
+	}
+	return nil
+}
+
+// seq is the last sequence folded.
+func (f *fold) seq() persistence.Seq {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.custody.Seq()
+}
+
+// slot is what the fold knows of a node's slot.
+func (f *fold) slot(node string) persistence.SlotState {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.custody.Slot(node)
+}
+
+// owned is the custody of node by partition; 0 = not its own.
+func (f *fold) owned(node string) []persistence.Seq {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	since := make([]persistence.Seq, f.custody.Partitions())
+	for p := range since {
+		if part := f.custody.Part(persistence.Partition(p)); part.Owner == node {
+			since[p] = part.Since
+		}
+	}
+	return since
+}
+
+// based says that a base was put.
+func (f *fold) based(h persistence.BaseHeader) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tail.Based(h.ID, h.Version, h.Position)
+	f.revision = max(f.revision, h.Revision)
+}
+
+// opened is an aggregate as base and journal have it.
+type opened struct {
+	agg      engine.Aggregate
+	revision persistence.Revision // of its base; 0 = none
+	based    engine.Version       // of its base
+}
+
+// maxOpenTries bounds how often a base that moves on under the reader is read again.
+const maxOpenTries = 3
+
+// open reads an aggregate: its base, then every event after it by position. The versions must be contiguous and the last one
+// the one that the fold knows: a stale base or a hole is an error, never a shorter history.
+func (f *fold) open(ctx context.Context, cfg *Config, id engine.AggregateID) (opened, error) {
+	for try := 1; ; try++ {
+		o, err := f.openOnce(ctx, cfg, id)
+		if err == nil || try == maxOpenTries || !errors.Is(err, persistence.ErrNotFound) && !errors.Is(err, errStaleBase) {
+			return o, err
+		}
+	}
+}
+
+// errStaleBase: the base that was read is older than the one that is known.
+var errStaleBase = errors.New("actors: stale base")
+
+func (f *fold) openOnce(ctx context.Context, cfg *Config, id engine.AggregateID) (o opened, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("open %s: the engine panicked: %v", id, p)
+		}
+	}()
+	f.mu.Lock()
+	last, based := f.tail.Last(id), f.tail.Base(id)
+	positions := f.tail.Positions(id, nil)
+	f.mu.Unlock()
+	if based == 0 {
+		o.agg = engine.NewAggregate(id)
+	} else if err := o.fromBase(ctx, cfg.Bases, id, based); err != nil {
+		return o, err
+	}
+	events, err := persistence.EventsOf(ctx, cfg.Journal, positions, id, o.agg.Version())
+	if err != nil {
+		return o, err
+	}
+	for _, e := range events {
+		o.agg.Apply(e)
+	}
+	if want := max(last, based); o.agg.Version() != want {
+		return o, &persistence.HoleError{Aggregate: id, Want: want, Got: o.agg.Version()}
+	}
+	return o, nil
+}
+
+func (o *opened) fromBase(ctx context.Context, bases persistence.Bases, id engine.AggregateID, want engine.Version) error {
+	b, err := bases.Get(ctx, id)
+	if err != nil {
+		return fmt.Errorf("base of %s at version %d: %w", id, want, err)
+	}
+	if b.Version < want {
+		return fmt.Errorf("%w of %s: version %d, known is %d", errStaleBase, id, b.Version, want)
+	}
+	agg, err := engine.OpenBase(id, b.State)
+	if err != nil {
+		return fmt.Errorf("base of %s: %w", id, err)
+	}
+	if agg.Version() != b.Version {
+		return fmt.Errorf("base of %s: header says version %d, state %d", id, b.Version, agg.Version())
+	}
+	o.agg, o.revision, o.based = agg, b.Revision, b.Version
+	return nil
+}

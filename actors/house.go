@@ -1,0 +1,338 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/puzpuzpuz/xsync/v4"
+
+	"maitred/engine"
+	"maitred/persistence"
+)
+
+// Config is what a House needs. Zero values of the tunables mean the default named beside them.
+type Config struct {
+	Node    string // this node's name
+	Journal persistence.Journal
+	Bases   persistence.Bases
+	Feed    *persistence.Feed
+
+	Partitions   int           // only for a new journal; 256
+	MaxInFlight  int           // credits per aggregate; 4,096
+	MaxQueue     int           // calls admitted on the node; 16,384
+	IdleAfter    time.Duration // passivate after; 5 min
+	PassivateAll bool          // test mode: passivate after every command
+	SweepEvery   time.Duration // how often the timers are looked at; 1 s
+	SweepGrid    time.Duration // timers fire on multiples of it; 5 min
+	BaseAge      time.Duration // an event is in a base after that; 10 min
+	BaseEvents   int           // or after so many records of the journal; 1,000,000
+	Now          func() time.Time
+
+	// Boottime is the clock of leases; CLOCK_BOOTTIME.
+	Boottime func() time.Duration
+	// Pressure stops admission while it is true (the disk fills up). Called by many goroutines. nil = never. The journal's
+	// own limit is watched in any case.
+	Pressure func() bool
+	// OnHalt is told once, from a goroutine of its own, that the house has stopped for good. nil = nobody is told.
+	OnHalt func(error)
+	// Metrics is what the house counts in; nil = counted nowhere.
+	Metrics *Metrics
+}
+
+func (c *Config) setDefaults() {
+	orInt := func(p *int, d int) {
+		if *p == 0 {
+			*p = d
+		}
+	}
+	orDuration := func(p *time.Duration, d time.Duration) {
+		if *p == 0 {
+			*p = d
+		}
+	}
+	orInt(&c.Partitions, persistence.DefaultPartitions)
+	orInt(&c.MaxInFlight, 4096)
+	orInt(&c.MaxQueue, 16_384)
+	orInt(&c.BaseEvents, 1_000_000)
+	orDuration(&c.IdleAfter, 5*time.Minute)
+	orDuration(&c.SweepEvery, time.Second)
+	orDuration(&c.SweepGrid, 5*time.Minute)
+	orDuration(&c.BaseAge, 10*time.Minute)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Boottime == nil {
+		c.Boottime = boottime
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics()
+	}
+}
+
+// House is the directory of what is open on this node, with the node's one writer.
+type House struct {
+	cfg    Config
+	stage  *stage
+	fold   *fold
+	writer *writer
+	timers *timers
+	budget *cacheBudget
+	denied denyList
+
+	handles *xsync.Map[engine.AggregateID, *handle]
+	queued  atomic.Int64 // calls inside Do and View
+	loads   chan struct{}
+	closing atomic.Bool
+	full    atomic.Bool // the journal is at its limit
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	close  sync.Once
+}
+
+// Bounds of the house's own work.
+const (
+	maxLoads     = 64               // aggregates that are read from base and journal at the same time
+	closeTimeout = 10 * time.Second // for what is in flight when the house closes
+	maxJournal   = 0.9              // of the journal's limit; the rest belongs to claims, releases and heartbeats
+)
+
+// Open folds the journal to its end, claims the node's slot, folds to exactly the claim and serves.
+func Open(ctx context.Context, cfg Config) (*House, error) {
+	cfg.setDefaults()
+	stage, err := newStage()
+	if err != nil {
+		return nil, err
+	}
+	h := &House{
+		cfg: cfg, stage: stage, budget: newCacheBudget(maxCacheBytes),
+		handles: xsync.NewMap[engine.AggregateID, *handle](), loads: make(chan struct{}, maxLoads),
+	}
+	h.ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	h.timers = newTimers(h)
+	h.fold, err = restore(ctx, &h.cfg, h.timers)
+	if err != nil {
+		h.cancel()
+		return nil, fmt.Errorf("restore %s: %w", cfg.Node, err)
+	}
+	h.writer = newWriter(h)
+	if err := h.writer.start(ctx); err != nil {
+		h.cancel()
+		return nil, fmt.Errorf("claim the slot of %s: %w", cfg.Node, err)
+	}
+	h.work.Go(h.writer.run)
+	h.work.Go(h.timers.run)
+	h.work.Go(h.keep)
+	return h, nil
+}
+
+// admits tells whether a command may enter.
+func (h *House) admits() bool {
+	return h.writer.open.Load() && !h.closing.Load() && !h.full.Load() && (h.cfg.Pressure == nil || !h.cfg.Pressure())
+}
+
+// Do lets the aggregate decide cmd and returns when what the answer stands on is durable. cmd belongs to the callee until
+// Do returns.
+func (h *House) Do(id engine.AggregateID, cmd *engine.Command, deadline time.Time) (engine.Outcome, error) {
+	if h.queued.Add(1) > int64(h.cfg.MaxQueue) {
+		h.queued.Add(-1)
+		h.cfg.Metrics.refused.WithLabelValues("queue").Inc()
+		return engine.Outcome{}, ErrBusy
+	}
+	defer h.queued.Add(-1)
+	if !h.admits() {
+		h.cfg.Metrics.refused.WithLabelValues("not_serving").Inc()
+		return engine.Outcome{}, ErrUnavailable
+	}
+	if h.denied.has(id, cmd.Key) {
+		return engine.Outcome{}, ErrPanicked
+	}
+	if !creates(cmd.Body) && h.unknown(id) {
+		return h.decideUnknown(id, cmd)
+	}
+	hd, err := h.enter(id, deadline)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	c := calls.Get().(*call)
+	c.kind, c.cmd, c.deadline, c.handle = callCommand, cmd, deadline, hd
+	out, err := h.wait(c)
+	if h.cfg.PassivateAll {
+		h.passivate(hd)
+	}
+	return out, err
+}
+
+// wait sends a call that holds a credit and waits for its answer. Every call gets exactly one.
+func (h *House) wait(c *call) (engine.Outcome, error) {
+	hd := c.handle
+	h.stage.send(hd.ref, c)
+	<-c.done
+	out, err := c.outcome, c.err
+	if c.late {
+		return engine.Outcome{}, err // the writer still has it: the credit comes back with the settlement
+	}
+	hd.leave()
+	c.release()
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	return out, nil
+}
+
+// creates tells whether a command may bring an aggregate into being.
+func creates(b engine.Body) bool {
+	switch b.(type) {
+	case *engine.CreateRestaurant, *engine.Register:
+		return true
+	}
+	return false
+}
+
+// unknown tells whether id surely does not exist: nobody has it open, and neither journal nor bases know it.
+func (h *House) unknown(id engine.AggregateID) bool {
+	if _, open := h.handles.Load(id); open {
+		return false
+	}
+	return !h.fold.knows(id)
+}
+
+// decideUnknown answers a command to what does not exist, without making an actor: nobody can fill the memory with ids that
+// he invents. Nothing stands on an undurable event, so that the lease is all it needs.
+func (h *House) decideUnknown(id engine.AggregateID, cmd *engine.Command) (out engine.Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.panicked(id, cmd, p, nil)
+			out, err = engine.Outcome{}, ErrPanicked
+		}
+	}()
+	out, events := engine.NewAggregate(id).Decide(h.now(), cmd)
+	if len(events) > 0 {
+		return engine.Outcome{}, fmt.Errorf("%w: %T made events of %s, which does not exist", ErrPanicked, cmd.Body, id)
+	}
+	if !h.writer.leased() {
+		return engine.Outcome{}, ErrUnavailable
+	}
+	return out, nil
+}
+
+func (h *House) now() engine.Instant { return engine.Instant(h.cfg.Now().UnixMilli()) }
+
+// View is the newest durable picture of the aggregate (it is opened when it is not resident). It checks the lease.
+func (h *House) View(id engine.AggregateID, deadline time.Time) (*View, error) {
+	hd, open := h.handles.Load(id)
+	if open {
+		if v := hd.view.Load(); v != nil {
+			hd.use()
+			return h.strong(v)
+		}
+	}
+	if !h.writer.open.Load() || h.closing.Load() {
+		return nil, ErrUnavailable
+	}
+	if !open && h.unknown(id) {
+		return h.strong(&View{View: engine.NewAggregate(id).View()})
+	}
+	return h.openView(id, deadline)
+}
+
+// strong checks the lease after the state was read.
+func (h *House) strong(v *View) (*View, error) {
+	if !h.writer.leased() {
+		return nil, ErrUnavailable
+	}
+	return v, nil
+}
+
+func (h *House) openView(id engine.AggregateID, deadline time.Time) (*View, error) {
+	if h.queued.Add(1) > int64(h.cfg.MaxQueue) {
+		h.queued.Add(-1)
+		return nil, ErrBusy
+	}
+	defer h.queued.Add(-1)
+	hd, err := h.enter(id, deadline)
+	if err != nil {
+		return nil, err
+	}
+	c := calls.Get().(*call)
+	c.kind, c.deadline, c.handle = callOpen, deadline, hd
+	c.view = nil
+	h.stage.send(hd.ref, c)
+	<-c.done
+	v, err := c.view, c.err
+	hd.leave()
+	c.release()
+	if err != nil {
+		return nil, err
+	}
+	return h.strong(v)
+}
+
+// Status says how the house stands, for /readyz.
+type Status struct {
+	Serving     bool
+	Reason      string // why not
+	Incarnation uint64
+	Last        persistence.Seq // newest durable
+	Resident    int
+	Quarantined int
+}
+
+// Status reads how the house stands.
+func (h *House) Status() Status {
+	s := h.writer.status()
+	s.Resident = h.handles.Size()
+	h.handles.Range(func(_ engine.AggregateID, hd *handle) bool {
+		if hd.quarantined.Load() {
+			s.Quarantined++
+		}
+		return true
+	})
+	switch {
+	case !s.Serving:
+	case h.closing.Load():
+		s.Serving, s.Reason = false, "closing"
+	case h.full.Load():
+		s.Serving, s.Reason = false, "the journal is full"
+	case h.cfg.Pressure != nil && h.cfg.Pressure():
+		s.Serving, s.Reason = false, "the disk is full"
+	case !h.writer.leased():
+		s.Serving, s.Reason = false, "the lease is over"
+	}
+	return s
+}
+
+// panicked records a command that made the engine panic.
+func (h *House) panicked(id engine.AggregateID, cmd *engine.Command, p any, stack []byte) {
+	h.denied.add(id, cmd.Key)
+	h.cfg.Metrics.panics.Inc()
+	slog.Error("command made the engine panic", "aggregate", id, "command", fmt.Sprintf("%T", cmd.Body),
+		"panic", p, "stack", string(stack))
+}
+
+// Close stops admission, lets what is in flight become durable, and stops. Idempotent.
+func (h *House) Close() error {
+	h.close.Do(func() {
+		h.closing.Store(true)
+		end := time.NewTimer(closeTimeout)
+		defer end.Stop()
+		h.writer.drain(end.C, func() bool { return h.queued.Load() == 0 })
+		h.cancel()
+		h.writer.stop()
+		h.work.Wait()
+		h.handles.Range(func(_ engine.AggregateID, hd *handle) bool {
+			h.retire(hd)
+			return true
+		})
+	})
+	return nil
+}
+
+// errGone says that a handle is being closed: wait and look again.
+var errGone = errors.New("actors: handle closed")

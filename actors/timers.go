@@ -1,0 +1,188 @@
+package actors
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+
+	"maitred/engine"
+)
+
+// Bounds of the timers' work.
+const (
+	maxSweeps    = 16               // at the same time
+	maxDue       = 4096             // fired in one look
+	maxLooks     = 256              // aggregates opened only to learn their timers, for each look
+	sweepTimeout = 10 * time.Second // of one
+	sweepAgain   = 30 * time.Second // after one failed
+)
+
+// timers wakes aggregates, cold ones too, when their next timer is due. It is a heap over all of them.
+type timers struct {
+	house *House
+
+	mu    sync.Mutex
+	heap  dueHeap
+	index map[engine.AggregateID]*due
+	looks map[engine.AggregateID]struct{} // with events that no base's header knows
+	slots chan struct{}
+}
+
+// due is an aggregate's place in the heap.
+type due struct {
+	id engine.AggregateID
+	at engine.Instant
+	i  int
+}
+
+type dueHeap []*due
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i]; h[i].i, h[j].i = i, j }
+func (h *dueHeap) Push(x any)        { d := x.(*due); d.i = len(*h); *h = append(*h, d) }
+func (h *dueHeap) Pop() any {
+	old := *h
+	d := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return d
+}
+
+func newTimers(h *House) *timers {
+	return &timers{
+		house: h, index: map[engine.AggregateID]*due{}, looks: map[engine.AggregateID]struct{}{},
+		slots: make(chan struct{}, maxSweeps),
+	}
+}
+
+// set replaces the aggregate's timer; 0 takes it out. It fires at the next multiple of the grid.
+func (t *timers) set(id engine.AggregateID, at engine.Instant) {
+	if grid := engine.Instant(t.house.cfg.SweepGrid.Milliseconds()); at != 0 && grid > 0 {
+		at = (at + grid - 1) / grid * grid
+	}
+	t.put(id, at)
+}
+
+func (t *timers) put(id engine.AggregateID, at engine.Instant) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.looks, id)
+	d := t.index[id]
+	switch {
+	case at == 0 && d != nil:
+		heap.Remove(&t.heap, d.i)
+		delete(t.index, id)
+	case at == 0:
+	case d == nil:
+		d = &due{id: id, at: at}
+		t.index[id] = d
+		heap.Push(&t.heap, d)
+	default:
+		d.at = at
+		heap.Fix(&t.heap, d.i)
+	}
+}
+
+// look asks for an aggregate to be opened soon: its next timer is not known.
+func (t *timers) look(id engine.AggregateID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.looks[id] = struct{}{}
+}
+
+// run looks at the heap every SweepEvery.
+func (t *timers) run() {
+	tick := time.NewTicker(t.house.cfg.SweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-t.house.ctx.Done():
+			return
+		}
+		if !t.house.admits() {
+			continue
+		}
+		for _, id := range t.due() {
+			if !t.start(func() { t.sweep(id) }) {
+				return
+			}
+		}
+		for _, id := range t.unknown() {
+			if !t.start(func() { t.learn(id) }) {
+				return
+			}
+		}
+	}
+}
+
+// start runs fn when one of maxSweeps places is free; false when the house closes.
+func (t *timers) start(fn func()) bool {
+	select {
+	case t.slots <- struct{}{}:
+	case <-t.house.ctx.Done():
+		return false
+	}
+	t.house.work.Go(func() {
+		defer func() { <-t.slots }()
+		fn()
+	})
+	return true
+}
+
+// due takes what is due out of the heap. What comes back at once waits for the next look.
+func (t *timers) due() []engine.AggregateID {
+	now := t.house.now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var ids []engine.AggregateID
+	for len(t.heap) > 0 && t.heap[0].at <= now && len(ids) < maxDue {
+		d := heap.Pop(&t.heap).(*due)
+		delete(t.index, d.id)
+		ids = append(ids, d.id)
+	}
+	return ids
+}
+
+func (t *timers) unknown() []engine.AggregateID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var ids []engine.AggregateID
+	for id := range t.looks {
+		if len(ids) == maxLooks {
+			break
+		}
+		ids = append(ids, id)
+		delete(t.looks, id)
+	}
+	return ids
+}
+
+// sweep lets the aggregate fire its timers, as the system. Its answer is a command's like any other; what is due next is set
+// by the aggregate itself.
+func (t *timers) sweep(id engine.AggregateID) {
+	h := t.house
+	_, err := h.Do(id, &engine.Command{Caller: engine.Caller{Role: engine.RoleSystem}, Body: &engine.Sweep{}},
+		time.Now().Add(sweepTimeout))
+	h.cfg.Metrics.sweeps.Inc()
+	if err != nil {
+		t.put(id, h.now()+engine.Instant(sweepAgain.Milliseconds()))
+		return
+	}
+	t.renew(id)
+}
+
+// renew asks the aggregate for its next timer, which it reports only when it changes.
+func (t *timers) renew(id engine.AggregateID) {
+	if hd, ok := t.house.handles.Load(id); ok {
+		hd.rearm()
+	}
+}
+
+// learn opens an aggregate: loading sets its timer.
+func (t *timers) learn(id engine.AggregateID) {
+	if _, err := t.house.openView(id, time.Now().Add(sweepTimeout)); err != nil {
+		t.look(id)
+	}
+}

@@ -1,0 +1,528 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"maitred/engine"
+	"maitred/persistence"
+)
+
+// The late watch answers calls whose deadline passes while an append is open.
+const (
+	lateAfter = 100 * time.Millisecond
+	lateEvery = 50 * time.Millisecond
+	// readTimeout bounds a read of the own slot's last record.
+	readTimeout = 2 * time.Second
+	// foldTimeout bounds one try to fold up to the Claim.
+	foldTimeout = 30 * time.Second
+)
+
+// writer runs the core on one goroutine: it takes all that waits, appends, and hands out what became durable.
+type writer struct {
+	house   *House
+	journal string
+	subject persistence.Subject
+
+	open       atomic.Bool  // commands may be decided
+	leaseUntil atomic.Int64 // BOOTTIME in nanoseconds
+	custody    atomic.Pointer[[]persistence.Seq]
+
+	inbox struct {
+		sync.Mutex
+		gen     uint64 // incarnations since the start; 0 = none yet
+		entries []entry
+	}
+	spare []entry
+	wake  chan struct{} // capacity 1
+
+	mu       sync.Mutex // guards what follows; held while the core steps, never while the journal is asked
+	core     *core
+	out      []effect
+	busy     bool // the journal is being asked
+	late     *time.Timer
+	touched  []*handle
+	feedNext []persistence.Committed
+	reason   string
+	last     persistence.Seq // newest durable
+
+	stopping atomic.Bool
+	stopped  chan struct{}
+}
+
+func newWriter(h *House) *writer {
+	w := &writer{
+		house: h, journal: h.fold.custody.Journal(), subject: persistence.SlotSubject(h.cfg.Node),
+		wake: make(chan struct{}, 1), stopped: make(chan struct{}), reason: "claiming",
+	}
+	w.core = newCore(h.cfg.Node, w.journal)
+	w.late = time.AfterFunc(time.Hour, w.watch)
+	w.late.Stop()
+	return w
+}
+
+func (w *writer) now() moment {
+	return moment{boot: w.house.cfg.Boottime(), wall: time.Now().UnixMilli()}
+}
+
+// start claims the slot and folds to exactly the claim.
+func (w *writer) start(ctx context.Context) error {
+	b, err := w.house.cfg.Journal.Bounds(ctx)
+	if err != nil {
+		return fmt.Errorf("bounds of the journal: %w", err)
+	}
+	w.mu.Lock()
+	w.out = w.core.begin(w.now(), w.house.fold.slot(w.house.cfg.Node), b.First, w.out[:0])
+	io := w.settle()
+	w.mu.Unlock()
+	for io.kind != 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		io = w.perform(ctx, io)
+	}
+	if !w.open.Load() {
+		return errors.New(w.status().Reason)
+	}
+	return nil
+}
+
+// run is the writer's goroutine. It sleeps while nothing waits, at most until the next heartbeat.
+func (w *writer) run() {
+	defer close(w.stopped)
+	beat := time.NewTimer(HeartbeatEvery)
+	defer beat.Stop()
+	for {
+		io := w.step()
+		for io.kind != 0 {
+			io = w.perform(w.house.ctx, io)
+		}
+		if w.stopping.Load() {
+			w.mu.Lock()
+			w.out = w.core.halt(persistence.ErrClosed, w.out[:0])
+			w.settle()
+			w.mu.Unlock()
+			return
+		}
+		if w.waits() {
+			continue
+		}
+		beat.Reset(HeartbeatEvery)
+		select {
+		case <-w.wake:
+		case <-beat.C:
+		}
+	}
+}
+
+// waits tells whether step would find something.
+func (w *writer) waits() bool {
+	w.inbox.Lock()
+	n := len(w.inbox.entries)
+	w.inbox.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return n > 0 || !w.core.idle()
+}
+
+// submit hands an entry over; false when its incarnation is over.
+func (w *writer) submit(gen uint64, e entry) bool {
+	w.inbox.Lock()
+	if gen != w.inbox.gen || gen == 0 {
+		w.inbox.Unlock()
+		return false
+	}
+	w.inbox.entries = append(w.inbox.entries, e)
+	first := len(w.inbox.entries) == 1
+	w.inbox.Unlock()
+	if first {
+		w.rouse()
+	}
+	return true
+}
+
+func (w *writer) rouse() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// generation is the present incarnation's number in this house, and whether it admits.
+func (w *writer) generation() (uint64, bool) {
+	w.inbox.Lock()
+	defer w.inbox.Unlock()
+	return w.inbox.gen, w.inbox.gen != 0 && w.open.Load()
+}
+
+// since is the custody under which events of p are written; 0 = not ours.
+func (w *writer) since(p persistence.Partition) persistence.Seq {
+	s := w.custody.Load()
+	if s == nil || int(p) >= len(*s) {
+		return 0
+	}
+	return (*s)[p]
+}
+
+// leased tells whether strong reads are allowed now.
+func (w *writer) leased() bool { return int64(w.house.cfg.Boottime()) < w.leaseUntil.Load() }
+
+// step takes what waits into the core and lets it act. It returns what the journal is to be asked, if anything.
+func (w *writer) step() effect {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.out = w.out[:0]
+	w.take()
+	w.out = w.core.next(w.now(), w.out)
+	return w.settle()
+}
+
+// take moves the inbox into the core.
+func (w *writer) take() {
+	w.inbox.Lock()
+	entries := w.inbox.entries
+	w.inbox.entries = w.spare[:0]
+	w.inbox.Unlock()
+	for i := range entries {
+		w.out = w.core.enqueue(entries[i], w.out)
+	}
+	clear(entries)
+	w.spare = entries
+}
+
+// settle performs the effects that need no journal, in order, and returns the one that does.
+func (w *writer) settle() (io effect) {
+	for i := range w.out {
+		switch e := &w.out[i]; e.kind {
+		case effectAppend, effectReadLast, effectFoldTo:
+			io = *e
+		case effectDurable:
+			if err := w.durable(e); err != nil {
+				w.out = w.core.halt(err, nil)
+				// Whoever waits for this frame is not told that it is done: the journal has what the fold refuses.
+				w.abandon(e.entries)
+				return w.settle()
+			}
+		case effectReply:
+			w.reply(e)
+		case effectExpire:
+			c := e.entries[0].token.(*call)
+			c.late = true
+			c.finish(ErrUnknownOutcome)
+		case effectSettle:
+			for j := range e.entries {
+				e.entries[j].token.(*call).handle.leave()
+			}
+		case effectPublish:
+			w.house.cfg.Feed.Publish(e.seq, len(e.data), w.feedNext)
+			w.feedNext = nil
+		case effectHalt:
+			w.halt(e.err)
+		}
+	}
+	w.out = w.out[:0]
+	w.leaseUntil.Store(int64(w.core.lease))
+	w.open.Store(w.core.serving())
+	return io
+}
+
+func (w *writer) reply(e *effect) {
+	for i := range e.entries {
+		c := e.entries[i].token.(*call)
+		err := e.err
+		if err != nil {
+			if errors.Is(err, errRefused) {
+				slog.Error("the writer refused an entry", "aggregate", e.entries[i].id, "first", e.entries[i].first,
+					"stands", e.entries[i].stands, "since", e.entries[i].since)
+				c.handle.suspect.Store(true)
+				err = ErrUnavailable
+			}
+			c.outcome = engine.Outcome{}
+		}
+		c.finish(err)
+	}
+}
+
+// abandon answers those of a frame that was acknowledged and then refused by the fold.
+func (w *writer) abandon(entries []entry) {
+	for i := range entries {
+		if c := entries[i].token.(*call); entries[i].expired {
+			c.handle.leave()
+		} else {
+			c.finish(ErrUnknownOutcome)
+		}
+	}
+}
+
+func (w *writer) halt(err error) {
+	w.reason = err.Error()
+	w.open.Store(false)
+	if errors.Is(err, persistence.ErrClosed) {
+		w.reason = "closed"
+		return
+	}
+	slog.Error("the writer has stopped for good", "node", w.house.cfg.Node, "err", err)
+	if w.house.cfg.OnHalt != nil {
+		go w.house.cfg.OnHalt(err)
+	}
+}
+
+// durable folds an acknowledged frame, swaps the views of the aggregates that it touches, each once, and prepares what the
+// sinks get: once a reply has left, its call belongs to somebody else.
+func (w *writer) durable(e *effect) error {
+	h := w.house
+	if e.seq > h.fold.seq() {
+		if err := w.foldFrame(e); err != nil {
+			return err
+		}
+	}
+	w.last = e.seq
+	n := 0
+	for i := range e.entries {
+		c := e.entries[i].token.(*call)
+		if len(c.events) == 0 {
+			continue
+		}
+		if len(c.handle.touched) == 0 {
+			w.touched = append(w.touched, c.handle)
+		}
+		c.handle.touched = append(c.handle.touched, c.events...)
+		c.handle.touchedTo = e.entries[i].stands
+		n += len(c.events)
+	}
+	if n > 0 {
+		w.feedNext = make([]persistence.Committed, 0, n)
+	}
+	for i := range e.entries {
+		x := &e.entries[i]
+		for j, ev := range x.token.(*call).events {
+			w.feedNext = append(w.feedNext, persistence.Committed{
+				Seq: e.seq, Index: len(w.feedNext), Aggregate: x.id, Version: x.first + engine.Version(j), Event: ev,
+			})
+		}
+	}
+	for _, hd := range w.touched {
+		hd.advance()
+	}
+	w.touched = w.touched[:0]
+	h.cfg.Metrics.frame(n, len(e.data))
+	return nil
+}
+
+// advance folds the frame's events into the view. A view that the engine cannot make is thrown away and loaded anew.
+func (hd *handle) advance() {
+	defer func() {
+		if p := recover(); p != nil {
+			slog.Error("the engine cannot make a view", "aggregate", hd.id, "panic", p)
+			hd.suspect.Store(true)
+			hd.view.Store(nil)
+		}
+		clear(hd.touched)
+		hd.touched = hd.touched[:0]
+		hd.durable.Store(uint64(hd.touchedTo))
+	}()
+	if v := hd.view.Load(); v != nil {
+		hd.view.Store(&View{View: v.View.Next(hd.touched), cache: v.cache, budget: v.budget})
+	}
+}
+
+// foldFrame folds the own frame at e.seq, and before it what others wrote since the last one.
+func (w *writer) foldFrame(e *effect) error {
+	f := w.house.fold
+	if from := f.seq() + 1; from < e.seq {
+		if err := w.foldRange(w.house.ctx, from, e.seq-1); err != nil {
+			return err
+		}
+	}
+	return f.apply(persistence.Entry{Seq: e.seq, Subject: w.subject, Data: e.data}, e.frame)
+}
+
+// foldRange folds records from the journal, tells the core of those in the own slot, and the sinks of those that are not.
+func (w *writer) foldRange(ctx context.Context, from, to persistence.Seq) error {
+	return persistence.ReadRecords(ctx, w.house.cfg.Journal, from, to, func(e persistence.Entry, r persistence.Record) error {
+		if err := w.house.fold.apply(e, r); err != nil {
+			return err
+		}
+		if e.Subject == w.subject {
+			w.core.folded(e.Seq, persistence.HashOf(e.Data))
+			return nil
+		}
+		events, err := persistence.EventsIn(e.Seq, r)
+		if err != nil {
+			return err
+		}
+		w.house.cfg.Feed.Publish(e.Seq, len(e.Data), events)
+		return nil
+	})
+}
+
+// perform asks the journal, tells the core what came of it, and returns the next question.
+func (w *writer) perform(ctx context.Context, io effect) effect {
+	w.mu.Lock()
+	w.busy = true
+	w.mu.Unlock()
+	w.late.Reset(lateAfter)
+	if io.wait > 0 {
+		pause(ctx, io.wait)
+	}
+	var result func(m moment)
+	switch io.kind {
+	case effectAppend:
+		result = w.append(ctx, io)
+	case effectReadLast:
+		result = w.readLast(ctx)
+	case effectFoldTo:
+		result = w.foldTo(ctx, io.seq)
+	}
+	w.late.Stop()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.busy = false
+	w.out = w.out[:0]
+	if ctx.Err() != nil && !w.core.serving() {
+		w.out = w.core.halt(persistence.ErrClosed, w.out)
+		return w.settle()
+	}
+	result(w.now())
+	return w.settle()
+}
+
+func (w *writer) append(ctx context.Context, io effect) func(moment) {
+	sent := time.Now()
+	actx, cancel := context.WithTimeout(ctx, io.timeout)
+	seq, err := w.house.cfg.Journal.Append(actx, w.subject, io.data, io.expect)
+	cancel()
+	w.house.cfg.Metrics.appended(time.Since(sent), err)
+	if err != nil {
+		slog.Warn("append not acknowledged", "attempt", io.attempt, "expect", io.expect, "bytes", len(io.data), "err", err)
+		return func(m moment) { w.out = w.core.failed(m, err, w.out) }
+	}
+	return func(m moment) { w.out = w.core.acked(m, seq, w.out) }
+}
+
+func (w *writer) readLast(ctx context.Context) func(moment) {
+	rctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	e, err := w.house.cfg.Journal.Last(rctx, w.subject)
+	if err != nil {
+		return func(m moment) { w.out = w.core.lastRead(m, nil, w.out) }
+	}
+	return func(m moment) { w.out = w.core.lastRead(m, &e, w.out) }
+}
+
+// foldTo folds up to the Claim. The journal may be slow to answer; a record that the fold refuses ends the house.
+func (w *writer) foldTo(ctx context.Context, seq persistence.Seq) func(moment) {
+	fctx, cancel := context.WithTimeout(ctx, foldTimeout)
+	defer cancel()
+	err := w.foldRange(fctx, w.house.fold.seq()+1, seq)
+	switch {
+	case err == nil:
+		return func(moment) { w.claimed(seq) }
+	case persistence.IsCustodyError(err) || errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrVersion):
+		return func(m moment) { w.out = w.core.halt(err, w.out) }
+	}
+	slog.Warn("the fold does not reach the claim", "claim", seq, "err", err)
+	return func(moment) { w.out = append(w.out, effect{kind: effectFoldTo, seq: seq, wait: maxBackoff}) }
+}
+
+// claimed begins a new incarnation: what waited under the old one is answered by the journal before the Claim.
+func (w *writer) claimed(seq persistence.Seq) {
+	w.inbox.Lock()
+	w.inbox.gen++ // nothing of the old incarnation may be taken for the new one
+	w.inbox.Unlock()
+	w.take()
+	node := w.house.cfg.Node
+	since := w.house.fold.owned(node)
+	w.out = w.core.claimed(w.house.fold.slot(node), since, w.out)
+	w.last = seq
+	w.out = append(w.out, effect{kind: effectPublish, seq: seq, data: nil})
+	if !w.core.serving() {
+		return
+	}
+	w.custody.Store(&since)
+	w.house.cfg.Metrics.incarnations.Inc()
+}
+
+// forget tells the core that an aggregate left memory.
+func (w *writer) forget(id engine.AggregateID) {
+	if gen, open := w.generation(); open {
+		w.submit(gen, entry{kind: entryClosed, id: id})
+	}
+}
+
+// offer gives floors to the next frame.
+func (w *writer) offer(floors []persistence.Floor) {
+	w.mu.Lock()
+	w.core.setFloors(floors)
+	w.mu.Unlock()
+	w.rouse()
+}
+
+// watch answers calls whose deadline has passed while the journal is silent.
+func (w *writer) watch() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.busy {
+		return
+	}
+	w.out = w.out[:0]
+	w.take()
+	w.out = w.core.expire(w.now(), w.out)
+	w.settle()
+	w.late.Reset(lateEvery)
+}
+
+// status says how the writer stands.
+func (w *writer) status() Status {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := Status{Serving: w.core.serving(), Incarnation: w.core.incarnation, Last: w.last}
+	switch {
+	case s.Serving:
+	case w.core.phase == phaseHalted:
+		s.Reason = w.reason
+	case w.core.phase == phaseDoubt:
+		s.Reason = "an append is not acknowledged"
+	default:
+		s.Reason = "claiming the own slot"
+	}
+	return s
+}
+
+// drain waits until done, or end.
+func (w *writer) drain(end <-chan time.Time, done func() bool) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-end:
+			return
+		case <-w.stopped:
+			return
+		}
+	}
+}
+
+// stop ends the goroutine. Whoever still waits is answered.
+func (w *writer) stop() {
+	w.stopping.Store(true)
+	w.rouse()
+	<-w.stopped
+	w.late.Stop()
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
