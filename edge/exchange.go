@@ -43,7 +43,7 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
 }
 
 func (s *Server) release(x *exchange) {
-	x.ctx, x.param, x.head, x.caller = nil, "", head{}, nil
+	x.ctx, x.param, x.head, x.caller, x.wire = nil, "", head{}, nil, reservationRequest{}
 	x.buf, x.starts, x.canon = x.buf[:0], x.starts[:0], x.canon[:0]
 	if x.lent || cap(x.buf) > 64<<10 || cap(x.starts) > 1024 {
 		return

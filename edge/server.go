@@ -79,6 +79,7 @@ func New(cfg Config) (*Server, error) {
 		IdleTimeout:        idleTimeout,
 		MaxRequestBodySize: maxBody,
 		ReadBufferSize:     readBuffer,
+		WriteBufferSize:    writeBuffer,
 		MaxConnsPerIP:      cfg.MaxConnsPerIP,
 		Concurrency:        cfg.MaxConns,
 
