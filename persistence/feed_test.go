@@ -46,7 +46,8 @@ func (b *book) add(ids ...engine.AggregateID) (persistence.Seq, int, []persisten
 	f := b.frame("a", ids...)
 	events := make([]*enginepb.Event, len(ids))
 	for i := range f.Events {
-		events[i] = &enginepb.Event{AtMs: int64(f.Index[i].Version)*1000 + 1, ByAccount: string(f.Index[i].Aggregate)}
+		events[i] = &enginepb.Event{AtMs: int64(f.Index[i].Version)*1000 + 1, ByAccount: string(f.Index[i].Aggregate),
+			Body: &enginepb.Event_AccountErased{AccountErased: &enginepb.AccountErased{}}}
 		f.Events[i] = engine.AppendEvent(nil, events[i])
 	}
 	seq := b.write(f)
