@@ -172,9 +172,6 @@ func journalOf(r persistence.Record) string {
 // compare asserts that the journal holds what the high-water mark and the newest base know of. A journal shorter than
 // either lost acknowledged records; the next append would give their sequences to others.
 func (w *witness) compare(ctx context.Context, l *link) error {
-	if w.home.opts.AcceptLoss {
-		return nil
-	}
 	info, err := streamInfo(ctx, l.journal)
 	if err != nil {
 		return err
@@ -184,14 +181,20 @@ func (w *witness) compare(ctx context.Context, l *link) error {
 		return err
 	}
 	b := boundsOf(info)
+	if mark == (HighWater{}) { // a new journal, or nobody remembers
+		mark.First = b.First
+	}
+	w.mark, w.written = mark, uint64(mark.Seq)
+	w.acked.Store(uint64(mark.Seq))
+	if w.home.opts.AcceptLoss {
+		return nil
+	}
 	if err := w.compareMark(ctx, l, b, mark); err != nil {
 		return err
 	}
 	if held := uint64(b.Last + 1 - b.First); info.State.Msgs != held || info.State.Lost != nil {
 		return w.regressed(b, "its own count", b.Last, fmt.Sprintf("%d of %d records are left; records are never deleted singly", info.State.Msgs, held))
 	}
-	w.mark, w.written = mark, uint64(mark.Seq)
-	w.acked.Store(uint64(mark.Seq))
 	return w.compareBase(ctx, l, b)
 }
 
@@ -207,7 +210,7 @@ func (w *witness) compareMark(ctx context.Context, l *link, b persistence.Bounds
 		return nil
 	case b.Last < mark.Seq:
 		return w.regressed(b, who, mark.Seq, fmt.Sprintf("at least records %d to %d are missing", b.Last+1, mark.Seq))
-	case alone && b.First > max(mark.First, 1) && uint64(b.First) > w.home.opts.FirstSeq: // in a cluster another server may have purged
+	case alone && b.First > max(mark.First, 1): // in a cluster another server may have purged
 		return w.regressed(b, who, mark.Seq, fmt.Sprintf("records %d to %d are missing and were not purged", max(mark.First, 1), b.First-1))
 	case mark.Seq < b.First:
 		return nil

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"maitred/engine"
+	"maitred/persistence"
+	"maitred/persistence/jetstream"
+	"maitred/persistence/sqlite"
+)
+
+// JournalCmd groups what an operator does to a journal whose node is stopped.
+type JournalCmd struct {
+	Verify  JournalVerifyCmd  `cmd:"" help:"Read everything, fold custody, compare chains and witnesses."`
+	Salvage JournalSalvageCmd `cmd:"" help:"Begin a new journal with what is left of a damaged one; prints what is lost."`
+	Copy    JournalCopyCmd    `cmd:"" help:"Copy a journal verbatim into a new directory."`
+	Adopt   JournalAdoptCmd   `cmd:"" help:"Begin a new journal beside bases or a store whose journal is gone."`
+}
+
+// JournalVerifyCmd says whether a journal is whole.
+type JournalVerifyCmd struct {
+	Data string `default:"./data" help:"Data directory of the node."`
+}
+
+// Run implements the command.
+func (c *JournalVerifyCmd) Run() error {
+	ctx := context.Background()
+	heads, _, err := storeWitness(ctx, c.Data)
+	if err != nil {
+		return err
+	}
+	journal, err := jetstream.OpenForRepair(ctx, repairOptions(c.Data))
+	if err != nil {
+		return err
+	}
+	defer journal.Close()
+	r, err := jetstream.Verify(ctx, journal, heads)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("journal %s: records %d to %d, %d bytes\n", r.Journal, r.Bounds.First, r.Bounds.Last, r.Bounds.Bytes)
+	fmt.Printf("%d frames, %d claims, %d checkpoints, %d events, %d nodes, %d aggregates, %d bases, %d known to the store\n",
+		r.Frames, r.Claims, r.Checkpoints, r.Events, r.Nodes, r.Aggregates, r.Bases, len(heads))
+	fmt.Printf("custody folded to %d\n", r.Folded)
+	for _, f := range r.Findings {
+		fmt.Println("FOUND", f)
+	}
+	if n := len(r.Findings) + r.More; n > 0 {
+		return fmt.Errorf("the journal in %s is not whole: %d findings (%d not printed)", c.Data, n, r.More)
+	}
+	fmt.Println("whole")
+	return nil
+}
+
+// JournalSalvageCmd saves what is left.
+type JournalSalvageCmd struct {
+	Data       string `default:"./data" help:"Data directory of the node."`
+	Node       string `help:"Owner of every partition in the new journal; the node that wrote last unless given."`
+	AcceptLoss bool   `help:"Needed: what is printed as lost is gone from then on."`
+}
+
+// Run implements the command.
+func (c *JournalSalvageCmd) Run() error { return salvage(c.Data, c.Node, c.AcceptLoss, false) }
+
+// JournalAdoptCmd accepts an empty journal.
+type JournalAdoptCmd struct {
+	Data       string `default:"./data" help:"Data directory of the node."`
+	Node       string `default:"n1" help:"Owner of every partition in the new journal."`
+	AcceptLoss bool   `help:"Needed: what only the lost journal knew is gone."`
+}
+
+// Run implements the command.
+func (c *JournalAdoptCmd) Run() error { return salvage(c.Data, c.Node, c.AcceptLoss, true) }
+
+func salvage(data, node string, acceptLoss, empty bool) error {
+	if !acceptLoss {
+		return errors.New("this forgets what the old journal lost: say --accept-loss (see maitred journal verify first)")
+	}
+	ctx := context.Background()
+	heads, cursor, err := storeWitness(ctx, data)
+	if err != nil {
+		return err
+	}
+	s, err := jetstream.Salvage(ctx, jetstream.SalvageOptions{
+		Options: repairOptions(data), Node: node, Heads: heads, Above: cursor.Seq, Empty: empty,
+	})
+	if err != nil {
+		return err
+	}
+	for _, l := range s.Lost {
+		fmt.Printf("LOST %s: versions %d to %d, known to %s\n", l.Aggregate, l.Saved+1, l.Known, l.Witness)
+	}
+	fmt.Printf("journal %s begins at record %d with %d bases and %d events of journal %s; %d aggregates lost events\n",
+		s.Journal, s.First, s.Bases, s.Events, s.OldJournal, len(s.Lost))
+	fmt.Printf("the old files are in %s; now run: maitred store rebuild --data %s\n", s.Kept, data)
+	return nil
+}
+
+// JournalCopyCmd copies a journal.
+type JournalCopyCmd struct {
+	Data string `default:"./data" help:"Data directory of the stopped node."`
+	To   string `arg:"" help:"New data directory."`
+}
+
+// Run implements the command.
+func (c *JournalCopyCmd) Run() error {
+	copied, err := jetstream.Copy(context.Background(), repairOptions(c.Data), repairOptions(c.To))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("records %d to %d and %d bases stand in %s, each at its sequence; the old directory is as it was\n",
+		copied.First, copied.Last, copied.Bases, c.To)
+	return nil
+}
+
+func repairOptions(data string) jetstream.Options {
+	return jetstream.Options{Dir: data, Logger: (&Config{LogLevel: "warn"}).logger()}
+}
+
+// storeWitness reads what the embedded store knows: versions and cursor. Nothing when there is no store.
+func storeWitness(ctx context.Context, data string) (jetstream.Heads, persistence.Position, error) {
+	if _, err := os.Stat(storePath(data)); errors.Is(err, os.ErrNotExist) {
+		return nil, persistence.Position{}, nil
+	}
+	store, err := sqlite.Open(ctx, storePath(data))
+	if err != nil {
+		return nil, persistence.Position{}, fmt.Errorf("open the store: %w", err)
+	}
+	defer store.Close()
+	cursor, err := store.Cursor(ctx)
+	if err != nil {
+		return nil, cursor, fmt.Errorf("read the store's cursor: %w", err)
+	}
+	reader, writer := io.Pipe()
+	go func() { writer.CloseWithError(store.Dump(ctx, writer)) }()
+	heads, err := readHeads(reader)
+	return heads, cursor, err
+}
+
+// readHeads takes the lines `head "<id>" "<version>"` out of a dump.
+func readHeads(dump io.Reader) (jetstream.Heads, error) {
+	heads := jetstream.Heads{}
+	lines := bufio.NewReader(dump)
+	for {
+		line, err := lines.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			return heads, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the store: %w", err)
+		}
+		fields := strings.Fields(line)
+		if len(fields) != 3 || fields[0] != "head" {
+			continue
+		}
+		id, err1 := strconv.Unquote(fields[1])
+		text, err2 := strconv.Unquote(fields[2])
+		version, err3 := strconv.ParseUint(text, 10, 64)
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return nil, fmt.Errorf("read the store: %w", err)
+		}
+		heads[engine.AggregateID(id)] = engine.Version(version)
+	}
+}
