@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"fmt"
+	"strings"
 
 	"maitred/engine"
 	"maitred/persistence/recordpb"
@@ -106,17 +107,36 @@ func (r *reading) events(f *Frame, in []*recordpb.FrameEvent) {
 		return
 	}
 	f.Index, f.Events = make([]IndexEntry, len(in)), make([][]byte, len(in))
+	ids := joinIDs(in) // one copy for the frame: who keeps an id for long copies it again
 	for i, e := range in {
 		if e.Version == 0 || len(e.Event) == 0 || len(e.Event) > MaxEventBytes {
 			r.wrong("event %d: version %d, %d bytes", i, e.Version, len(e.Event))
 			return
 		}
+		if !ValidName(e.Aggregate) {
+			r.wrong("aggregate %q", e.Aggregate)
+			return
+		}
 		f.Index[i] = IndexEntry{
 			Partition: r.partition(e.Partition), Since: Seq(e.Since),
-			Aggregate: engine.AggregateID(r.name("aggregate", e.Aggregate)), Version: engine.Version(e.Version),
+			Aggregate: engine.AggregateID(ids[:len(e.Aggregate)]), Version: engine.Version(e.Version),
 		}
+		ids = ids[len(e.Aggregate):]
 		f.Events[i] = e.Event
 	}
+}
+
+func joinIDs(in []*recordpb.FrameEvent) string {
+	n := 0
+	for _, e := range in {
+		n += len(e.Aggregate)
+	}
+	var b strings.Builder
+	b.Grow(n)
+	for _, e := range in {
+		b.WriteString(e.Aggregate)
+	}
+	return b.String()
 }
 
 func claimToProto(c *Claim) *recordpb.Claim {

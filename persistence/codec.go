@@ -100,7 +100,7 @@ const (
 )
 
 // Decode reads what Encode wrote and checks magic, version, CRC and every bound. Frame.Events point into data, which must
-// not change any more (Entry.Data never does); everything else is copied. Bad bytes give ErrCorrupt, ErrVersion or
+// not change any more (Entry.Data never does); everything else is copied, the ids of a frame into one string. Bad bytes give ErrCorrupt, ErrVersion or
 // ErrTooLarge.
 func Decode(data []byte) (Record, error) {
 	k, b, err := open(data)
