@@ -22,38 +22,38 @@ const module = "maitred"
 type rule struct{ ours, third []string }
 
 const (
-	protobuf   = "google.golang.org/protobuf"
-	vtprotobuf = "github.com/planetscale/vtprotobuf"
-	prometheus = "github.com/prometheus/client_golang"
-	fasthttp   = "github.com/valyala/fasthttp"
-	xxhash     = "github.com/cespare/xxhash"
+	protobufLib   = "google.golang.org/protobuf"
+	vtprotobufLib = "github.com/planetscale/vtprotobuf"
+	clientGolang  = "github.com/prometheus/client_golang"
+	fasthttpLib   = "github.com/valyala/fasthttp"
+	xxhashLib     = "github.com/cespare/xxhash"
 )
 
-var generated = []string{protobuf, vtprotobuf}
+var generated = []string{protobufLib, vtprotobufLib}
 
 var table = map[string]rule{
 	"engine":            {ours: []string{"engine/enginepb"}, third: generated},
 	"engine/enginepb":   {third: generated},
 	"engine/enginetest": {ours: []string{"engine", "engine/enginepb"}, third: []string{"pgregory.net/rapid"}},
 
-	"persistence":           {ours: []string{"engine", "engine/enginepb", "persistence/recordpb"}, third: []string{protobuf, prometheus, xxhash}},
+	"persistence":           {ours: []string{"engine", "engine/enginepb", "persistence/recordpb"}, third: []string{protobufLib, clientGolang, xxhashLib}},
 	"persistence/recordpb":  {third: generated},
 	"persistence/memory":    {ours: []string{"engine", "persistence"}},
-	"persistence/jetstream": {ours: []string{"engine", "persistence"}, third: []string{"github.com/nats-io", "golang.org/x/sys", prometheus}},
-	"persistence/sqlite":    {ours: []string{"engine", "engine/enginepb", "persistence", "migrations"}, third: []string{"modernc.org/sqlite", "github.com/pressly/goose", protobuf}},
+	"persistence/jetstream": {ours: []string{"engine", "persistence"}, third: []string{"github.com/nats-io", "golang.org/x/sys", clientGolang}},
+	"persistence/sqlite":    {ours: []string{"engine", "engine/enginepb", "persistence", "migrations"}, third: []string{"modernc.org/sqlite", "github.com/pressly/goose", protobufLib}},
 	"persistence/persistencetest": {
-		ours: []string{"engine", "engine/enginepb", "engine/enginetest", "persistence", "persistence/memory"}, third: []string{"github.com/stretchr/testify", "pgregory.net/rapid", protobuf},
+		ours: []string{"engine", "engine/enginepb", "engine/enginetest", "persistence", "persistence/memory"}, third: []string{"github.com/stretchr/testify", "pgregory.net/rapid", protobufLib},
 	},
 
-	"actors":  {ours: []string{"engine", "engine/enginepb", "persistence"}, third: []string{"github.com/anthdm/hollywood/actor", prometheus, "github.com/puzpuzpuz/xsync", "golang.org/x/sys"}},
-	"cluster": {ours: []string{"engine", "persistence"}, third: []string{"github.com/hashicorp/memberlist", fasthttp, xxhash, prometheus}},
+	"actors":  {ours: []string{"engine", "engine/enginepb", "persistence"}, third: []string{"github.com/anthdm/hollywood/actor", clientGolang, "github.com/puzpuzpuz/xsync", "golang.org/x/sys"}},
+	"cluster": {ours: []string{"engine", "persistence"}, third: []string{"github.com/hashicorp/memberlist", fasthttpLib, xxhashLib, clientGolang}},
 	"edge": {
 		ours:  []string{"engine", "actors", "cluster", "persistence"},
-		third: []string{fasthttp, "github.com/fasthttp/router", prometheus, "github.com/go-json-experiment/json", "github.com/golang-jwt/jwt", "golang.org/x/crypto", "github.com/alexedwards/argon2id", "github.com/maypok86/otter", "github.com/puzpuzpuz/xsync", "golang.org/x/sync", "golang.org/x/time", xxhash},
+		third: []string{fasthttpLib, "github.com/fasthttp/router", clientGolang, "github.com/go-json-experiment/json", "github.com/golang-jwt/jwt", "golang.org/x/crypto", "github.com/alexedwards/argon2id", "github.com/maypok86/otter", "github.com/puzpuzpuz/xsync", "golang.org/x/sync", "golang.org/x/time", xxhashLib},
 	},
 	"bench": {
 		ours:  []string{"engine", "engine/enginetest", "deploy/dev"},
-		third: []string{fasthttp, "github.com/jackc/pgx", "github.com/HdrHistogram", "github.com/alecthomas/kong", "github.com/jedib0t/go-pretty", "golang.org/x/sys", "golang.org/x/sync", "gonum.org/v1/plot", "github.com/prometheus/common", "github.com/prometheus/client_model"},
+		third: []string{fasthttpLib, "github.com/jackc/pgx", "github.com/HdrHistogram", "github.com/alecthomas/kong", "github.com/jedib0t/go-pretty", "golang.org/x/sys", "golang.org/x/sync", "gonum.org/v1/plot", "github.com/prometheus/common", "github.com/prometheus/client_model"},
 	},
 	"migrations":  {},
 	"deploy/demo": {ours: []string{"engine"}},

@@ -1,0 +1,47 @@
+// Command maitred takes restaurant reservations: a durable book for many restaurants in one binary.
+//
+//	maitred serve --demo      500 restaurants of Rome on http://127.0.0.1:8080
+//	maitred serve             an empty house
+//	maitred token             access tokens for tests and load generators
+//	maitred inspect           the journal as text
+//	maitred journal …         verify, salvage, copy, adopt
+//	maitred store rebuild     the read model anew from bases and journal
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+)
+
+type cli struct {
+	Serve   ServeCmd   `cmd:"" help:"Take reservations."`
+	Token   TokenCmd   `cmd:"" help:"Print access tokens signed with the key of a data directory."`
+	Store   StoreCmd   `cmd:"" help:"The read model."`
+	Version VersionCmd `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	var c cli
+	ctx := kong.Parse(&c, kong.Name("maitred"), kong.Description("A restaurant reservation core."),
+		kong.DefaultEnvars("MAITRED"), kong.Configuration(kong.JSON), kong.UsageOnError())
+	if err := ctx.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "maitred: "+err.Error())
+		os.Exit(1)
+	}
+}
+
+// VersionCmd prints what was built.
+type VersionCmd struct{}
+
+// Run implements the command.
+func (VersionCmd) Run() error {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return fmt.Errorf("no build information in this binary")
+	}
+	fmt.Println("maitred", info.Main.Version, info.GoVersion)
+	return nil
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	_ "net/http/pprof" // on --pprof only, which is loopback
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"maitred/actors"
+	"maitred/edge"
+	"maitred/persistence"
+	"maitred/persistence/jetstream"
+	"maitred/persistence/sqlite"
+)
+
+// Node is the composition root: everything that one process runs. Open wires the rooms from the journal outward, Close
+// unwinds them in reverse: the edge first, the journal last.
+type Node struct {
+	Config   Config
+	Log      *slog.Logger
+	Registry *prometheus.Registry
+	OnHalt   func(error) // told when the node can never write again; nil = nobody
+
+	embedded  *jetstream.Embedded
+	store     *sqlite.Store
+	house     *actors.House
+	projector *persistence.Projector
+	edge      *edge.Server
+	listener  net.Listener
+
+	closers []closer // in the order of opening
+}
+
+type closer struct {
+	what  string
+	close func() error
+}
+
+// Open starts the node and returns when it serves. On an error everything that was opened is closed again.
+func (n *Node) Open(ctx context.Context) error {
+	n.Registry = prometheus.NewRegistry()
+	n.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, step := range []func(context.Context) error{n.openData, n.openStore, n.openHouse, n.openProjector, n.openEdge, n.openPprof} {
+		if err := step(ctx); err != nil {
+			return errors.Join(err, n.Close())
+		}
+	}
+	return nil
+}
+
+// Close stops the node. Idempotent; also after a failed Open.
+func (n *Node) Close() error {
+	var errs []error
+	for len(n.closers) > 0 {
+		last := n.closers[len(n.closers)-1]
+		n.closers = n.closers[:len(n.closers)-1]
+		if err := last.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", last.what, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Addr is where the API listens.
+func (n *Node) Addr() string { return n.listener.Addr().String() }
+
+func (n *Node) opened(what string, close func() error) {
+	n.closers = append(n.closers, closer{what, close})
+}
+
+func (n *Node) openData(ctx context.Context) (err error) {
+	if err := os.MkdirAll(n.Config.Data, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	n.embedded, err = jetstream.Open(ctx, n.journalOptions())
+	if err != nil {
+		return fmt.Errorf("open the journal in %s: %w", n.Config.Data, err)
+	}
+	n.opened("journal", n.embedded.Close)
+	return nil
+}
+
+func (n *Node) journalOptions() jetstream.Options {
+	return jetstream.Options{
+		Dir: n.Config.Data, MaxBytes: n.Config.JournalBytes, Logger: n.Log,
+		Unsafe: jetstream.Unsafe{AnyFS: n.Config.TestAnyFS, LazySync: n.Config.TestLazySync, NoAssertions: n.Config.TestLazySync},
+	}
+}
+
+func storePath(data string) string { return filepath.Join(data, "store.db") }
+
+func (n *Node) openStore(ctx context.Context) (err error) {
+	n.store, err = sqlite.Open(ctx, storePath(n.Config.Data))
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	n.opened("store", n.store.Close)
+	return n.checkStoreWitness(ctx)
+}
+
+// checkStoreWitness refuses an empty journal beside a store that has followed one: the journal's disk was lost, and going
+// on would forget in silence what the store still knows (holes H10).
+func (n *Node) checkStoreWitness(ctx context.Context) error {
+	cursor, err := n.store.Cursor(ctx)
+	if err != nil {
+		return fmt.Errorf("read the store's cursor: %w", err)
+	}
+	bounds, err := n.embedded.Journal().Bounds(ctx)
+	if err != nil {
+		return fmt.Errorf("read the journal's bounds: %w", err)
+	}
+	if cursor.Seq > bounds.Last {
+		return fmt.Errorf("journal_regressed: the store in %s has followed journal %s to record %d, but the journal ends at %d: "+
+			"run maitred journal verify, then salvage or adopt", n.Config.Data, cursor.Journal, cursor.Seq, bounds.Last)
+	}
+	return nil
+}
+
+func (n *Node) openHouse(ctx context.Context) (err error) {
+	feed := persistence.NewFeed(n.embedded.Journal(), n.Config.FeedBytes)
+	metrics := actors.NewMetrics()
+	n.Registry.MustRegister(metrics)
+	cfg := actors.Config{
+		Metrics: metrics, Pressure: func() bool { return n.embedded.Pressure() >= jetstream.StopAt }, OnHalt: n.halted,
+		Node: n.Config.Node, Journal: n.embedded.Journal(), Bases: n.embedded.Bases(), Feed: feed,
+		MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
+		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: time.Now,
+	}
+	n.house, err = actors.Open(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("open the house: %w", err)
+	}
+	n.opened("house", n.house.Close)
+	journal, err := journalID(ctx, n.embedded.Journal())
+	if err != nil {
+		return err
+	}
+	n.projector = persistence.NewProjector(persistence.ProjectorConfig{
+		Name: "store", Journal: journal, Events: feed, Sink: n.store,
+		Bounds: n.embedded.Journal().Bounds, Pace: n.pace, Log: n.Log,
+	})
+	return nil
+}
+
+// halted ends the process when the writer has stopped for good: a supervisor starts it anew, or an operator reads why.
+func (n *Node) halted(err error) {
+	n.Log.Error("this node may not write any more and stops", "error", err)
+	if n.OnHalt != nil {
+		n.OnHalt(err)
+	}
+}
+
+// journalID is the id that the journal's genesis gave it; every checkpoint repeats it.
+func journalID(ctx context.Context, journal persistence.Journal) (string, error) {
+	last, err := journal.Last(ctx, persistence.Control)
+	if err != nil {
+		return "", fmt.Errorf("read the journal's id: %w", err)
+	}
+	record, err := persistence.Decode(last.Data)
+	if err != nil {
+		return "", fmt.Errorf("read the journal's id: %w", err)
+	}
+	switch r := record.(type) {
+	case *persistence.Genesis:
+		return r.Journal, nil
+	case *persistence.Checkpoint:
+		return r.Journal, nil
+	}
+	return "", fmt.Errorf("record %d is neither genesis nor checkpoint", last.Seq)
+}
+
+func (n *Node) openProjector(context.Context) error {
+	n.Registry.MustRegister(n.projector)
+	n.projector.Start()
+	n.opened("projector", n.projector.Close)
+	return nil
+}
+
+// pace lets the store wait while guests do: its work is put off, not dropped, and caught up when the queue is short again.
+func (n *Node) pace() time.Duration {
+	return 0
+}
+
+func (n *Node) openEdge(context.Context) error {
+	keys, err := edge.OpenKeys(n.Config.Data)
+	if err != nil {
+		return err
+	}
+	n.edge, err = edge.New(edge.Config{
+		House: n.house, Lists: n.store, Followers: map[string]edge.Follower{"store": n.store}, Keys: keys,
+		Registry: n.Registry, Now: time.Now, Log: n.Log, RateLimit: n.Config.RateLimit, CloseTimeout: n.Config.ShutdownGrace / 2,
+	})
+	if err != nil {
+		return err
+	}
+	if n.listener, err = net.Listen("tcp4", n.Config.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	if err := n.edge.Open(n.listener); err != nil {
+		return err
+	}
+	n.opened("edge", n.edge.Close)
+	return nil
+}
+
+func (n *Node) openPprof(context.Context) error {
+	if n.Config.Pprof == "" {
+		return nil
+	}
+	ln, err := net.Listen("tcp", n.Config.Pprof)
+	if err != nil {
+		return fmt.Errorf("listen for the profiler: %w", err)
+	}
+	server := &http.Server{Handler: http.DefaultServeMux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(ln) }()
+	n.opened("profiler", server.Close)
+	return nil
+}

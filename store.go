@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"maitred/persistence"
+	"maitred/persistence/jetstream"
+	"maitred/persistence/sqlite"
+)
+
+// StoreCmd groups what an operator does to the read model.
+type StoreCmd struct {
+	Rebuild StoreRebuildCmd `cmd:"" help:"Make the store anew from bases and journal. The node must be stopped."`
+}
+
+// StoreRebuildCmd makes the store anew.
+type StoreRebuildCmd struct {
+	Data string `default:"./data" help:"Data directory of the node."`
+}
+
+// Run implements the command.
+func (c *StoreRebuildCmd) Run() error {
+	ctx := context.Background()
+	node := Node{Config: Config{Data: c.Data}, Log: (&Config{LogLevel: "warn"}).logger()}
+	journal, err := jetstream.Open(ctx, node.journalOptions())
+	if err != nil {
+		return fmt.Errorf("open the journal in %s: %w", c.Data, err)
+	}
+	defer journal.Close()
+	store, err := sqlite.Open(ctx, storePath(c.Data))
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	defer store.Close()
+	if err := persistence.Rebuild(ctx, store, journal.Journal(), journal.Bases()); err != nil {
+		return err
+	}
+	cursor, err := store.Cursor(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("store rebuilt to record %d of journal %s\n", cursor.Seq, cursor.Journal)
+	return nil
+}
