@@ -70,12 +70,13 @@ func NewTokens(keys *Keys) *Tokens {
 	}
 }
 
-// Issue signs an access token that lives tokenTTL from now.
+// Issue signs an access token that lives ten minutes from now.
 func (t *Tokens) Issue(account engine.AccountID, role engine.Role, now time.Time) (string, error) {
 	return t.IssueFor(account, role, now, tokenTTL)
 }
 
-// IssueFor signs an access token that lives ttl from now: for load generators and tests, which outlast tokenTTL.
+// IssueFor signs an access token that lives ttl from now: for load generators and tests, which outlast tokenTTL. A revocation
+// is surely remembered only as long as an ordinary token lives.
 func (t *Tokens) IssueFor(account engine.AccountID, role engine.Role, now time.Time, ttl time.Duration) (string, error) {
 	c := claims{Role: roleNames[role], Issued: now.UnixMilli(), RegisteredClaims: jwt.RegisteredClaims{
 		Issuer: issuer, Audience: jwt.ClaimStrings{audience}, Subject: string(account),
