@@ -75,10 +75,10 @@ func (r *row) fromMetrics(begin, end metrics, seconds float64) {
 		v := (b - a) / seconds
 		return &v
 	}
-	r.Frames = rate("maitred_frames_total")
-	// Each append is one message to a stream that syncs always: one fsync.
-	r.Fsyncs = rate("maitred_append_seconds_count")
-	events := rate("maitred_frame_events_sum")
+	r.Frames = rate("maitred_journal_frame_events_count")
+	// Each durable frame, a heartbeat too, is one message to a stream that syncs always: one fsync.
+	r.Fsyncs = rate("maitred_journal_frames_total")
+	events := rate("maitred_journal_frame_events_sum")
 	if frames := r.Frames; events != nil && frames != nil && *frames > 0 {
 		v := *events / *frames
 		r.Batch = &v
