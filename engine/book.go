@@ -88,6 +88,7 @@ func (b *book) apply(e *Event) {
 
 func (b *book) setInfo(r *Restaurant) {
 	assert(r.ID == b.id, "I5: the event belongs to another restaurant")
+	assert(r.gridMin() >= MinGridMin && len(r.OpeningHours) <= MaxShifts, "I9: opening hours beyond the bounds")
 	if b.zone == nil || b.zone.name != r.TimeZone {
 		b.zone = openZone(r.TimeZone)
 	}

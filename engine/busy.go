@@ -42,6 +42,7 @@ func (b *book) holdOf(r *Reservation) hold {
 // occupy sets or clears the bits of a blocking reservation.
 func (b *book) occupy(r *Reservation, set bool) {
 	assert(r.EndsAt > r.StartsAt && r.StartsAt > 0, "I2: an empty interval")
+	assert(r.EndsAt-r.StartsAt <= maxStaySec, "I2: an interval without end")
 	s := spanOf(r.StartsAt, r.EndsAt)
 	for _, id := range r.Tables {
 		slot := b.floor.slot(id)

@@ -45,6 +45,7 @@ const (
 	MaxGridMin     = 60
 	HorizonDays    = 90 // how far ahead a reservation may start
 	MaxTurnMin     = 150
+	maxStaySec     = 24 * 3600 // of any reservation in the state
 
 	noShowAfterMs   = int64(30 * time.Minute / time.Millisecond)
 	horizonMs       = int64(HorizonDays) * 24 * 3600 * msPerSec
@@ -65,6 +66,7 @@ var (
 	_ [forgetLateDays - 2]struct{}                 // a receipt is kept for at least 24 h
 	_ [forgetDays - forgetLateDays]struct{}
 	_ [MaxReservations - MaxLive]struct{}
+	_ [maxStaySec - MaxTurnMin*60]struct{}
 	_ [MaxReceipts - MaxEvents]struct{}
 	_ [maskWords*64 - MaxTables]struct{}
 )

@@ -35,7 +35,12 @@ func settle(d *engine.Details) string {
 	d.OpeningHours = slices.Clone(d.OpeningHours)
 	sort.SliceStable(d.OpeningHours, func(i, j int) bool {
 		x, y := d.OpeningHours[i], d.OpeningHours[j]
-		return x.Open < y.Open || x.Open == y.Open && x.Days < y.Days
+		for _, k := range [][2]int{{x.Open, y.Open}, {int(x.Days), int(y.Days)}, {x.Close, y.Close}, {x.LastSeating, y.LastSeating}} {
+			if k[0] != k[1] {
+				return k[0] < k[1]
+			}
+		}
+		return false
 	})
 	if d.Name == "" || len(d.Name) > 200 {
 		return "name"
