@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,12 +17,14 @@ import (
 	"maitred/persistence/memory"
 )
 
-// openHouse is the production house on a journal in memory.
+// openHouse is the production house on a journal in memory; every actor is passivated after every command when
+// MAITRED_TEST_PASSIVATE is set.
 func openHouse(t testing.TB) *actors.House {
 	t.Helper()
 	journal := memory.NewJournal(memory.Options{})
 	house, err := actors.Open(context.Background(), actors.Config{
 		Node: "n1", Journal: journal, Bases: memory.NewBases(memory.BasesOptions{}), Feed: persistence.NewFeed(journal, 1<<20), Partitions: 16,
+		PassivateAll: os.Getenv("MAITRED_TEST_PASSIVATE") != "",
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -440,7 +443,28 @@ func TestRestaurantsAndTables(t *testing.T) {
 	for _, body := range []string{`{}`, `{"table_number":"9"}`, `{"capacity":2}`, `{"table_number":"9","capacity":0}`, `{"table_number":"9","capacity":101}`, `{"table_number":"9","capacity":2,"min_capacity":3}`} {
 		require.Equal(t, 422, owner.do("POST", "/restaurants/"+id+"/tables", body).StatusCode, body)
 	}
+	free := func(slot string) any {
+		var out any
+		for range 2 { // the second answer is a kept one
+			a := s.ask("GET", "/api/v1/restaurants/"+id+"/availability?date="+day(2)+"&guests_count=2", "", "")
+			require.Equal(t, 200, a.StatusCode)
+			out = nil
+			for _, s := range a.doc["slots"].([]any) {
+				if m := s.(map[string]any); m["time_slot"] == slot {
+					out = m["tables"]
+				}
+			}
+		}
+		return out
+	}
+	require.Equal(t, 3.0, free("19:00"))
+	require.Nil(t, free("07:00"))
+	a = owner.do("PATCH", "/restaurants/"+id, `{"opening_hours":[{"days":["mon","tue","wed","thu","fri","sat","sun"],"open":"06:00","close":"23:45","last_seating":"22:00"}]}`,
+		"If-Match", a.Header.Get("ETag"))
+	require.Equal(t, 200, a.StatusCode, a.text)
+	require.Equal(t, 3.0, free("07:00"), "other hours are seen at once")
 	a = owner.do("PATCH", "/tables/"+tables[0], `{"is_available":false}`, "If-Match", `"1"`)
+	require.Equal(t, 2.0, free("19:00"), "and a table out of service")
 	require.Equal(t, 200, a.StatusCode, a.text)
 	require.Equal(t, false, a.doc["is_available"])
 	require.Equal(t, `"2"`, a.Header.Get("ETag"))
