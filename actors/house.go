@@ -279,6 +279,7 @@ type Status struct {
 	Serving     bool
 	Reason      string // why not
 	Incarnation uint64
+	Journal     string          // its id
 	Last        persistence.Seq // newest durable
 	Resident    int
 	Quarantined int

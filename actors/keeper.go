@@ -245,6 +245,7 @@ func (h *House) passivate(hd *handle) {
 	if h.closing.Load() || hd.inflight.Load() != 0 {
 		return
 	}
+	hd.start.Do(hd.spawn) // it may be in the directory, and not yet an actor
 	// The base is written while the aggregate still serves, so that callers wait only for the rest.
 	if h.putBaseLocked(hd) != nil || !hd.tryClose() {
 		return

@@ -481,7 +481,7 @@ func (w *writer) watch() {
 func (w *writer) status() Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := Status{Serving: w.core.serving(), Incarnation: w.core.incarnation, Last: w.last}
+	s := Status{Serving: w.core.serving(), Journal: w.journal, Incarnation: w.core.incarnation, Last: w.last}
 	switch {
 	case s.Serving:
 	case w.core.phase == phaseHalted:

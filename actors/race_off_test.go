@@ -1,0 +1,6 @@
+//go:build !race
+
+package actors
+
+// raceEnabled makes the load tests smaller under the race detector.
+const raceEnabled = false
