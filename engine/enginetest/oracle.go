@@ -253,7 +253,9 @@ func (b *Book) watch(w time.Time) (int64, bool) {
 			return at, true
 		}
 	}
-	return guess.Unix(), false
+	// A skipped minute is judged by the offset before the gap.
+	_, before := w.Add(-26 * time.Hour).In(b.zone()).Zone()
+	return w.Unix() - int64(before), false
 }
 
 // start is one minute of a service day, looked at.
