@@ -120,8 +120,9 @@ func (c *JournalCopyCmd) Run() error {
 	return nil
 }
 
+// repairOptions take any file system: a rescue goes to whatever disk there is, and serve looks for itself.
 func repairOptions(data string) jetstream.Options {
-	return jetstream.Options{Dir: data, Logger: (&Config{LogLevel: "warn"}).logger()}
+	return jetstream.Options{Dir: data, Logger: (&Config{LogLevel: "warn"}).logger(), Unsafe: jetstream.Unsafe{AnyFS: true}}
 }
 
 // storeWitness reads what the embedded store knows: versions and cursor. Nothing when there is no store.

@@ -73,10 +73,15 @@ func (e *Embedded) open(ctx context.Context) error {
 		return err
 	}
 	e.now.Store(l)
-	if err := e.witness.compare(ctx, l); err != nil {
-		return err
-	}
-	if err := e.watch.look(ctx); err != nil {
+	starting, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	err = patiently(starting, o, "compare the journal with its witnesses", func(ctx context.Context) error {
+		if err := e.witness.compare(ctx, l); err != nil {
+			return err
+		}
+		return e.watch.look(ctx)
+	})
+	if err != nil {
 		return err
 	}
 	background, stop := context.WithCancel(context.Background())

@@ -96,25 +96,30 @@ func (l *link) await(ctx context.Context, o Options) error {
 
 // open finds or makes the streams. In a cluster it tries until there is a leader to ask.
 func (l *link) open(ctx context.Context, o Options) error {
+	return patiently(ctx, o, "open the streams", func(ctx context.Context) error { return l.openOnce(ctx, o) })
+}
+
+// patiently calls fn until it succeeds when all that is wrong is a cluster without its leaders yet.
+func patiently(ctx context.Context, o Options, what string, fn func(context.Context) error) error {
+	if o.Cluster == nil {
+		return fn(ctx)
+	}
 	for {
-		err := l.openOnce(ctx, o)
-		if err == nil || o.Cluster == nil || !transient(err) {
+		try, cancel := context.WithTimeout(ctx, clusterTry)
+		err := fn(try)
+		cancel()
+		if err == nil || !transient(err) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("jetstream: no cluster to open the streams in: %w", err)
-		case <-time.After(100 * time.Millisecond):
+			return fmt.Errorf("jetstream: %s: the cluster has no leader: %w", what, err)
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
 func (l *link) openOnce(ctx context.Context, o Options) (err error) {
-	if o.Cluster != nil { // without a leader nobody answers
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, clusterTry)
-		defer cancel()
-	}
 	if l.journal, err = openStream(ctx, l.js, journalConfig(o), !o.Unsafe.NoAssertions); err != nil {
 		return err
 	}
@@ -126,7 +131,7 @@ func (l *link) openOnce(ctx context.Context, o Options) (err error) {
 func transient(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
-		errors.As(err, &api) && api.Code >= 500
+		errors.Is(err, jetstream.ErrStreamNotFound) || errors.As(err, &api) && api.Code >= 500
 }
 
 func connect(l *link, name string) (*nats.Conn, error) {
