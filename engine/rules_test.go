@@ -279,13 +279,15 @@ func TestBounds(t *testing.T) {
 func TestViewsStay(t *testing.T) {
 	h := newHarness(t, "UTC", evening)
 	h.table("1", 1, 2)
+	h.table("2", 1, 2)
+	first := h.booked(19*60, 2) // so that there are nodes to share
 	kept := h.view.(*engine.RestaurantView)
 	version := kept.DayVersion(h.day)
 	direct := h.a.View().(*engine.RestaurantView)
 	r := h.booked(19*60, 2)
 	for _, v := range []*engine.RestaurantView{kept, direct} {
 		require.Nil(t, v.Reservation(r.ID))
-		require.Empty(t, v.DaySheet(h.day, nil))
+		require.Equal(t, []*engine.Reservation{first}, v.DaySheet(h.day, nil))
 		require.Equal(t, 1, v.Availability(h.now, h.day, 2, nil)[4].Free)
 		require.Equal(t, version, v.DayVersion(h.day))
 		require.NoError(t, engine.CheckViewInvariants(v))
