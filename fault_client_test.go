@@ -118,7 +118,7 @@ var everyWeekday = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 func furnish(t *testing.T, s *server, restaurants, tables int) *world {
 	t.Helper()
 	owner := s.tokens("owner", 1)[0]
-	w := &world{days: 28, places: make([]place, restaurants)}
+	w := &world{days: 10, places: make([]place, restaurants)}
 	for minute := 12 * 60; minute <= 21*60; minute += 15 {
 		w.slots = append(w.slots, fmt.Sprintf("%02d:%02d", minute/60, minute%60))
 	}

@@ -56,6 +56,7 @@ type ledger struct {
 	ops   []*op            // in the order in which they were written down
 	books map[string]*book // by reservation
 	odd   []string         // answers that contradict an earlier one
+	doubt int              // operations that were of unknown outcome, also those that were settled
 }
 
 // book is what the guests know of one reservation.
@@ -138,6 +139,9 @@ func (l *ledger) record(o *op, round int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ops = append(l.ops, o)
+	if o.Verdict == unknown {
+		l.doubt++
+	}
 	if o.Verdict == acknowledged {
 		l.books[o.Answer.ID] = &book{o.Answer, o.Guest, round}
 	}
@@ -213,8 +217,8 @@ func (y *tally) add(counter *int, format string, args ...any) {
 func (y *tally) print(t *testing.T, l *ledger, format string, args ...any) {
 	t.Helper()
 	n := l.count()
-	fmt.Printf("%s: faults=%d acknowledged=%d unknown=%d refused=%d not_done=%d lost=%d doubled=%d wrong=%d %s\n", t.Name(), y.faults,
-		n[acknowledged], n[unknown], n[refused], n[notDone], y.lost, y.doubled, y.wrong, fmt.Sprintf(format, args...))
+	fmt.Printf("%s: faults=%d acknowledged=%d unknown=%d unsettled=%d refused=%d not_done=%d lost=%d doubled=%d wrong=%d %s\n", t.Name(), y.faults,
+		n[acknowledged], l.doubt, n[unknown], n[refused], n[notDone], y.lost, y.doubled, y.wrong, fmt.Sprintf(format, args...))
 	for _, d := range y.details {
 		t.Error(d)
 	}
@@ -227,6 +231,7 @@ func (l *ledger) absorb(other *ledger) {
 	last := other.final()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.doubt += other.doubt
 	for _, o := range last {
 		l.next++
 		o.N = l.next

@@ -118,7 +118,7 @@ func statusOf(s enginepb.Status) (string, bool) {
 	return strings.ToLower(strings.TrimPrefix(s.String(), "STATUS_")), false
 }
 
-// copyTree copies a folder, bytes and modes. Files that vanish meanwhile are skipped.
+// copyTree copies a folder, with the modes of its files.
 func copyTree(t *testing.T, from, to string) {
 	t.Helper()
 	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
@@ -143,7 +143,11 @@ func copyFile(from, to string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.Create(to)
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
 	if err != nil {
 		return err
 	}

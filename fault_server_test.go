@@ -28,8 +28,12 @@ const (
 	pollEvery   = 20 * time.Millisecond
 )
 
-// buildOnce makes the binary under test. MAITRED_FAULT_RACE=1 builds it with the race detector.
+// buildOnce makes the binary under test. MAITRED_FAULT_RACE=1 builds it with the race detector, MAITRED_FAULT_BINARY names one
+// that is there.
 var buildOnce = sync.OnceValues(func() (string, error) {
+	if bin := os.Getenv("MAITRED_FAULT_BINARY"); bin != "" {
+		return filepath.Abs(bin)
+	}
 	dir, err := os.MkdirTemp("", "maitred-faults-")
 	if err != nil {
 		return "", err
