@@ -25,11 +25,11 @@ type Config struct {
 	JournalBytes  int64         `default:"17179869184" help:"Most bytes the journal may take; admission stops at 90 %."`
 	JournalKeep   time.Duration `default:"72h" help:"Keep at least this much of the journal."`
 	IdleAfter     time.Duration `default:"5m" help:"Close a restaurant that nobody asked for this long."`
-	NoShowAfter   time.Duration `default:"30m" hidden:"" help:"Fixed for now."`
 	SweepEvery    time.Duration `default:"5m" help:"How often no-shows are looked for."`
 	MaxInFlight   int           `default:"4096" help:"Commands in flight for one restaurant."`
 	MaxQueue      int           `default:"16384" help:"Commands in flight on this node."`
 	FeedBytes     int           `default:"67108864" help:"Recent events kept in memory for the sinks, in bytes."`
+	GCPercent     int           `default:"300" help:"How much garbage may gather, in percent of what lives; GOGC wins."`
 	ShutdownGrace time.Duration `default:"10s" help:"How long a stop may take."`
 
 	// What only tests may ask for.

@@ -19,6 +19,8 @@ import (
 type cli struct {
 	Serve   ServeCmd   `cmd:"" help:"Take reservations."`
 	Token   TokenCmd   `cmd:"" help:"Print access tokens signed with the key of a data directory."`
+	Inspect InspectCmd `cmd:"" help:"Print the journal as text."`
+	Journal JournalCmd `cmd:"" help:"Verify, salvage, copy or adopt a journal."`
 	Store   StoreCmd   `cmd:"" help:"The read model."`
 	Version VersionCmd `cmd:"" help:"Print the version."`
 }
