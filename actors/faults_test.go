@@ -29,6 +29,15 @@ func (w *world) set(fn func(n int, f *persistence.Frame) memory.Fault) {
 	w.fault.Store(&hook)
 }
 
+// waiting counts what the writer has not taken yet.
+func (w *world) waiting() int {
+	w.house.writer.mu.Lock()
+	defer w.house.writer.mu.Unlock()
+	w.house.writer.inbox.Lock()
+	defer w.house.writer.inbox.Unlock()
+	return len(w.house.writer.inbox.entries) + len(w.house.writer.core.queue)
+}
+
 func (w *world) clear() { w.fault.Store(nil) }
 
 type result struct {
@@ -157,8 +166,7 @@ func TestDecisionsBehindARefusedFrame(t *testing.T) {
 	for i := range 10 {
 		results = append(results, async(func() (engine.Outcome, error) { return w.reserve(id, uint64(i+2), 12*60) }))
 	}
-	hd, _ := w.house.handles.Load(id)
-	require.Eventually(t, func() bool { return hd.inflight.Load() == 11 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return w.waiting() == 10 }, 5*time.Second, time.Millisecond)
 	close(release)
 	for _, ch := range results {
 		r := <-ch
