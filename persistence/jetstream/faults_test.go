@@ -53,17 +53,20 @@ func TestDamagedBlocks(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		damage func(t *testing.T, block string)
-		loses  bool // already seen when it is opened
+		says   map[string]string // nil: nothing is lost
 	}{
 		{"garbage appended", func(t *testing.T, b string) {
 			edit(t, b, func(d []byte) []byte { return append(d, "\x07garbage\x00\x01\x02 at the end"...) })
-		}, false},
-		{"tail cut", func(t *testing.T, b string) { edit(t, b, func(d []byte) []byte { return d[:len(d)-100] }) }, true},
-		{"half cut", func(t *testing.T, b string) { edit(t, b, func(d []byte) []byte { return d[:len(d)/2] }) }, true},
+		}, nil},
+		{"tail cut", func(t *testing.T, b string) { edit(t, b, func(d []byte) []byte { return d[:len(d)-100] }) },
+			map[string]string{"clean": "record 55 is not readable", "killed": "at least records 55 to 55 are missing"}},
+		{"half cut", func(t *testing.T, b string) { edit(t, b, func(d []byte) []byte { return d[:len(d)/2] }) },
+			map[string]string{"clean": "record 55 is not readable", "killed": "at least records 28 to 55 are missing"}},
 		{"one bit in the middle", func(t *testing.T, b string) {
 			edit(t, b, func(d []byte) []byte { d[len(d)/2] ^= 1; return d })
-		}, true},
-		{"block removed", func(t *testing.T, b string) { require.NoError(t, os.Remove(b)) }, true},
+		}, map[string]string{"clean": "record 28 is missing", "killed": "at least records 28 to 55 are missing"}},
+		{"block removed", func(t *testing.T, b string) { require.NoError(t, os.Remove(b)) },
+			map[string]string{"clean": "records 1 to 55 are missing and were not purged", "killed": "at least records 1 to 55 are missing"}},
 	} {
 		for _, stop := range []string{"clean", "killed"} {
 			t.Run(c.name+"/"+stop, func(t *testing.T) {
@@ -75,15 +78,39 @@ func TestDamagedBlocks(t *testing.T) {
 				}
 				c.damage(t, block)
 				err := openAndRead(t, o, records)
-				if !c.loses {
+				if c.says == nil {
 					require.NoError(t, err)
 					return
 				}
-				require.Error(t, err)
-				t.Log(err)
+				require.ErrorContains(t, err, c.says[stop])
 			})
 		}
 	}
+}
+
+// A journal whose first block is gone is whole in itself. Only what was told before each purge shows that records are missing.
+func TestFirstBlockRemoved(t *testing.T) {
+	o := testOptions(t.TempDir())
+	e, err := Open(t.Context(), o)
+	require.NoError(t, err)
+	var last persistence.Seq
+	for range 20 {
+		last, err = e.Journal().Append(t.Context(), "j.w.n1", make([]byte, 500<<10), last)
+		require.NoError(t, err)
+	}
+	require.NoError(t, e.Journal().Purge(t.Context(), 3))
+	require.NoError(t, e.Close())
+	require.NoError(t, openAndRead(t, o, 20), "a purge is no loss")
+
+	msgs := filepath.Join(streamDir(o.Dir, journalStream), "msgs")
+	blocks, err := blockFiles(msgs)
+	require.NoError(t, err)
+	require.Len(t, blocks, 2)
+	require.NoError(t, os.Remove(blocks[0]))
+	require.NoError(t, os.Remove(filepath.Join(msgs, "index.db")))
+	_, err = Open(t.Context(), o)
+	require.ErrorContains(t, err, "records 3 to ")
+	require.ErrorContains(t, err, "were not purged")
 }
 
 // openAndRead is what every start does: open, then read everything.
@@ -98,7 +125,7 @@ func openAndRead(t *testing.T, o Options, records persistence.Seq) error {
 	b, err := e.Journal().Bounds(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, records, b.Last)
-	return e.Journal().Read(t.Context(), 1, b.Last, func(e persistence.Entry) error { return nil })
+	return e.Journal().Read(t.Context(), b.First, b.Last, func(e persistence.Entry) error { return nil })
 }
 
 // A journal whose last record is another one than was acknowledged is refused although it is long enough.
