@@ -152,6 +152,10 @@ func TestReceipts(t *testing.T) {
 		out := h.send(&engine.Command{Caller: owner, Key: engine.Hash{2, byte(i), byte(i >> 8)}, Body: &engine.ChangeRestaurant{Change: engine.DetailsChange{Description: &note}}})
 		require.Equal(t, engine.CodeOK, out.Code)
 	}
+	for i, replayed := range map[int]bool{0: false, 99: false, 100: true, 101: true, engine.MaxReceipts + 99: true} {
+		out, _ := h.a.Decide(h.now, &engine.Command{Caller: owner, Key: engine.Hash{2, byte(i), byte(i >> 8)}, Body: &engine.ChangeRestaurant{}})
+		require.Equal(t, replayed, out.Replayed, "the ring keeps the newest: %d", i)
+	}
 	opened, err := engine.OpenBase(engine.AggregateID(h.id), h.a.AppendBase(nil))
 	require.NoError(t, err)
 	require.NoError(t, engine.CheckInvariants(opened))
