@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"maitred/engine"
@@ -36,6 +37,14 @@ func (hd *handle) receive(msg any) {
 	if !ok {
 		return
 	}
+	// Answering, or handing over to the writer, is the last thing that each of these does: a panic comes before it.
+	defer func() {
+		if p := recover(); p != nil {
+			slog.Error("panic beside a decision", "aggregate", hd.id, "panic", p, "stack", string(debug.Stack()))
+			hd.suspect.Store(true)
+			c.finish(ErrPanicked)
+		}
+	}()
 	switch c.kind {
 	case callCommand:
 		hd.command(c)
