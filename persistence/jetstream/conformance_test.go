@@ -74,7 +74,7 @@ func (c *trio) clear(t *testing.T, maxBytes uint64) {
 			return err == nil || errors.Is(err, jetstream.ErrStreamNotFound)
 		}, 20*time.Second, 50*time.Millisecond)
 		require.Eventually(t, func() bool {
-			_, err := openStream(t.Context(), l.js, cfg, true)
+			_, err := openStream(t.Context(), l.js, cfg, false, true)
 			return err == nil
 		}, 20*time.Second, 50*time.Millisecond)
 	}

@@ -26,8 +26,8 @@ const (
 type Options struct {
 	Dir           string
 	Name          string // of the server; "standalone", and needed in a cluster: never that of a removed server
-	MaxBytes      int64  // of JOURNAL; 16 GiB
-	BaseMaxBytes  int64  // of SNAP; 8 GiB
+	MaxBytes      int64  // of JOURNAL; 0 = as it is, 16 GiB when it is made
+	BaseMaxBytes  int64  // of SNAP; 0 = as it is, 8 GiB when it is made
 	MinFree       int64  // bytes free on the volume below which no append is sent: ErrFull before ENOSPC; 64 MiB
 	Replicas      int    // 1; 3 needs Cluster
 	Cluster       *Cluster
@@ -38,6 +38,8 @@ type Options struct {
 	// serve.
 	AcceptLoss bool
 	Unsafe     Unsafe
+
+	keepMax, keepBaseMax bool // an existing stream keeps its limit
 }
 
 // Unsafe switches guards off. For tests and negative controls only.
@@ -57,6 +59,7 @@ func (o Options) filled() (Options, error) {
 			*v = d
 		}
 	}
+	o.keepMax, o.keepBaseMax = o.MaxBytes == 0, o.BaseMaxBytes == 0
 	set(&o.MaxBytes, defaultMaxBytes)
 	set(&o.BaseMaxBytes, defaultBaseMaxBytes)
 	set(&o.MinFree, defaultMinFree)

@@ -33,6 +33,9 @@ func serverOptions(o Options) *server.Options {
 		JetStreamMaxStore: o.MaxBytes + o.BaseMaxBytes + 1<<20, JetStreamMaxMemory: 64 << 20,
 		MaxPayload: maxBaseBytes, MaxPending: 64 << 20, NoSigs: true,
 	}
+	if o.keepMax || o.keepBaseMax {
+		so.JetStreamMaxStore = 1 << 50 // the streams have limits of their own, which are not known yet
+	}
 	if o.Cluster != nil {
 		o.Cluster.apply(so)
 	}
@@ -41,8 +44,6 @@ func serverOptions(o Options) *server.Options {
 
 // startLink starts a server over o.Dir and opens both streams. Nothing else may run over the directory.
 func startLink(ctx context.Context, o Options) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
 	so := serverOptions(o)
 	s, err := server.NewServer(so)
 	if err != nil {
@@ -50,7 +51,9 @@ func startLink(ctx context.Context, o Options) (*link, error) {
 	}
 	s.SetLoggerV2(serverLog{o.Logger}, false, false, false)
 	l := &link{server: s, secret: so.Authorization, gone: make(chan struct{})}
-	s.Start()
+	s.Start() // reads what is stored; that takes as long as it takes
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	if err := l.start(ctx, o); err != nil {
 		l.close()
 		return nil, err
@@ -120,10 +123,10 @@ func patiently(ctx context.Context, o Options, what string, fn func(context.Cont
 }
 
 func (l *link) openOnce(ctx context.Context, o Options) (err error) {
-	if l.journal, err = openStream(ctx, l.js, journalConfig(o), !o.Unsafe.NoAssertions); err != nil {
+	if l.journal, err = openStream(ctx, l.js, journalConfig(o), o.keepMax, !o.Unsafe.NoAssertions); err != nil {
 		return err
 	}
-	l.bases, err = openStream(ctx, l.js, baseConfig(o), !o.Unsafe.NoAssertions)
+	l.bases, err = openStream(ctx, l.js, baseConfig(o), o.keepBaseMax, !o.Unsafe.NoAssertions)
 	return err
 }
 

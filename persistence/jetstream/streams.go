@@ -40,7 +40,7 @@ func baseConfig(o Options) jetstream.StreamConfig {
 }
 
 // openStream makes the stream when it is missing, moves its byte limit to the wanted one, and asserts all else.
-func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, assert bool) (jetstream.Stream, error) {
+func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, keepMax, assert bool) (jetstream.Stream, error) {
 	s, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if s, err = js.CreateStream(ctx, want); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -51,6 +51,12 @@ func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.Stre
 		return nil, fmt.Errorf("jetstream: open stream %s: %w", want.Name, err)
 	}
 	have := s.CachedInfo().Config
+	if keepMax {
+		want.MaxBytes = have.MaxBytes
+	}
+	if used := s.CachedInfo().State.Bytes; want.MaxBytes < 0 || uint64(want.MaxBytes) < used {
+		return nil, fmt.Errorf("jetstream: %s holds %d bytes already, a limit of %d would be below that", want.Name, used, want.MaxBytes)
+	}
 	if have.MaxBytes != want.MaxBytes {
 		have.MaxBytes = want.MaxBytes
 		if s, err = js.UpdateStream(ctx, have); err != nil {

@@ -107,10 +107,21 @@ func TestPressure(t *testing.T) {
 	require.Equal(t, map[string]bool{"alarm": true, "stop": true}, seen)
 	require.NoError(t, e.Close())
 
+	small := o
+	small.MaxBytes = 512 << 10
+	_, err = Open(t.Context(), small)
+	require.ErrorContains(t, err, "would be below that")
+
 	o.MaxBytes = 2 << 20 // an operator gives it more
 	e = openTest(t, o)
 	_, err = e.Journal().Append(t.Context(), "j.w.n1", make([]byte, 64<<10), last)
 	require.NoError(t, err)
+	require.NoError(t, e.Close())
+
+	o.MaxBytes = 0 // nobody says anything: it stays
+	b, err := openTest(t, o).Journal().Bounds(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 2<<20, b.MaxBytes)
 }
 
 func TestVolumePressure(t *testing.T) {
