@@ -133,3 +133,29 @@ func TestVolumePressure(t *testing.T) {
 		require.InDelta(t, c.want, volumePressure(c.own, c.usable), 1e-9, "%+v", c)
 	}
 }
+
+// A server that says it is well and answers no append is restarted, behind the same Journal.
+func TestSilentServerIsRestarted(t *testing.T) {
+	o := testOptions(t.TempDir())
+	o.Unsafe.NoWatchdog = true
+	e := openTest(t, o)
+	last, err := e.Journal().Append(t.Context(), "j.w.n1", []byte("before"), 0)
+	require.NoError(t, err)
+	for range silentAppends {
+		require.Empty(t, e.watch.dead())
+		e.watch.appended(errNoAck)
+	}
+	require.Empty(t, e.watch.dead(), "not for long enough")
+	e.watch.silentSince.Store(time.Now().Add(-silentFor).UnixNano())
+	reason := e.watch.dead()
+	require.Contains(t, reason, "5 appends without an answer")
+	e.watch.restart(t.Context(), reason)
+	require.Empty(t, e.watch.dead())
+	_, err = e.Journal().Append(t.Context(), "j.w.n1", []byte("after"), last)
+	require.NoError(t, err)
+	require.Equal(t, 1, e.Health().Restarts)
+
+	e.watch.appended(errNoAck)
+	e.watch.appended(nil)
+	require.Zero(t, e.watch.silent.Load(), "an answer ends the silence")
+}
