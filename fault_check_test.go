@@ -75,7 +75,7 @@ func (c *crowd) compare(addr string, y *tally, since, every int) int {
 		case got.status == 404:
 			y.add(&y.lost, "reservation %s was acknowledged as %+v and is gone", ids[i], *b.last)
 		case got.status != 200:
-			y.add(&y.wrong, "reservation %s: %d %s", ids[i], got.status, got.body)
+			y.add(&y.wrong, "reservation %s cannot be read: %d %s", ids[i], got.status, got.body)
 		case json.Unmarshal(got.body, &now) != nil:
 			y.add(&y.wrong, "reservation %s: %s", ids[i], got.body)
 		case now.Version < b.last.Version:
@@ -88,9 +88,14 @@ func (c *crowd) compare(addr string, y *tally, since, every int) int {
 }
 
 func (c *crowd) read(a *api, b *book) (answer, error) {
+	return persist(a, request{method: "GET", path: "/reservations/" + b.last.ID, token: c.guests[b.guest].token})
+}
+
+// persist repeats a request until it is decided.
+func persist(a *api, r request) (answer, error) {
 	deadline := time.Now().Add(readyWithin)
 	for {
-		got, err := a.do(request{method: "GET", path: "/reservations/" + b.last.ID, token: c.guests[b.guest].token})
+		got, err := a.do(r)
 		if !undecided(got, err) || time.Now().After(deadline) {
 			return got, err
 		}

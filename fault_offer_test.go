@@ -172,11 +172,14 @@ func (o *offer) compare(t *testing.T, y *tally) {
 	require.NotEmpty(t, ids)
 	var mu sync.Mutex
 	each(16, len(ids), func(i int) {
-		got, err := a.do(request{method: "GET", path: "/reservations/" + ids[i], token: o.tokens[o.acked[ids[i]]]})
-		if err != nil || got.status != 200 {
-			mu.Lock()
-			defer mu.Unlock()
-			y.add(&y.lost, "reservation %s was acknowledged: %v %d %s", ids[i], err, got.status, got.body)
+		got, err := persist(a, request{method: "GET", path: "/reservations/" + ids[i], token: o.tokens[o.acked[ids[i]]]})
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err != nil || undecided(got, err):
+			y.add(&y.wrong, "reservation %s cannot be read: %v %d %s", ids[i], err, got.status, got.body)
+		case got.status != 200:
+			y.add(&y.lost, "reservation %s was acknowledged: %d %s", ids[i], got.status, got.body)
 		}
 	})
 }

@@ -77,6 +77,7 @@ type server struct {
 	addr string
 	args []string // of serve, beside --data and --listen
 	wrap []string // in front of the binary, e.g. strace; its child is the server
+	env  []string // beside the test's own
 
 	cmd    *exec.Cmd
 	pid    int // of the server, not of what wraps it
@@ -140,7 +141,7 @@ func (s *server) launch() {
 	args := append([]string{"serve", "--data", s.data, "--listen", s.addr, "--rate-limit", "0"}, s.args...)
 	argv := append(append(append([]string{}, s.wrap...), s.bin), args...)
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = s.said, s.said
+	cmd.Stdout, cmd.Stderr, cmd.Env = s.said, s.said, append(os.Environ(), s.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(s.t, cmd.Start(), "start %s", argv[0])
 	s.cmd, s.pid, s.exited = cmd, cmd.Process.Pid, make(chan struct{})
