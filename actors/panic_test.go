@@ -29,14 +29,13 @@ func (m *mine) Apply(e *engine.Event) {
 
 // plant puts a defect into the aggregate in memory; nothing is in flight.
 func (w *world) plant(id engine.AggregateID, inApply bool) *handle {
-	hd, ok := w.house.handles.Load(id)
-	require.True(w.t, ok)
+	hd := w.opened(id)
 	hd.actor.res.agg = &mine{hd.actor.res.agg, inApply}
 	return hd
 }
 
 func TestPanicInDecideCostsTheCommandOnly(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, stays)
 	id := w.restaurant(1, 2)
 	hd := w.plant(id, false)
 	good := hd.actor.res.agg.(*mine).Aggregate
@@ -70,7 +69,7 @@ func TestPanicInApplyReloadsThatAggregateAlone(t *testing.T) {
 
 // Reloads back off, and too many of them in a minute open the breaker for that aggregate.
 func TestReloadsOpenTheBreaker(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, stays)
 	id, other := w.restaurant(1, 60), w.restaurant(2, 2)
 	hd := w.plant(id, true)
 	refused := 0

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"encoding/binary"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +18,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// passivateAll makes every house of the suite passivate each aggregate after each command (make passivate).
+var passivateAll = os.Getenv("MAITRED_TEST_PASSIVATE") != ""
+
 // world is one node on a journal and bases in memory.
 type world struct {
 	t       testing.TB
@@ -25,8 +29,12 @@ type world struct {
 	bases   *memory.Bases
 	house   *House
 	fault   atomic.Pointer[func(memory.Append) memory.Fault]
-	clock   atomic.Int64 // Unix milliseconds of Config.Now
-	serial  atomic.Uint64
+
+	basesFault atomic.Pointer[memory.Fault] // of each put
+	stale      atomic.Bool                  // bases answer with the revision before the newest
+
+	clock  atomic.Int64 // Unix milliseconds of Config.Now
+	serial atomic.Uint64
 }
 
 var (
@@ -35,13 +43,24 @@ var (
 	day, _ = engine.ParseDate("2026-11-28") // a Saturday
 )
 
+// stays is for tests about what is in memory from one command to the next: they make no sense under MAITRED_TEST_PASSIVATE.
+func stays(c *Config) { c.PassivateAll = false }
+
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	w := &world{t: t}
 	w.clock.Store(int64(day-3) * 86_400_000)
 	w.journal = memory.NewJournal(memory.Options{OnAppend: w.onAppend})
-	w.bases = memory.NewBases(memory.BasesOptions{})
+	w.bases = memory.NewBases(memory.BasesOptions{
+		OnPut: func(persistence.Base) memory.Fault {
+			if f := w.basesFault.Load(); f != nil {
+				return *f
+			}
+			return memory.Fault{}
+		},
+		Stale: func(engine.AggregateID) bool { return w.stale.Load() },
+	})
 	w.cfg = Config{
-		Node: "n1", Partitions: 8, Journal: w.journal, Bases: w.bases,
+		Node: "n1", Partitions: 8, Journal: w.journal, Bases: w.bases, PassivateAll: passivateAll,
 		Now: func() time.Time { return time.UnixMilli(w.clock.Load()) },
 	}
 	for _, c := range change {
@@ -123,6 +142,15 @@ func reservation(id engine.AggregateID, serial uint64, minute int) *engine.Creat
 
 func reservationOf(id engine.AggregateID, serial uint64) engine.ReservationID {
 	return engine.MakeReservationID(engine.RestaurantID(id), serial)
+}
+
+// opened is the handle of id, in memory.
+func (w *world) opened(id engine.AggregateID) *handle {
+	w.t.Helper()
+	w.view(id)
+	hd, ok := w.house.handles.Load(id)
+	require.True(w.t, ok)
+	return hd
 }
 
 func (w *world) view(id engine.AggregateID) *engine.RestaurantView {
