@@ -15,10 +15,12 @@ import (
 	"maitred/persistence"
 )
 
-// A reader asks for readBatch messages at a time and has two requests outstanding, so at most 2 × readBatch records of
-// 512 KiB wait in its subscription.
+// A reader asks for readBatch messages or readBytes at a time and has two requests outstanding, so that at most 4 MiB wait in
+// its subscription; readers at once bound what waits on their connection, which the server would drop beyond maxPending.
 const (
 	readBatch   = 256
+	readBytes   = 2 << 20
+	maxReaders  = 8
 	readStall   = 5 * time.Second // without a message: error
 	readExpires = 4 * time.Second // of one request at the server
 	singly      = 4               // records for which no consumer is made
@@ -103,6 +105,12 @@ type delivery struct {
 // pull delivers messages of s to fn, in order, from a consumer of its own, until fn says that it is done. total is how many
 // there are at most; 0 = not known.
 func (l *link) pull(ctx context.Context, s jetstream.Stream, cfg jetstream.ConsumerConfig, total int, fn func(*nats.Msg, delivery) (bool, error)) error {
+	select {
+	case l.readers <- struct{}{}:
+		defer func() { <-l.readers }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	cfg.AckPolicy, cfg.MemoryStorage, cfg.Replicas, cfg.InactiveThreshold = jetstream.AckNonePolicy, true, 1, 30*time.Second
 	setup, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -123,7 +131,7 @@ func (l *link) pull(ctx context.Context, s jetstream.Stream, cfg jetstream.Consu
 	}
 	stop := context.AfterFunc(ctx, func() { _ = sub.Unsubscribe() })
 	defer stop()
-	p := puller{l: l, sub: sub, left: total, endless: total == 0, next: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + name, inbox: inbox}
+	p := puller{l: l, sub: sub, left: total, endless: total == 0, whole: !cfg.HeadersOnly, next: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + name, inbox: inbox}
 	return p.run(ctx, fn)
 }
 
@@ -138,7 +146,8 @@ type puller struct {
 	next, inbox string
 	left        int // still to be asked for
 	endless     bool
-	outstanding int // asked for and not yet come
+	whole       bool // messages come with their data: bytes are bounded, too
+	outstanding int  // asked for and not yet come
 	started     bool
 }
 
@@ -190,7 +199,11 @@ func (p *puller) ask() error {
 		if !p.endless {
 			n = min(n, p.left)
 		}
-		body, err := json.Marshal(map[string]any{"batch": n, "expires": readExpires})
+		request := map[string]any{"batch": n, "expires": readExpires}
+		if p.whole {
+			request["max_bytes"] = readBytes
+		}
+		body, err := json.Marshal(request)
 		if err != nil {
 			return fmt.Errorf("ask for messages: %w", err)
 		}
@@ -214,9 +227,17 @@ func (p *puller) receive(ctx context.Context) (*nats.Msg, error) {
 	return m, ctx.Err()
 }
 
-// refused takes a status message. The end of a request with messages still to come is an error: what is read is there.
+// refused takes a status message. A request that ends at its bytes leaves messages, which are asked for again; with its last
+// message it ends well. Any other end with messages still to come is an error: what is read is there.
 func (p *puller) refused(m *nats.Msg, status string) error {
-	return fmt.Errorf("the server stopped delivering: %s %s", status, m.Header.Get("Description"))
+	why := m.Header.Get("Description")
+	undelivered, err := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
+	if status != "409" || err != nil || why != "Message Size Exceeds MaxBytes" && why != "Batch Completed" {
+		return fmt.Errorf("the server stopped delivering: %s %s", status, why)
+	}
+	p.outstanding -= undelivered
+	p.left += undelivered
+	return nil
 }
 
 // parseDelivery reads $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, or the longer

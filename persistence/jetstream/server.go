@@ -23,6 +23,7 @@ type link struct {
 	journal jetstream.Stream
 	bases   jetstream.Stream
 	callers *callers
+	readers chan struct{} // places of those that pull
 	gone    chan struct{} // closed first of all when the link ends
 }
 
@@ -50,7 +51,7 @@ func startLink(ctx context.Context, o Options) (*link, error) {
 		return nil, fmt.Errorf("jetstream: make server: %w", err)
 	}
 	s.SetLoggerV2(serverLog{o.Logger}, false, false, false)
-	l := &link{server: s, secret: so.Authorization, gone: make(chan struct{})}
+	l := &link{server: s, secret: so.Authorization, gone: make(chan struct{}), readers: make(chan struct{}, maxReaders)}
 	s.Start() // reads what is stored; that takes as long as it takes
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
