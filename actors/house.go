@@ -24,7 +24,7 @@ type Config struct {
 
 	Partitions   int           // only for a new journal; 256
 	MaxInFlight  int           // credits per aggregate; 4,096
-	MaxQueue     int           // calls admitted on the node; 16,384
+	MaxQueue     int           // calls admitted on the node, fewer when the journal is slow (pace); 16,384
 	IdleAfter    time.Duration // passivate after; 5 min
 	PassivateAll bool          // test mode: passivate after every command
 	SweepEvery   time.Duration // how often the timers are looked at; 1 s
@@ -140,7 +140,7 @@ func (h *House) admits() bool {
 // Do lets the aggregate decide cmd and returns when what the answer stands on is durable. cmd belongs to the callee until
 // Do returns.
 func (h *House) Do(id engine.AggregateID, cmd *engine.Command, deadline time.Time) (engine.Outcome, error) {
-	if h.queued.Add(1) > int64(h.cfg.MaxQueue) {
+	if h.queued.Add(1) > h.writer.pace.room.Load() {
 		h.queued.Add(-1)
 		h.cfg.Metrics.refused.WithLabelValues("queue").Inc()
 		return engine.Outcome{}, ErrBusy
@@ -168,6 +168,9 @@ func (h *House) Do(id engine.AggregateID, cmd *engine.Command, deadline time.Tim
 	}
 	return out, err
 }
+
+// InFlight is the number of commands that wait for their answer on this node.
+func (h *House) InFlight() int { return int(h.queued.Load()) }
 
 // wait sends a call that holds a credit and waits for its answer. Every call gets exactly one.
 func (h *House) wait(c *call) (engine.Outcome, error) {

@@ -18,6 +18,7 @@ import (
 
 type cli struct {
 	Compare  compareCmd  `cmd:"" help:"maitred against echo and the row-lock way."`
+	Pair     pairCmd     `cmd:"" help:"Two builds of maitred side by side, or one, beside echo."`
 	Tune     tuneCmd     `cmd:"" help:"Variants and settings of the row-lock peer, side by side."`
 	Scale    scaleCmd    `cmd:"" help:"Many restaurants against few."`
 	Recovery recoveryCmd `cmd:"" help:"Time from start to the first booking after a crash with a long journal."`

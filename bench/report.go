@@ -197,7 +197,9 @@ func (p *report) printRatios() {
 		t.AppendRow(table.Row{name, fmt.Sprintf("%.3f", p.Ratios[name]), spread})
 	}
 	t.Render()
-	fmt.Printf("row-lock peer: %v\n", p.Rowlock)
+	if len(p.Rowlock) > 0 {
+		fmt.Printf("row-lock peer: %v\n", p.Rowlock)
+	}
 }
 
 func (p *report) printCrashes() {

@@ -48,8 +48,8 @@ type ProjectorConfig struct {
 	Idle      time.Duration // how long the cursor waits when there are only heartbeats; default 5 s
 	SlowWrite time.Duration // transactions get smaller beyond this; default 400 ms
 	Retry     time.Duration // first wait after an error, doubled up to 100 times this; default 50 ms
-	// Pace says how long to wait before the next batch is read, so that the sink can make room for bookings; at most
-	// MaxPace is waited. nil = not at all.
+	// Pace says how long to wait before it is asked again; the next batch is read when it says 0. So the sink makes room for
+	// bookings. nil = not at all. It must bound the lag itself.
 	Pace func() time.Duration
 	// Moved is told each new position when it is in the sink: the purge follows it. nil = nobody asks.
 	Moved func(Position)
@@ -57,7 +57,7 @@ type ProjectorConfig struct {
 	Log   *slog.Logger     // default slog.Default
 }
 
-// MaxPace bounds one wait that ProjectorConfig.Pace asks for.
+// MaxPace bounds the time between two questions to ProjectorConfig.Pace.
 const MaxPace = 2 * time.Second
 
 // ProjectorStatus is what is known of a projector.
@@ -231,9 +231,7 @@ func (p *Projector) project(ctx context.Context) error {
 		return err
 	}
 	for {
-		if p.cfg.Pace != nil {
-			pause(ctx, min(p.cfg.Pace(), MaxPace))
-		}
+		p.yield(ctx)
 		events, reached, asOf, err := p.gather(ctx, at.Seq)
 		if err != nil {
 			return err
@@ -243,6 +241,17 @@ func (p *Projector) project(ctx context.Context) error {
 			return err
 		}
 		at = next
+	}
+}
+
+// yield waits as long as Pace asks for it.
+func (p *Projector) yield(ctx context.Context) {
+	for p.cfg.Pace != nil && ctx.Err() == nil {
+		d := p.cfg.Pace()
+		if d <= 0 {
+			return
+		}
+		pause(ctx, min(d, MaxPace))
 	}
 }
 

@@ -241,17 +241,22 @@ func TestProjectorKeepsThePace(t *testing.T) {
 		asked, moved := 0, persistence.Position{}
 		p := startProjector(t, &recordingSink{}, persistence.Bounds{First: 1, Last: 1 << 40}, func(c *persistence.ProjectorConfig) {
 			c.MaxEvents = 1_000
-			c.Pace = func() time.Duration { asked++; return time.Hour }
+			c.Pace = func() time.Duration {
+				if asked++; asked%3 == 0 {
+					return 0
+				}
+				return time.Hour
+			}
 			c.Moved = func(at persistence.Position) { moved = at }
 		})
 		p.publish(1_000, 10)
 		start := time.Now()
 		p.Start()
 		p.requireAll(t, 10)
-		require.Equal(t, 10*persistence.MaxPace, time.Since(start), "asked for an hour, waited for MaxPace before each of ten")
+		require.Equal(t, 20*persistence.MaxPace, time.Since(start), "asked twice for an hour, waited twice for MaxPace before each of ten")
 		synctest.Wait()
 		require.Equal(t, p.last, moved.Seq)
-		require.Equal(t, 11, asked)
+		require.Equal(t, 33, asked)
 	})
 }
 
