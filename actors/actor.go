@@ -186,8 +186,8 @@ func (hd *handle) load(gen uint64) error {
 	defer cancel()
 	o, err := h.fold.open(ctx, &h.cfg, hd.id)
 	if err != nil {
-		if h.ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
-			return ErrUnavailable
+		if h.ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, persistence.ErrUnknown) {
+			return ErrUnavailable // the journal does not answer now: no reason to distrust what it holds
 		}
 		slog.Error("aggregate cannot be opened", "aggregate", hd.id, "err", err)
 		if !hd.quarantined.Swap(true) {

@@ -39,6 +39,7 @@ type writer struct {
 		entries []entry
 	}
 	spare []entry
+	pace  pace
 	wake  chan struct{} // capacity 1
 
 	mu       sync.Mutex // guards what follows; held while the core steps, never while the journal is asked
@@ -61,6 +62,7 @@ func newWriter(h *House) *writer {
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}), reason: "claiming",
 	}
 	w.core = newCore(h.cfg.Node, w.journal)
+	w.pace.init(h.cfg.MaxQueue)
 	w.late = time.AfterFunc(time.Hour, w.watch)
 	w.late.Stop()
 	return w

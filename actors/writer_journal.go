@@ -82,7 +82,13 @@ func (w *writer) append(ctx context.Context, io effect) func(moment) {
 		slog.Warn("append not acknowledged", "attempt", io.attempt, "expect", io.expect, "bytes", len(io.data), "err", err)
 		return func(m moment) { w.out = w.core.failed(m, err, w.out) }
 	}
-	return func(m moment) { w.out = w.core.acked(m, seq, w.out) }
+	took := time.Since(sent)
+	return func(m moment) {
+		if w.core.phase != phaseClaiming {
+			w.pace.acked(took, len(io.data), len(w.core.flight))
+		}
+		w.out = w.core.acked(m, seq, w.out)
+	}
 }
 
 func (w *writer) readLast(ctx context.Context) func(moment) {

@@ -38,8 +38,8 @@ var (
 	ErrConflict = errors.New("persistence: subject has another last sequence")
 	// ErrFull: a limit was reached; surely not stored (10077, 10023, 10054).
 	ErrFull = errors.New("persistence: journal is full")
-	// ErrUnknown: no answer; the record may be stored now, later or never.
-	ErrUnknown = errors.New("persistence: outcome of the append unknown")
+	// ErrUnknown: no answer. After an append the record may be stored now, later or never; a read may be repeated.
+	ErrUnknown = errors.New("persistence: no answer, outcome unknown")
 	// ErrNotFound: no such record or base.
 	ErrNotFound = errors.New("persistence: not found")
 	// ErrClosed: Close was called.

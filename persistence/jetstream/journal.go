@@ -176,7 +176,7 @@ func (l *link) get(ctx context.Context, stream string, r getRequest) (*message, 
 	}
 	reply, err := l.reads.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
 	if err != nil {
-		return nil, fmt.Errorf("get %s from %s: %w", body, stream, err)
+		return nil, fmt.Errorf("get %s from %s: %w: %w", body, stream, persistence.ErrUnknown, err)
 	}
 	var resp getResponse
 	if err := unmarshal(reply.Data, &resp); err != nil {

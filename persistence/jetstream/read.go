@@ -116,14 +116,14 @@ func (l *link) pull(ctx context.Context, s jetstream.Stream, cfg jetstream.Consu
 	defer cancel()
 	cons, err := s.CreateConsumer(setup, cfg)
 	if err != nil {
-		return fmt.Errorf("make consumer: %w", err)
+		return fmt.Errorf("make consumer: %w: %w", persistence.ErrUnknown, err)
 	}
 	name, stream := cons.CachedInfo().Name, cons.CachedInfo().Stream
 	defer l.drop(stream, name)
 	inbox := nats.NewInbox()
 	sub, err := l.reads.SubscribeSync(inbox)
 	if err != nil {
-		return fmt.Errorf("subscribe: %w", err)
+		return fmt.Errorf("subscribe: %w: %w", persistence.ErrUnknown, err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()             // fails only when the connection is closed
 	if err := sub.SetPendingLimits(-1, -1); err != nil { // bounded by what was asked for
@@ -208,7 +208,7 @@ func (p *puller) ask() error {
 			return fmt.Errorf("ask for messages: %w", err)
 		}
 		if err := p.l.reads.PublishRequest(p.next, p.inbox, body); err != nil {
-			return fmt.Errorf("ask for messages: %w", err)
+			return fmt.Errorf("ask for messages: %w: %w", persistence.ErrUnknown, err)
 		}
 		p.left -= n
 		p.outstanding += n
@@ -222,7 +222,7 @@ func (p *puller) receive(ctx context.Context) (*nats.Msg, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("wait at most %s for a message: %w", readStall, err)
+		return nil, fmt.Errorf("wait at most %s for a message: %w: %w", readStall, persistence.ErrUnknown, err)
 	}
 	return m, ctx.Err()
 }
