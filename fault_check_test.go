@@ -9,7 +9,7 @@ import (
 
 // settle repeats every operation of unknown outcome with its key until it is decided, then once more: the answer must be
 // the same one.
-func (c *crowd) settle(addr string, y *tally) {
+func (c *patrons) settle(addr string, y *tally) {
 	a := newAPI(addr, 16)
 	defer a.close()
 	open := c.l.open()
@@ -27,7 +27,7 @@ func (c *crowd) settle(addr string, y *tally) {
 }
 
 // repeat asks again with the same key until there is an answer that decides.
-func (c *crowd) repeat(a *api, o *op) answer {
+func (c *patrons) repeat(a *api, o *op) answer {
 	deadline := time.Now().Add(readyWithin)
 	for {
 		got, err := a.do(request{method: o.Method, path: o.Path, token: c.guests[o.Guest].token, key: o.Key, ifMatch: o.IfMatch, body: o.Body})
@@ -39,7 +39,7 @@ func (c *crowd) repeat(a *api, o *op) answer {
 	}
 }
 
-func (c *crowd) compareRepeats(y *tally, o, again *op, first, second answer) {
+func (c *patrons) compareRepeats(y *tally, o, again *op, first, second answer) {
 	switch {
 	case o.Verdict != acknowledged && o.Verdict != refused:
 		y.add(&y.wrong, "operation %d: undecided %v after the restart: %d %s", o.N, readyWithin, o.Status, o.Fault)
@@ -54,7 +54,7 @@ func (c *crowd) compareRepeats(y *tally, o, again *op, first, second answer) {
 
 // compare asks for reservations by the API: those touched since a round, and one in every of the rest. Each must be what was
 // acknowledged last.
-func (c *crowd) compare(addr string, y *tally, since, every int) int {
+func (c *patrons) compare(addr string, y *tally, since, every int) int {
 	a := newAPI(addr, 16)
 	defer a.close()
 	var ids []string
@@ -87,7 +87,7 @@ func (c *crowd) compare(addr string, y *tally, since, every int) int {
 	return len(ids)
 }
 
-func (c *crowd) read(a *api, b *book) (answer, error) {
+func (c *patrons) read(a *api, b *book) (answer, error) {
 	return persist(a, request{method: "GET", path: "/reservations/" + b.last.ID, token: c.guests[b.guest].token})
 }
 
@@ -104,7 +104,7 @@ func persist(a *api, r request) (answer, error) {
 }
 
 // oddities are answers that no fault excuses.
-func (c *crowd) oddities(y *tally) {
+func (c *patrons) oddities(y *tally) {
 	for _, o := range c.l.final() {
 		if o.Verdict == refused && o.Fault != "" {
 			y.add(&y.wrong, "operation %d (%s %s %v): %s", o.N, o.Method, o.Path, o.Body, o.Fault)

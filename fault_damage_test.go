@@ -55,14 +55,14 @@ func TestFaultDamage(t *testing.T) {
 }
 
 // settleAll leaves nothing unknown.
-func (c *crowd) settleAll(t *testing.T, s *server) {
+func (c *patrons) settleAll(t *testing.T, s *server) {
 	t.Helper()
 	y := &tally{}
 	c.settle(s.addr, y)
 	require.Zero(t, y.lost+y.doubled+y.wrong, "%v", y.details)
 }
 
-func spoilAndOpen(t *testing.T, whole *server, c *crowd, d damage) {
+func spoilAndOpen(t *testing.T, whole *server, c *patrons, d damage) {
 	data := filepath.Join(t.TempDir(), "data")
 	copyTree(t, whole.data, data)
 	d.spoil(t, data)
@@ -99,7 +99,7 @@ func lastLine(s string) string {
 var lostID = regexp.MustCompile(`(?:rsv|rst)_[0-9a-z]+`)
 
 // bringBack salvages what is left, and compares: a reservation is there as acknowledged, or it or its restaurant was named.
-func bringBack(t *testing.T, s *server, c *crowd) {
+func bringBack(t *testing.T, s *server, c *patrons) {
 	t.Helper()
 	verified, err := s.run("journal", "verify", "--data", s.data)
 	require.Error(t, err, "verify finds nothing wrong: %s", verified)
@@ -131,7 +131,7 @@ func bringBack(t *testing.T, s *server, c *crowd) {
 }
 
 // missing is every acknowledged reservation that is gone or went back, with its restaurant.
-func (c *crowd) missing(t *testing.T, s *server) map[string]string {
+func (c *patrons) missing(t *testing.T, s *server) map[string]string {
 	t.Helper()
 	a := newAPI(s.addr, 4)
 	defer a.close()

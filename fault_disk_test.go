@@ -15,7 +15,7 @@ const healthyWithin = 30 * time.Second // without hands, from the moment the cau
 
 // under runs the guests in the background until the returned function is called. They go on when an answer does not come:
 // the faults here do not end the server.
-func under(s *server, c *crowd) (stop func()) {
+func under(s *server, c *patrons) (stop func()) {
 	c.stubborn = true
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -24,10 +24,10 @@ func under(s *server, c *crowd) (stop func()) {
 }
 
 // seen counts operations by verdict since a moment; the difference of two calls says what happened in between.
-func (c *crowd) seen() map[verdict]int { return c.l.count() }
+func (c *patrons) seen() map[verdict]int { return c.l.count() }
 
 // served waits until more reservations are acknowledged than before.
-func served(t *testing.T, s *server, c *crowd, within time.Duration) time.Duration {
+func served(t *testing.T, s *server, c *patrons, within time.Duration) time.Duration {
 	t.Helper()
 	begun, before := time.Now(), c.seen()[acknowledged]
 	require.Eventually(t, func() bool { return c.seen()[acknowledged] > before+100 || s.gone() }, within, pollEvery*5,
@@ -37,7 +37,7 @@ func served(t *testing.T, s *server, c *crowd, within time.Duration) time.Durati
 }
 
 // aftermath is the end of a run whose fault did not end the server: everything is compared, also after a kill and a restart.
-func aftermath(t *testing.T, s *server, c *crowd, y *tally) {
+func aftermath(t *testing.T, s *server, c *patrons, y *tally) {
 	t.Helper()
 	c.settle(s.addr, y)
 	c.compare(s.addr, y, 0, 1)
@@ -56,7 +56,7 @@ func TestFaultDiskFull(t *testing.T) {
 	v := newVolume(t, imageMiB)
 	s := newServer(t, v.data(), "--journal-bytes", "268435456")
 	s.start()
-	c := newCrowd(s, furnish(t, s, 10, 20), l, seed, 32)
+	c := newPatrons(s, furnish(t, s, 10, 20), l, seed, 32)
 	c.rest = 2 * time.Millisecond
 	stop := under(s, c)
 	served(t, s, c, readyWithin)
@@ -78,7 +78,7 @@ func TestFaultDiskFull(t *testing.T) {
 }
 
 // shunned waits until the server answers nothing but 503 and 504 for half a second.
-func shunned(t *testing.T, s *server, c *crowd, cause string) {
+func shunned(t *testing.T, s *server, c *patrons, cause string) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for time.Now().Before(deadline) {
@@ -141,11 +141,11 @@ func TestFaultFsyncSlow(t *testing.T) {
 }
 
 // house is a furnished server on a new data directory, with guests.
-func house(t *testing.T, l *ledger, seed uint64, args ...string) (*server, *crowd) {
+func house(t *testing.T, l *ledger, seed uint64, args ...string) (*server, *patrons) {
 	t.Helper()
 	s := newServer(t, t.TempDir()+"/data", args...)
 	s.start()
-	return s, newCrowd(s, furnish(t, s, 10, 20), l, seed, 32)
+	return s, newPatrons(s, furnish(t, s, 10, 20), l, seed, 32)
 }
 
 // watch samples the server's memory until the returned function is called, which gives the largest sample in bytes.

@@ -47,8 +47,8 @@ func times(t *testing.T, short int, variable string, def int) int {
 	return n
 }
 
-// crowd is the guests: each asks for one thing at a time and writes down what it was told.
-type crowd struct {
+// patrons is the guests: each asks for one thing at a time and writes down what it was told.
+type patrons struct {
 	w      *world
 	l      *ledger
 	guests []*guest
@@ -65,8 +65,8 @@ type guest struct {
 	own   []string // reservations that it may cancel or move
 }
 
-func newCrowd(s *server, w *world, l *ledger, seed uint64, n int) *crowd {
-	c := &crowd{w: w, l: l}
+func newPatrons(s *server, w *world, l *ledger, seed uint64, n int) *patrons {
+	c := &patrons{w: w, l: l}
 	for i, token := range s.tokens("customer", n) {
 		c.guests = append(c.guests, &guest{n: i, token: token, rng: rand.New(rand.NewPCG(seed, uint64(i)))})
 	}
@@ -74,7 +74,7 @@ func newCrowd(s *server, w *world, l *ledger, seed uint64, n int) *crowd {
 }
 
 // run lets the guests ask until ctx ends or the server does not answer them.
-func (c *crowd) run(ctx context.Context, addr string) {
+func (c *patrons) run(ctx context.Context, addr string) {
 	a := newAPI(addr, len(c.guests))
 	defer a.close()
 	var wg sync.WaitGroup
@@ -94,7 +94,7 @@ func (c *crowd) run(ctx context.Context, addr string) {
 }
 
 // ask is one operation; false when no answer came.
-func (c *crowd) ask(a *api, g *guest) bool {
+func (c *patrons) ask(a *api, g *guest) bool {
 	o := c.think(g)
 	c.send(a, g, o)
 	c.l.record(o, c.round)
@@ -111,7 +111,7 @@ func (c *crowd) ask(a *api, g *guest) bool {
 }
 
 // reread asks for what was just acknowledged: a guest sees its own writes at once.
-func (c *crowd) reread(a *api, g *guest, o *op) {
+func (c *patrons) reread(a *api, g *guest, o *op) {
 	got, err := a.do(request{method: "GET", path: "/reservations/" + o.Answer.ID, token: g.token})
 	if undecided(got, err) {
 		return
@@ -123,7 +123,7 @@ func (c *crowd) reread(a *api, g *guest, o *op) {
 }
 
 // think makes up the guest's next operation: mostly a new reservation, else a change of one that it has.
-func (c *crowd) think(g *guest) *op {
+func (c *patrons) think(g *guest) *op {
 	n := c.l.number()
 	o := &op{N: n, Guest: g.n, Key: "key-" + strconv.FormatInt(n, 10)}
 	restaurant, date, slot, guests := c.w.want(g.rng)
@@ -170,7 +170,7 @@ func (g *guest) forget(id string) {
 }
 
 // send asks the server and fills in the verdict.
-func (c *crowd) send(a *api, g *guest, o *op) {
+func (c *patrons) send(a *api, g *guest, o *op) {
 	got, err := a.do(request{method: o.Method, path: o.Path, token: g.token, key: o.Key, ifMatch: o.IfMatch, body: o.Body, within: 15 * time.Second})
 	o.judge(got, err)
 	if o.Verdict == unknown && !o.isCreate() {

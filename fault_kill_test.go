@@ -33,7 +33,7 @@ func killHouse(t *testing.T, y *tally, into *ledger, rng *rand.Rand, n int) (slo
 	s.start()
 	w := furnish(t, s, 20, 20)
 	l := newLedger(t)
-	c := newCrowd(s, w, l, rng.Uint64(), 48)
+	c := newPatrons(s, w, l, rng.Uint64(), 48)
 	for range n {
 		c.round++
 		killUnderLoad(t, s, c, time.Duration(100+rng.IntN(900))*time.Millisecond)
@@ -50,7 +50,7 @@ func killHouse(t *testing.T, y *tally, into *ledger, rng *rand.Rand, n int) (slo
 }
 
 // killUnderLoad lets the guests ask for a while, kills the server, and returns when every guest has noticed.
-func killUnderLoad(t *testing.T, s *server, c *crowd, after time.Duration) {
+func killUnderLoad(t *testing.T, s *server, c *patrons, after time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -66,7 +66,7 @@ func killUnderLoad(t *testing.T, s *server, c *crowd, after time.Duration) {
 
 // inspect reads the journal of a stopped server, lets the server's own command verify it, and compares it with what the guests
 // wrote down.
-func inspect(t *testing.T, s *server, c *crowd, y *tally) {
+func inspect(t *testing.T, s *server, c *patrons, y *tally) {
 	t.Helper()
 	shelve(t, s.data, y).reconcile(y, c.l)
 	c.oddities(y)

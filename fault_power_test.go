@@ -22,7 +22,7 @@ func TestFaultPowerCut(t *testing.T) {
 	v := newVolume(t, imageMiB)
 	s := newServer(t, v.data(), "--journal-bytes", "268435456")
 	s.start()
-	c := newCrowd(s, furnish(t, s, 10, 20), l, seed, 32)
+	c := newPatrons(s, furnish(t, s, 10, 20), l, seed, 32)
 	for cuts := times(t, 2, "MAITRED_CUTS", 12); y.faults < cuts; y.faults++ {
 		c.round++
 		killUnderLoad(t, s, c, time.Duration(200+rng.IntN(1000))*time.Millisecond)
@@ -54,7 +54,7 @@ func TestFaultPowerCutControl(t *testing.T) {
 	v := newVolume(t, imageMiB)
 	s := newServer(t, v.data(), "--journal-bytes", "268435456", "--test-lazy-sync")
 	s.start()
-	c := newCrowd(s, furnish(t, s, 5, 20), l, seed, 16)
+	c := newPatrons(s, furnish(t, s, 5, 20), l, seed, 16)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	c.run(ctx, s.addr)

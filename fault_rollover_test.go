@@ -27,7 +27,7 @@ func TestFaultPowerCutAfterRecovery(t *testing.T) {
 	s.start()
 	w := furnish(t, s, 20, 40)
 	w.days = 80
-	c := newCrowd(s, w, l, seed, 32)
+	c := newPatrons(s, w, l, seed, 32)
 	want := times(t, 1, "MAITRED_ROLLOVERS", 5)
 	for round := 1; y.faults < want && round <= 5*want; round++ {
 		c.round = round
@@ -72,7 +72,7 @@ func size(t *testing.T, path string) int {
 
 // fillBlock makes reservations until the newest block has little room left, and returns how many bytes a record with one
 // reservation takes beside its special requests.
-func fillBlock(t *testing.T, s *server, c *crowd, a *api, round int) (overhead int) {
+func fillBlock(t *testing.T, s *server, c *patrons, a *api, round int) (overhead int) {
 	t.Helper()
 	o := &offer{w: c.w, addr: s.addr, seed: uint64(round), tokens: s.tokens("customer", 32)}
 	o.next.Store(int64(round) * 10_000_000)
@@ -106,7 +106,7 @@ const (
 // holdLast makes one reservation that fills the newest block, and returns when its record is written and its fsync held back.
 // The channel closes when the guest has noticed the kill that is to follow. It is nil when the record did not come to lie as
 // it should.
-func holdLast(t *testing.T, s *server, c *crowd, round int) <-chan struct{} {
+func holdLast(t *testing.T, s *server, c *patrons, round int) <-chan struct{} {
 	t.Helper()
 	a := newAPI(s.addr, 4)
 	overhead := fillBlock(t, s, c, a, round)
@@ -127,7 +127,7 @@ func holdLast(t *testing.T, s *server, c *crowd, round int) <-chan struct{} {
 }
 
 // single is one reservation with special requests of a length.
-func (c *crowd) single(a *api, length int) *op {
+func (c *patrons) single(a *api, length int) *op {
 	g := c.guests[0]
 	n := c.l.number()
 	restaurant, date, slot, guests := c.w.want(g.rng)
