@@ -185,16 +185,16 @@ func (n *Node) openProjector(context.Context) error {
 	return nil
 }
 
-// The store yields to guests: while more than crowd commands wait, it looks again after paceStep, until it lags by mostLag.
+// The store yields to guests: while more than crowdedAt commands wait, it looks again after paceStep, until it lags by mostLag.
 const (
-	crowd    = 96
-	paceStep = 100 * time.Millisecond
-	mostLag  = 30 * time.Second
+	crowdedAt = 96
+	paceStep  = 100 * time.Millisecond
+	mostLag   = 30 * time.Second
 )
 
 // pace lets the store wait while guests do: its work is put off, not dropped, and caught up when the queue is short again.
 func (n *Node) pace() time.Duration {
-	if n.house.InFlight() > crowd && n.projector.Status().Lag < mostLag {
+	if n.house.InFlight() > crowdedAt && n.projector.Status().Lag < mostLag {
 		return paceStep
 	}
 	return 0
