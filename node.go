@@ -10,6 +10,7 @@ import (
 	_ "net/http/pprof" // on --pprof only, which is loopback
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,7 +38,8 @@ type Node struct {
 	edge      *edge.Server
 	listener  net.Listener
 
-	closers []closer // in the order of opening
+	stored  atomic.Uint64 // sequence up to which the store has everything
+	closers []closer      // in the order of opening
 }
 
 type closer struct {
@@ -134,6 +136,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		Node: n.Config.Node, Journal: n.embedded.Journal(), Bases: n.embedded.Bases(), Feed: feed,
 		MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: time.Now,
+		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
 	}
 	n.house, err = actors.Open(ctx, cfg)
 	if err != nil {
@@ -147,6 +150,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 	n.projector = persistence.NewProjector(persistence.ProjectorConfig{
 		Name: "store", Journal: journal, Events: feed, Sink: n.store,
 		Bounds: n.embedded.Journal().Bounds, Pace: n.pace, Log: n.Log,
+		Moved: func(at persistence.Position) { n.stored.Store(uint64(at.Seq)) },
 	})
 	return nil
 }

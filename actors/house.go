@@ -31,8 +31,12 @@ type Config struct {
 	SweepGrid    time.Duration // timers fire on multiples of it; 5 min
 	BaseAge      time.Duration // an event is in a base after that; 10 min
 	BaseEvents   int           // or after so many records of the journal; 1,000,000
+	Keep         time.Duration // of the journal, in any case; 72 h
+	PurgeEvery   time.Duration // 10 min
 	Now          func() time.Time
 
+	// StoreCursor is the sequence up to which the store has everything: the purge stays below. nil = there is no store.
+	StoreCursor func() persistence.Seq
 	// Boottime is the clock of leases; CLOCK_BOOTTIME.
 	Boottime func() time.Duration
 	// Pressure stops admission while it is true (the disk fills up). Called by many goroutines. nil = never. The journal's
@@ -63,6 +67,8 @@ func (c *Config) setDefaults() {
 	orDuration(&c.SweepEvery, time.Second)
 	orDuration(&c.SweepGrid, 5*time.Minute)
 	orDuration(&c.BaseAge, 10*time.Minute)
+	orDuration(&c.Keep, 72*time.Hour)
+	orDuration(&c.PurgeEvery, 10*time.Minute)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -22,11 +22,11 @@ const (
 	minSweep      = time.Second
 )
 
-// keep is the goroutine of everything that can wait: passivation, bases, floors, checkpoints, gauges.
+// keep is the goroutine of everything that can wait: passivation, bases, floors, checkpoints, purge, gauges.
 func (h *House) keep() {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
-	k := keeper{house: h, seqAt: []seqTime{{h.fold.seq(), time.Now()}}}
+	k := keeper{house: h, seqAt: []seqTime{{h.fold.seq(), time.Now()}}, lastPurge: time.Now()}
 	for {
 		select {
 		case <-tick.C:
@@ -47,6 +47,7 @@ type keeper struct {
 	house                      *House
 	seqAt                      []seqTime // one a round of bases, as far back as BaseAge
 	lastSweep, lastBase, floor time.Time
+	lastPurge                  time.Time
 	checkpoint                 persistence.Seq // of the last one that was appended
 }
 
@@ -70,6 +71,10 @@ func (k *keeper) round(now time.Time) {
 	if now.Sub(k.floor) >= min(floorEvery, h.cfg.BaseAge) {
 		k.floor = now
 		h.offerFloors()
+	}
+	if now.Sub(k.lastPurge) >= h.cfg.PurgeEvery {
+		k.lastPurge = now
+		h.purge(now)
 	}
 }
 
