@@ -18,8 +18,8 @@ const (
 	MaxNodes = 512
 	// MaxNameBytes is the longest name of a node, a journal or an aggregate.
 	MaxNameBytes = 64
-	// MaxBaseBytes is the longest state of one aggregate in SNAP, which takes 8 MiB with its header.
-	MaxBaseBytes = 8<<20 - 4096
+	// MaxBaseBytes is the longest state of one aggregate in SNAP, which takes 32 MiB with its header: a restaurant with engine.MaxReservations fits.
+	MaxBaseBytes = 32<<20 - 4096
 
 	// CheckpointEvery is the distance in records between the sequences of which a checkpoint is made.
 	CheckpointEvery = 4096

@@ -37,7 +37,7 @@ type Bases struct {
 
 var _ persistence.Bases = (*Bases)(nil)
 
-// Put implements persistence.Bases. A state above 8 MiB less 4 KiB is ErrFull; no answer within 5 s is ErrUnknown.
+// Put implements persistence.Bases. A state above 32 MiB less 4 KiB is ErrFull; no answer within 5 s is ErrUnknown.
 func (b *Bases) Put(ctx context.Context, base persistence.Base) (persistence.Revision, error) {
 	subject, err := baseSubject(base.ID)
 	if err != nil {

@@ -13,7 +13,7 @@ const (
 	defaultBaseMaxBytes = 8 << 30
 	defaultMinFree      = 64 << 20
 	maxRecordBytes      = 512 << 10
-	maxBaseBytes        = 8 << 20
+	maxBaseBytes        = 32 << 20
 	headerRoom          = 4 << 10 // what the headers of a base may take beside its state
 
 	appendTimeout  = 2 * time.Second
