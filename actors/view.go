@@ -33,8 +33,18 @@ type cached struct {
 
 // answerCache holds an aggregate's answers: a table of fixed size, read without a lock. A newer answer takes the place of
 // an older one.
-type answerCache struct {
-	slots atomic.Pointer[[cacheSlots]atomic.Pointer[cached]]
+type answerCache struct{ slots atomic.Pointer[answerSlots] }
+
+type answerSlots struct {
+	answers [cacheSlots]atomic.Pointer[cached]
+	asked   [cacheSlots]atomic.Uint64 // question that was last asked and not found
+}
+
+func (c *answerCache) make() *answerSlots {
+	if c.slots.Load() == nil {
+		c.slots.CompareAndSwap(nil, new(answerSlots))
+	}
+	return c.slots.Load()
 }
 
 func slotOf(day engine.Day, guests int) int {
@@ -59,7 +69,7 @@ func (v *View) Cached(day engine.Day, guests int, minute int64) []byte {
 	if slots == nil {
 		return nil
 	}
-	c := slots[slotOf(day, guests)].Load()
+	c := slots.answers[slotOf(day, guests)].Load()
 	if c == nil || c.day != day || c.guests != guests || c.minute != minute {
 		return nil
 	}
@@ -69,6 +79,21 @@ func (v *View) Cached(day engine.Day, guests int, minute int64) []byte {
 	return c.body
 }
 
+// Wanted tells whether an answer is worth keeping: it was asked for twice with none of its neighbours in between. An answer
+// that is asked for once would only push out one that is asked for often.
+func (v *View) Wanted(day engine.Day, guests int) bool {
+	if v.cache == nil {
+		return false
+	}
+	question := uint64(uint32(day))<<32 | uint64(uint32(guests))
+	asked := &v.cache.make().asked[slotOf(day, guests)]
+	if asked.Load() == question {
+		return true
+	}
+	asked.Store(question)
+	return false
+}
+
 // Keep stores an encoded answer for (day, guests), valid while the day's events and the minute stay the same. Bounded; body
 // belongs to the cache from then on.
 func (v *View) Keep(day engine.Day, guests int, minute int64, body []byte) {
@@ -76,13 +101,8 @@ func (v *View) Keep(day engine.Day, guests int, minute int64, body []byte) {
 	if !ok || len(body) > maxCachedBody {
 		return
 	}
-	slots := v.cache.slots.Load()
-	if slots == nil {
-		v.cache.slots.CompareAndSwap(nil, new([cacheSlots]atomic.Pointer[cached]))
-		slots = v.cache.slots.Load()
-	}
 	c := &cached{day: day, guests: guests, state: state, minute: minute, body: body}
-	slot := &slots[slotOf(day, guests)]
+	slot := &v.cache.make().answers[slotOf(day, guests)]
 	slot.Store(c)
 	v.budget.add(slot, c)
 }

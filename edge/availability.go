@@ -38,7 +38,7 @@ func (s *Server) getAvailability(x *exchange) {
 	}
 	x.starts = v.Availability(engine.Instant(x.now.UnixMilli()), q.day, q.guests, x.starts[:0])
 	x.buf = appendAvailability(x.buf[:0], q.day, v.Restaurant().TimeZone, x.starts, q.minutes)
-	if q.minutes >= 0 {
+	if q.minutes >= 0 || !view.Wanted(q.day, q.guests) {
 		x.reply(200)
 		return
 	}
@@ -128,6 +128,7 @@ func appendAvailability(dst []byte, day engine.Day, zone string, starts []engine
 	dst = appendString(dst, zone)
 	dst = append(dst, `,"slots":[`...)
 	first := true
+	var date dateText
 	for i := range starts {
 		s := &starts[i]
 		if minutes >= 0 && s.LocalMin%1440 != minutes {
@@ -140,7 +141,7 @@ func appendAvailability(dst []byte, day engine.Day, zone string, starts []engine
 		dst = append(dst, `{"time_slot":"`...)
 		dst = appendClock(dst, s.LocalMin)
 		dst = append(dst, `","starts_at":"`...)
-		dst = appendInstant(dst, s.StartsAt, offset(s.Day, s.LocalMin, s.StartsAt))
+		dst = date.appendInstant(dst, s.StartsAt, offset(s.Day, s.LocalMin, s.StartsAt))
 		dst = append(dst, `","available":`...)
 		dst = strconv.AppendBool(dst, s.Free > 0)
 		dst = append(dst, `,"tables":`...)

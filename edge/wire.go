@@ -175,15 +175,34 @@ func offset(day engine.Day, localMin int, startsAt int64) int64 {
 	return o
 }
 
+// dateText remembers the date that was written last: the start times of a day share it.
+type dateText struct {
+	day  engine.Day
+	text [16]byte
+	n    int // of text; 0 = nothing was written
+}
+
+func (d *dateText) append(dst []byte, day engine.Day) []byte {
+	if d.n == 0 || d.day != day {
+		d.day, d.n = day, len(engine.AppendDate(d.text[:0], day))
+	}
+	return append(dst, d.text[:d.n]...)
+}
+
 // appendInstant writes RFC 3339 with an offset from UTC in seconds.
 func appendInstant(dst []byte, unix, offset int64) []byte {
+	var d dateText
+	return d.appendInstant(dst, unix, offset)
+}
+
+func (d *dateText) appendInstant(dst []byte, unix, offset int64) []byte {
 	local := unix + offset
 	day := local / 86400
 	second := local % 86400
 	if second < 0 {
 		day, second = day-1, second+86400
 	}
-	dst = engine.AppendDate(dst, engine.Day(day))
+	dst = d.append(dst, engine.Day(day))
 	dst = append(dst, 'T')
 	dst = appendClock(dst, int(second/60))
 	dst = append(dst, ':', byte('0'+second%60/10), byte('0'+second%10))
