@@ -40,6 +40,11 @@ func (c *patrons) repeat(a *api, o *op) answer {
 }
 
 func (c *patrons) compareRepeats(y *tally, o, again *op, first, second answer) {
+	if first.replayed {
+		c.found++
+	} else {
+		c.absent++
+	}
 	switch {
 	case o.Verdict != acknowledged && o.Verdict != refused:
 		y.add(&y.wrong, "operation %d: undecided %v after the restart: %d %s", o.N, readyWithin, o.Status, o.Fault)

@@ -104,7 +104,7 @@ func TestFaultFsyncFails(t *testing.T) {
 	served(t, s, c, readyWithin)
 	var slowest time.Duration
 	for range times(t, 1, "MAITRED_EIO", 10) {
-		r := trace(t, s.pid, "error=EIO:when=1", lastBlock(t, s.data))
+		r := trace(t, s.pid, syncing, "error=EIO:when=1", lastBlock(t, s.data))
 		require.Eventually(t, func() bool { return r.hits() > 0 }, readyWithin, pollEvery, "no fsync was made to fail")
 		r.detach()
 		y.faults += r.hits()
@@ -124,7 +124,7 @@ func TestFaultFsyncSlow(t *testing.T) {
 	stop := under(s, c)
 	served(t, s, c, readyWithin)
 	before := c.seen()
-	r := trace(t, s.pid, "delay_enter=100000")
+	r := trace(t, s.pid, syncing, "delay_enter=100000")
 	pause(3 * time.Second)
 	after := c.seen()
 	r.detach()

@@ -56,6 +56,8 @@ type patrons struct {
 	rest   time.Duration // between two operations of a guest; 0 = none
 
 	stubborn bool // guests go on when no answer came
+
+	found, absent int // operations of unknown outcome that had been done, and that had not
 }
 
 type guest struct {

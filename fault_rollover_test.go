@@ -111,7 +111,7 @@ func holdLast(t *testing.T, s *server, c *patrons, round int) <-chan struct{} {
 	a := newAPI(s.addr, 4)
 	overhead := fillBlock(t, s, c, a, round)
 	block := lastBlock(t, s.data)
-	r := trace(t, s.pid, "delay_enter=1500000", block)
+	r := trace(t, s.pid, syncing, "delay_enter=1500000", block)
 	had := size(t, block)
 	length := blockBytes - had - overhead - leave
 	done := make(chan struct{})

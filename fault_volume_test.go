@@ -138,12 +138,18 @@ type tracer struct {
 	done chan struct{}
 }
 
-// trace attaches to a server; inject is strace's expression for fsync and fdatasync, e.g. "error=EIO". When paths are given, only
-// these files are hurt.
-func trace(t *testing.T, pid int, inject string, paths ...string) *tracer {
+// What a tracer may hurt.
+const (
+	syncing = "fsync,fdatasync"
+	writing = "write,pwrite64"
+)
+
+// trace attaches to a server; inject is strace's expression for the calls, e.g. "error=EIO". When paths are given, only these
+// files are hurt.
+func trace(t *testing.T, pid int, calls, inject string, paths ...string) *tracer {
 	t.Helper()
 	r := &tracer{t: t, out: filepath.Join(t.TempDir(), "strace"), done: make(chan struct{})}
-	args := []string{"-f", "-p", fmt.Sprint(pid), "-o", r.out, "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:" + inject}
+	args := []string{"-f", "-p", fmt.Sprint(pid), "-o", r.out, "-e", "trace=" + calls, "-e", "inject=" + calls + ":" + inject}
 	for _, path := range paths {
 		args = append(args, "-P", path)
 	}
