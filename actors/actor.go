@@ -24,6 +24,7 @@ const (
 type actorState struct {
 	res       *resident
 	gen       uint64         // incarnation under which res was checked
+	loads     uint64         // how often res was loaded
 	submitted engine.Version // newest version handed to the writer
 	due       engine.Instant // as the timers know it
 	failures  int            // loads in a row that were caused by distrust
@@ -102,7 +103,7 @@ func (hd *handle) command(c *call) {
 		c.finish(nil)
 		return
 	}
-	s.submitted = a.stands
+	s.submitted, c.load = a.stands, s.loads
 	e := entry{
 		partition: hd.partition, id: hd.id, since: since, first: a.first, stands: a.stands,
 		events: a.encoded, bytes: a.bytes, token: c,
@@ -123,11 +124,14 @@ func (hd *handle) ready() (uint64, error) {
 		return 0, ErrUnavailable
 	}
 	s := &hd.actor
-	suspect := hd.suspect.Load() || s.res != nil && s.res.suspect
+	suspect, pending := hd.suspect.Load() || s.res != nil && s.res.suspect, s.submitted
+	if r := hd.refusal.Load(); r != nil && r.load == s.loads {
+		suspect, pending = true, min(pending, r.accepted)
+	}
 	switch {
 	case s.res == nil && !suspect:
 	case suspect:
-		if s.gen == gen && uint64(s.submitted) > hd.durable.Load() {
+		if s.gen == gen && uint64(pending) > hd.durable.Load() {
 			return 0, ErrQuarantined // the writer has events of the state before: wait for them
 		}
 		if err := hd.distrusted(); err != nil {
@@ -202,6 +206,7 @@ func (hd *handle) load(gen uint64) error {
 	frame := persistence.FrameBytes(h.writer.journal, h.cfg.Node)
 	s := &hd.actor
 	s.res = newResident(hd.id, o.agg, frame)
+	s.loads++
 	s.gen, s.submitted = gen, o.agg.Version()
 	hd.setBase(o.revision, o.based)
 	hd.durable.Store(uint64(o.agg.Version()))

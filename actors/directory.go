@@ -31,6 +31,7 @@ type call struct {
 	cmd      *engine.Command
 	deadline time.Time
 	handle   *handle
+	load     uint64 // of the state that decided, as actorState.loads counts them
 
 	outcome engine.Outcome
 	err     error
@@ -67,6 +68,7 @@ type handle struct {
 	durable     atomic.Uint64
 	view        atomic.Pointer[View]
 	suspect     atomic.Bool // state or view is not to be trusted: load anew
+	refusal     atomic.Pointer[refusal]
 	quarantined atomic.Bool
 	cache       answerCache
 
@@ -77,10 +79,17 @@ type handle struct {
 
 	maintain sync.Mutex // one base or passivation at a time
 
-	touched   []*engine.Event // the writer's: events of the frame at hand
-	touchedTo engine.Version  // the version that they reach
+	touched   []engine.Fact  // the writer's: events of the frame at hand
+	touchedTo engine.Version // the version that they reach
 
 	actor actorState // the actor's own
+}
+
+// refusal says that the writer refused an entry that was decided on a certain load of the state. It accepted nothing after
+// accepted from that load, and never will: versions are contiguous.
+type refusal struct {
+	load     uint64
+	accepted engine.Version
 }
 
 // enter takes a credit: ErrBusy when there is none, errGone when the handle is closing.
@@ -199,6 +208,9 @@ func (h *House) retire(hd *handle) {
 	if err := h.stage.poison(hd.ref); err != nil {
 		slog.Error("an actor does not stop", "aggregate", hd.id, "err", err)
 		return // its id stays taken: a second actor beside it would be a second writer
+	}
+	if hd.quarantined.Swap(false) {
+		h.cfg.Metrics.quarantined.Dec()
 	}
 	h.handles.Delete(hd.id)
 	hd.mu.Lock()

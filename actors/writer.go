@@ -241,7 +241,7 @@ func (w *writer) reply(e *effect) {
 			if errors.Is(err, errRefused) {
 				slog.Error("the writer refused an entry", "aggregate", e.entries[i].id, "first", e.entries[i].first,
 					"stands", e.entries[i].stands, "since", e.entries[i].since)
-				c.handle.suspect.Store(true)
+				c.handle.refusal.Store(&refusal{c.load, w.core.tracks[e.entries[i].id].accepted})
 				err = ErrUnavailable
 			}
 			c.outcome = engine.Outcome{}
@@ -293,7 +293,7 @@ func (w *writer) durable(e *effect) error {
 		if len(c.handle.touched) == 0 {
 			w.touched = append(w.touched, c.handle)
 		}
-		c.handle.touched = append(c.handle.touched, c.events...)
+		c.touch()
 		c.handle.touchedTo = e.entries[i].stands
 		n += len(c.events)
 	}
@@ -316,6 +316,15 @@ func (w *writer) durable(e *effect) error {
 	return nil
 }
 
+// touch hands the call's events to its handle, the last one with the reservation that it made.
+func (c *call) touch() {
+	hd := c.handle
+	for _, e := range c.events {
+		hd.touched = append(hd.touched, engine.Fact{Event: e})
+	}
+	hd.touched[len(hd.touched)-1].Made = c.outcome.Reservation
+}
+
 // advance folds the frame's events into the view. A view that the engine cannot make is thrown away and loaded anew.
 func (hd *handle) advance() {
 	defer func() {
@@ -329,7 +338,7 @@ func (hd *handle) advance() {
 		hd.durable.Store(uint64(hd.touchedTo))
 	}()
 	if v := hd.view.Load(); v != nil {
-		hd.view.Store(&View{View: v.View.Next(hd.touched), cache: v.cache, budget: v.budget})
+		hd.view.Store(&View{View: v.View.NextFacts(hd.touched), cache: v.cache, budget: v.budget})
 	}
 }
 
