@@ -120,9 +120,9 @@ func (f *fold) read(ctx context.Context, cfg *Config, t *timers, b persistence.B
 		f.tail.Floored(persistence.Partition(p), part.Floor)
 		tailFrom = min(tailFrom, part.Floor+1)
 	}
-	if tailFrom < b.First && tailFrom < from {
-		return fmt.Errorf("the journal begins at %d, events from %d on are in no base", b.First, tailFrom)
-	}
+	// Floors that rose after the checkpoint may have let the journal go beyond those that it holds: what the fold ends with
+	// is checked below.
+	tailFrom = min(max(tailFrom, b.First), from)
 	err = persistence.ReadRecords(ctx, cfg.Journal, tailFrom, b.Last, func(e persistence.Entry, r persistence.Record) error {
 		if e.Seq >= from {
 			return f.apply(e, r)
@@ -134,6 +134,11 @@ func (f *fold) read(ctx context.Context, cfg *Config, t *timers, b persistence.B
 	})
 	if err != nil {
 		return fmt.Errorf("fold the journal: %w", err)
+	}
+	for p := range n {
+		if floor := f.custody.Part(persistence.Partition(p)).Floor; floor+1 < b.First {
+			return fmt.Errorf("the journal begins at %d, events of partition %d after %d are in no base", b.First, p, floor)
+		}
 	}
 	// Events after a base may have set a timer that its header does not know: these are looked at soon.
 	f.tail.Oldest(b.Last, func(id engine.AggregateID, _ persistence.Seq) bool {

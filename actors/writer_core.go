@@ -291,11 +291,12 @@ func (c *core) acked(m moment, seq persistence.Seq, out []effect) []effect {
 	if seq <= c.prevSeq {
 		return c.halt(fmt.Errorf("%w: %d after %d", errAckBehind, seq, c.prevSeq), out)
 	}
-	c.lease = max(c.lease, c.sent+LeaseTime)
 	if c.phase == phaseClaiming {
+		// No lease yet: until the fold has reached the Claim, what is shown may be from before another node's custody.
 		c.phase = phaseFolding
 		return append(out, effect{kind: effectFoldTo, seq: seq})
 	}
+	c.lease = max(c.lease, c.sent+LeaseTime)
 	c.number++
 	c.prevSeq, c.prevHash = seq, c.hash
 	c.flying, c.phase = false, phaseServing
@@ -359,6 +360,10 @@ func (c *core) failed(m moment, err error, out []effect) []effect {
 	})
 }
 
+// purged says that the journal begins at first and, for that reason or another, has no record of the own slot: an
+// expectation below first would be refused for ever (Expect).
+func (c *core) purged(first persistence.Seq) { c.first = max(c.first, first) }
+
 // lastRead brings the newest record of the own slot after a Claim was refused; none when the journal had no answer. It
 // only says which expectation to try next: what counts is the acknowledgement of a Claim.
 func (c *core) lastRead(m moment, last *persistence.Entry, out []effect) []effect {
@@ -412,7 +417,7 @@ func (c *core) claimed(slot persistence.SlotState, since []persistence.Seq, out 
 	c.incarnation, c.number = slot.Incarnation, 0
 	c.prevSeq, c.prevHash, c.first = slot.Seq, slot.Hash, 0
 	c.since = since
-	c.lastSent = c.sent
+	c.lastSent, c.lease = c.sent, max(c.lease, c.sent+LeaseTime)
 	c.tracks = map[engine.AggregateID]track{}
 	c.floors, c.releases = c.floors[:0], c.releases[:0]
 	return out

@@ -95,6 +95,13 @@ func (w *writer) readLast(ctx context.Context) func(moment) {
 	rctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	e, err := w.house.cfg.Journal.Last(rctx, w.subject)
+	if errors.Is(err, persistence.ErrNotFound) {
+		if b, err := w.house.cfg.Journal.Bounds(rctx); err == nil {
+			w.mu.Lock()
+			w.core.purged(b.First)
+			w.mu.Unlock()
+		}
+	}
 	if err != nil {
 		return func(m moment) { w.out = w.core.lastRead(m, nil, w.out) }
 	}
