@@ -140,6 +140,15 @@ func (v *AccountView) Next(events []*Event) View {
 	return next
 }
 
+// NextFacts implements View.
+func (v *AccountView) NextFacts(facts []Fact) View {
+	events := make([]*Event, len(facts))
+	for i, f := range facts {
+		events[i] = f.Event
+	}
+	return v.Next(events)
+}
+
 // Info is nil while the account does not exist or after it was erased. Its PasswordHash is the PHC string for login.
 func (v *AccountView) Info() *AccountInfo { return v.info }
 

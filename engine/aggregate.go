@@ -31,6 +31,13 @@ type Aggregate interface {
 	Digest() uint64
 }
 
+// Fact is an event with the reservation as it is after it, if the aggregate's Decide has made it: immutable, so the views
+// share it instead of making their own.
+type Fact struct {
+	Event *Event
+	Made  *Reservation // nil = not known, or not about a reservation
+}
+
 // View is an immutable picture of an aggregate for readers.
 type View interface {
 	// Version is the version the view shows.
@@ -38,4 +45,6 @@ type View interface {
 	// Next is the view after events, the versions that follow. The receiver stays as it is; each touched day is copied
 	// once.
 	Next(events []*Event) View
+	// NextFacts is Next for events whose results somebody has made already.
+	NextFacts(facts []Fact) View
 }

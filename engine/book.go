@@ -54,8 +54,9 @@ func (b *book) freeze() book {
 	return c
 }
 
-// apply changes the state by one event. It is the one place that knows what events mean.
-func (b *book) apply(e *Event) {
+// apply changes the state by one event. It is the one place that knows what events mean. made is the reservation after e if
+// somebody has made it already: then it is shared, not made again; nil otherwise.
+func (b *book) apply(e *Event, made *Reservation) {
 	assert(b.own != nil, "a frozen book is changed")
 	assert(Instant(e.AtMs) >= b.last, "I6: time goes backwards")
 	assert((b.version == 0) == (e.GetRestaurantCreated() != nil), "I5: the first event makes the restaurant, no other does")
@@ -78,12 +79,25 @@ func (b *book) apply(e *Event) {
 		assert(b.floor.slot(id) >= 0, "I5: removal of an unknown table")
 		b.floor, b.everyDay = b.floor.without(id), b.version
 	default:
-		old := b.find(reservationOf(e))
-		b.replace(old, evolve(old, e))
+		id := reservationOf(e)
+		old := b.find(id)
+		if made == nil {
+			made = evolve(old, e)
+		}
+		assert(made.ID == id && made.Version == after(old), "I4: what was made is not what the event makes")
+		b.replace(old, made)
 	}
 	if b.version > 1 {
 		b.forget(before)
 	}
+}
+
+// after is the version that follows old; nil = there is none.
+func after(old *Reservation) Version {
+	if old == nil {
+		return 1
+	}
+	return old.Version + 1
 }
 
 func (b *book) setInfo(r *Restaurant) {

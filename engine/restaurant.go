@@ -7,6 +7,7 @@ import (
 // restaurant is the aggregate of one restaurant: the book that readers share, and the writer's ledger.
 type restaurant struct {
 	book
+	memo Fact // the last event that Decide emitted, and what it makes
 }
 
 func newRestaurant(id RestaurantID) *restaurant {
@@ -23,7 +24,12 @@ func (r *restaurant) NextDue() Instant { return r.led.nextDue() }
 
 // Apply implements Aggregate.
 func (r *restaurant) Apply(e *Event) {
-	r.apply(e)
+	var made *Reservation
+	if r.memo.Event == e {
+		made = r.memo.Made
+	}
+	r.memo = Fact{}
+	r.apply(e, made)
 	r.led.receipts.remember(e)
 }
 
@@ -46,6 +52,9 @@ func (r *restaurant) Decide(now Instant, cmd *Command) (Outcome, []*Event) {
 	out := d.decide()
 	assert(!out.Code.Refused() || len(d.events) == 0, "I10: a refusal makes no event")
 	assert(len(d.events) <= MaxEvents, "I9: too many events")
+	if n := len(d.events); n > 0 && out.Reservation != nil {
+		r.memo = Fact{Event: d.events[n-1], Made: out.Reservation}
+	}
 	return out, d.events
 }
 

@@ -13,10 +13,22 @@ func (v *RestaurantView) Next(events []*Event) View {
 	if len(events) == 0 {
 		return v
 	}
+	facts := make([]Fact, len(events))
+	for i, e := range events {
+		facts[i].Event = e
+	}
+	return v.NextFacts(facts)
+}
+
+// NextFacts implements View.
+func (v *RestaurantView) NextFacts(facts []Fact) View {
+	if len(facts) == 0 {
+		return v
+	}
 	next := &RestaurantView{v.book}
 	next.own = new(edit)
-	for _, e := range events {
-		next.apply(e)
+	for _, f := range facts {
+		next.apply(f.Event, f.Made)
 	}
 	next.own = nil
 	next.late = slices.Clip(next.late)
