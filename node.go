@@ -189,7 +189,7 @@ func (n *Node) openProjector(context.Context) error {
 	return nil
 }
 
-// The store yields to guests: while more than crowdedAt commands wait, it looks again after paceStep, until it lags by mostLag.
+// The store yields to guests: while more than crowdedAt commands waited together, it looks again after paceStep, until it lags by mostLag.
 const (
 	crowdedAt = 96
 	paceStep  = 100 * time.Millisecond
@@ -198,7 +198,7 @@ const (
 
 // pace lets the store wait while guests do: its work is put off, not dropped, and caught up when the queue is short again.
 func (n *Node) pace() time.Duration {
-	if n.house.InFlight() > crowdedAt && n.projector.Status().Lag < mostLag {
+	if n.house.Crowd() > crowdedAt && n.projector.Status().Lag < mostLag {
 		return paceStep
 	}
 	return 0

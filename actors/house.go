@@ -92,6 +92,7 @@ type House struct {
 
 	handles *xsync.Map[engine.AggregateID, *handle]
 	queued  atomic.Int64 // calls inside Do and View
+	crowd   atomic.Int64 // most of them since Crowd was asked
 	loads   chan struct{}
 	closing atomic.Bool
 	full    atomic.Bool // the journal is at its limit
@@ -146,8 +147,7 @@ func (h *House) admits() bool {
 // Do lets the aggregate decide cmd and returns when what the answer stands on is durable. cmd belongs to the callee until
 // Do returns.
 func (h *House) Do(id engine.AggregateID, cmd *engine.Command, deadline time.Time) (engine.Outcome, error) {
-	if h.queued.Add(1) > h.writer.pace.room.Load() {
-		h.queued.Add(-1)
+	if !h.join() {
 		h.cfg.Metrics.refused.WithLabelValues("queue").Inc()
 		return engine.Outcome{}, ErrBusy
 	}
@@ -175,8 +175,21 @@ func (h *House) Do(id engine.AggregateID, cmd *engine.Command, deadline time.Tim
 	return out, err
 }
 
-// InFlight is the number of commands that wait for their answer on this node.
-func (h *House) InFlight() int { return int(h.queued.Load()) }
+// Crowd is the most commands that waited for their answer at the same time since it was asked last.
+func (h *House) Crowd() int { return int(h.crowd.Swap(h.queued.Load())) }
+
+// join counts a call in; false when more wait than the journal can make durable in time.
+func (h *House) join() bool {
+	n := h.queued.Add(1)
+	if n > h.writer.pace.room.Load() {
+		h.queued.Add(-1)
+		return false
+	}
+	if n > h.crowd.Load() {
+		h.crowd.Store(n) // two at once may lose one of them: it is a gauge
+	}
+	return true
+}
 
 // wait sends a call that holds a credit and waits for its answer. Every call gets exactly one.
 func (h *House) wait(c *call) (engine.Outcome, error) {
@@ -260,8 +273,7 @@ func (h *House) strong(v *View) (*View, error) {
 }
 
 func (h *House) openView(id engine.AggregateID, deadline time.Time) (*View, error) {
-	if h.queued.Add(1) > int64(h.cfg.MaxQueue) {
-		h.queued.Add(-1)
+	if !h.join() {
 		return nil, ErrBusy
 	}
 	defer h.queued.Add(-1)
