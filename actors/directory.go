@@ -152,9 +152,9 @@ func (hd *handle) waiting() <-chan struct{} {
 // enter finds or makes the handle of id and takes a credit.
 func (h *House) enter(id engine.AggregateID, deadline time.Time) (*handle, error) {
 	for {
-		hd, ok := h.handles.Load(id)
-		if !ok {
-			hd, _ = h.handles.LoadOrStore(id, h.newHandle(id))
+		hd, err := h.handle(id)
+		if err != nil {
+			return nil, err
 		}
 		hd.start.Do(hd.spawn)
 		switch err := hd.enter(h.cfg.MaxInFlight); err {
@@ -213,6 +213,7 @@ func (h *House) retire(hd *handle) {
 		h.cfg.Metrics.quarantined.Dec()
 	}
 	h.handles.Delete(hd.id)
+	h.taken.Add(-1)
 	hd.mu.Lock()
 	close(hd.gone)
 	hd.mu.Unlock()

@@ -25,6 +25,7 @@ type Config struct {
 	Partitions   int           // only for a new journal; 256
 	MaxInFlight  int           // credits per aggregate; 4,096
 	MaxQueue     int           // calls admitted on the node, fewer when the journal is slow (pace); 16,384
+	MaxResident  int           // aggregates in memory; 200,000
 	IdleAfter    time.Duration // passivate after; 5 min
 	PassivateAll bool          // test mode: passivate after every command
 	SweepEvery   time.Duration // how often the timers are looked at; 1 s
@@ -62,6 +63,7 @@ func (c *Config) setDefaults() {
 	orInt(&c.Partitions, persistence.DefaultPartitions)
 	orInt(&c.MaxInFlight, 4096)
 	orInt(&c.MaxQueue, 16_384)
+	orInt(&c.MaxResident, 200_000)
 	orInt(&c.BaseEvents, 1_000_000)
 	orDuration(&c.IdleAfter, 5*time.Minute)
 	orDuration(&c.SweepEvery, time.Second)
@@ -91,6 +93,7 @@ type House struct {
 	denied denyList
 
 	handles *xsync.Map[engine.AggregateID, *handle]
+	taken   atomic.Int64 // places of MaxResident: one for each handle, and for each that is about to be made
 	queued  atomic.Int64 // calls inside Do and View
 	crowd   atomic.Int64 // most of them since Crowd was asked
 	loads   chan struct{}

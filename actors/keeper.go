@@ -64,6 +64,7 @@ func (k *keeper) round(now time.Time) {
 		k.lastSweep = now
 		h.sweepIdle(now)
 	}
+	h.sweepFull()
 	if now.Sub(k.lastBase) >= min(baseRound, h.cfg.BaseAge) {
 		k.lastBase = now
 		h.putBases(k.horizon(now))
@@ -241,27 +242,29 @@ func (h *House) sweepIdle(now time.Time) {
 	h.each(len(idle), func(i int) { h.passivate(idle[i]) })
 }
 
-// passivate takes an aggregate out of memory, if nothing is in flight and a base of its present version can be written.
-func (h *House) passivate(hd *handle) {
+// passivate takes an aggregate out of memory, if nothing is in flight and a base of its present version can be written. It
+// tells whether it did.
+func (h *House) passivate(hd *handle) bool {
 	if !hd.maintain.TryLock() {
-		return
+		return false
 	}
 	defer hd.maintain.Unlock()
 	if h.closing.Load() || hd.inflight.Load() != 0 {
-		return
+		return false
 	}
 	hd.start.Do(hd.spawn) // it may be in the directory, and not yet an actor
 	// The base is written while the aggregate still serves, so that callers wait only for the rest.
 	if h.putBaseLocked(hd) != nil || !hd.tryClose() {
-		return
+		return false
 	}
 	if h.putBaseLocked(hd) != nil || !h.settled(hd) {
 		hd.reopen()
-		return
+		return false
 	}
 	h.writer.forget(hd.id)
 	h.cfg.Metrics.passivations.Inc()
 	h.retire(hd)
+	return true
 }
 
 // settled tells whether everything that the actor decided is durable and in a base.
