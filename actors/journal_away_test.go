@@ -34,7 +34,7 @@ func (j *deafJournal) Read(ctx context.Context, from, to persistence.Seq, fn fun
 }
 
 func TestJournalThatDoesNotAnswerQuarantinesNobody(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, stays) // its events are in the journal alone
 	id := w.restaurant(1, 2)
 	require.NoError(t, w.house.Close())
 	j := &deafJournal{Journal: w.journal.Reopen(memory.Options{OnAppend: w.onAppend})}
