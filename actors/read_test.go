@@ -60,13 +60,13 @@ func TestViewIsNeverTheSpeculativeState(t *testing.T) {
 
 // Read at once after each own 201, on one node, with other writers beside (H11).
 func TestReadYourWrites(t *testing.T) {
-	restaurants, reads := 200, 100_000
+	restaurants, reads := 2_000, 100_000
 	if raceEnabled || testing.Short() || passivateAll {
-		restaurants, reads = 20, 5_000
+		restaurants, reads = 100, 5_000
 	}
 	w := newWorld(t)
 	ids := make([]engine.AggregateID, restaurants)
-	inParallel(restaurants, 32, func(i int) { ids[i] = w.restaurant(uint64(i+1), 200) })
+	inParallel(restaurants, 32, func(i int) { ids[i] = w.restaurant(uint64(i+1), 17) })
 	inParallel(reads, 64, func(i int) {
 		id, serial := ids[i%restaurants], uint64(i+1)
 		out, err := w.reserve(id, serial, turns[i/restaurants%3])
