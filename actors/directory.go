@@ -205,7 +205,7 @@ func (hd *handle) spawn() { hd.ref = hd.house.stage.spawn(string(hd.id), hd) }
 // retire ends the actor of a closed handle, or of one whose house is closed, and takes it out of the directory.
 func (h *House) retire(hd *handle) {
 	hd.start.Do(hd.spawn)
-	if err := h.stage.poison(hd.ref); err != nil {
+	if err := h.stage.remove(hd.ref); err != nil {
 		slog.Error("an actor does not stop", "aggregate", hd.id, "err", err)
 		return // its id stays taken: a second actor beside it would be a second writer
 	}

@@ -355,6 +355,7 @@ func (h *House) Close() error {
 			h.retire(hd)
 			return true
 		})
+		h.stage.close()
 	})
 	return nil
 }
