@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// settle repeats every operation of unknown outcome with its key until it is decided, then once more: the answer must be
-// the same one.
+// settle repeats every operation of unknown outcome with its key until it is decided, and what is acknowledged then once more:
+// the answer must be the same one. A refusal leaves no receipt: asked again it may be decided otherwise, since others were
+// served meanwhile.
 func (c *patrons) settle(addr string, y *tally) {
 	a := newAPI(addr, 16)
 	defer a.close()
@@ -17,8 +18,10 @@ func (c *patrons) settle(addr string, y *tally) {
 	each(16, len(open), func(i int) {
 		o := *open[i]
 		first := c.repeat(a, &o)
-		again := *open[i]
-		second := c.repeat(a, &again)
+		again, second := o, first
+		if o.Verdict == acknowledged {
+			second = c.repeat(a, &again)
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		c.compareRepeats(y, &o, &again, first, second)
@@ -70,6 +73,12 @@ func (c *patrons) compare(addr string, y *tally, since, every int) int {
 	var mu sync.Mutex
 	each(16, len(ids), func(i int) {
 		b := books[ids[i]]
+		mu.Lock()
+		enough := len(y.details) >= mostDetails
+		mu.Unlock()
+		if enough {
+			return
+		}
 		got, err := c.read(a, b)
 		mu.Lock()
 		defer mu.Unlock()

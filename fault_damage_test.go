@@ -19,16 +19,20 @@ type damage struct {
 	name   string
 	spoil  func(t *testing.T, data string)
 	repair bool // nothing is lost, so it must serve; else it must refuse
+	bases  bool // single restaurants may be quarantined instead
 }
 
 var damages = []damage{
-	{"bit flipped in the middle of a block", flipBit, false},
-	{"tail cut below the high-water mark", cutTail, false},
-	{"block missing", removeBlock, false},
-	{"journal missing beside store and bases", removeJournal, false},
-	{"all of the embedded server's files missing", removeServer, false},
-	{"garbage appended", appendGarbage, true},
-	{"a torn record at the end", appendTorn, true},
+	{"bit flipped in the middle of a block", flipBit, false, false},
+	{"tail cut below the high-water mark", cutTail, false, false},
+	{"block missing", removeBlock, false, false},
+	{"journal missing beside store and bases", removeJournal, false, false},
+	{"all of the embedded server's files missing", removeServer, false, false},
+	{"bit flipped in the bases", flipBase, true, true},
+	{"block of the bases missing", removeBases, true, true},
+	{"bases missing", removeBucket, true, true},
+	{"garbage appended", appendGarbage, true, false},
+	{"a torn record at the end", appendTorn, true, false},
 }
 
 // TestFaultDamage spoils copies of one data directory. Either nothing is lost and it is served, or it is refused with a sentence,
@@ -36,7 +40,7 @@ var damages = []damage{
 func TestFaultDamage(t *testing.T) {
 	seed := seedOf(t)
 	l := newLedger(t)
-	s, c := house(t, l, seed)
+	s, c := house(t, l, seed, "--test-passivate")                                           // so that there is a base of every restaurant
 	for _, phase := range []time.Duration{700 * time.Millisecond, 700 * time.Millisecond} { // two lives: two claims
 		ctx, cancel := context.WithTimeout(context.Background(), phase)
 		c.run(ctx, s.addr)
@@ -70,6 +74,10 @@ func spoilAndOpen(t *testing.T, whole *server, c *patrons, d damage) {
 	s.launch()
 	require.Eventually(t, func() bool { return s.ready() || s.gone() || s.quarantined() }, readyWithin, pollEvery, "neither served nor refused: %s", s.said.tail())
 	y := &tally{}
+	if s.ready() && d.bases {
+		wholeOrQuarantined(t, s, c)
+		return
+	}
 	if s.ready() {
 		c.compare(s.addr, y, 0, 1)
 		require.Zero(t, y.lost+y.doubled+y.wrong, "served with a hole, and silent about it: %v", y.details)
@@ -81,6 +89,28 @@ func spoilAndOpen(t *testing.T, whole *server, c *patrons, d damage) {
 	t.Logf("refused: %s", lastLine(s.said.String()))
 	s.kill()
 	bringBack(t, s, c)
+}
+
+// wholeOrQuarantined asks once for every reservation: it is as acknowledged, or its restaurant says that it is not trusted.
+func wholeOrQuarantined(t *testing.T, s *server, c *patrons) {
+	t.Helper()
+	a := newAPI(s.addr, 1)
+	defer a.close()
+	whole, refused := 0, 0
+	for id, b := range c.l.sample(0, 1) {
+		got, err := a.do(request{method: "GET", path: "/reservations/" + id, token: c.guests[b.guest].token})
+		require.NoError(t, err)
+		if got.status == 503 && strings.Contains(string(got.body), "quarantined") {
+			refused++
+			continue
+		}
+		var now kept
+		require.Equal(t, 200, got.status, "served with a hole: %s", got.body)
+		require.NoError(t, json.Unmarshal(got.body, &now))
+		require.Equal(t, *b.last, now, "served with a hole")
+		whole++
+	}
+	t.Logf("whole %d, quarantined %d", whole, refused)
 }
 
 // quarantined tells whether the server runs and says of itself that it does not serve because of its journal.
@@ -191,6 +221,39 @@ func removeBlock(t *testing.T, data string) {
 
 func removeJournal(t *testing.T, data string) {
 	require.NoError(t, os.RemoveAll(filepath.Dir(journalDir(data))))
+}
+
+// The journal still has every event: what the bases lost is not lost.
+
+func baseDir(data string) string {
+	return strings.Replace(journalDir(data), "JOURNAL", "KV_SNAP", 1)
+}
+
+func flipBase(t *testing.T, data string) {
+	blocks, err := filepath.Glob(filepath.Join(baseDir(data), "*.blk"))
+	require.NoError(t, err)
+	require.NotEmpty(t, blocks)
+	for _, path := range blocks {
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		if len(b) > 0 {
+			b[len(b)/2] ^= 0x10
+			require.NoError(t, os.WriteFile(path, b, 0o600))
+		}
+	}
+}
+
+func removeBases(t *testing.T, data string) {
+	blocks, err := filepath.Glob(filepath.Join(baseDir(data), "*.blk"))
+	require.NoError(t, err)
+	require.NotEmpty(t, blocks)
+	for _, path := range blocks {
+		require.NoError(t, os.Remove(path))
+	}
+}
+
+func removeBucket(t *testing.T, data string) {
+	require.NoError(t, os.RemoveAll(filepath.Dir(baseDir(data))))
 }
 
 func removeServer(t *testing.T, data string) {
