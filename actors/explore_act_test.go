@@ -197,7 +197,7 @@ func (w *explored) inFlight(n *xnode, r int) bool {
 // readable tells whether the standing reader of n may fold the next record: what others wrote, also on n's slot.
 func (w *explored) readable(n *xnode) bool {
 	seq := n.fold.seq() + 1
-	if seq > w.disk.last() || n.io.kind == effectFoldTo {
+	if seq > w.disk.last() || seq < w.disk.first || n.io.kind == effectFoldTo {
 		return false
 	}
 	e := w.disk.entries[seq-w.disk.start]
@@ -328,15 +328,18 @@ func (w *explored) performOn(n *xnode, a action) {
 		w.foldTo(n)
 	case actReadLast, actUnread:
 		n.io = effect{}
-		var last *persistence.Entry
-		if seq := w.disk.lastOf(persistence.SlotSubject(n.name)); seq != 0 && a.kind == actReadLast {
-			last = &w.disk.entries[seq-w.disk.start]
-		} else if a.kind == actUnread {
+		seq := w.disk.lastOf(persistence.SlotSubject(n.name))
+		switch {
+		case a.kind == actUnread:
 			l.unread--
-		} else if !w.ctl.keepExpectation {
-			n.core.purged(w.disk.first)
+			w.settle(n, n.core.lastRead(w.moment(n), nil, nil))
+		case seq != 0:
+			w.settle(n, n.core.lastRead(w.moment(n), &w.disk.entries[seq-w.disk.start], nil))
+		case w.ctl.keepExpectation:
+			w.settle(n, n.core.lastRead(w.moment(n), nil, nil))
+		default:
+			w.settle(n, n.core.purged(w.moment(n), w.disk.first, n.fold.slot(n.name), n.fold.seq(), nil))
 		}
-		w.settle(n, n.core.lastRead(w.moment(n), last, nil))
 	case actReader:
 		_ = w.step(n, foldOp{entry: w.disk.entries[n.fold.seq()+1-w.disk.start]})
 	case actTimeout:

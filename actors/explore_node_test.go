@@ -33,7 +33,6 @@ type xnode struct {
 	frozen [2]bool
 	seen   []sighting // by node: its last record, and when
 	acked  time.Duration
-	halted error
 
 	fold      *fold
 	foldOwned bool
@@ -164,13 +163,28 @@ func (w *explored) settle(n *xnode, out []effect) {
 				w.reply(n, e.entries[j].token.(*token), e.err)
 			}
 		case effectHalt:
-			n.halted = e.err
-			w.fail("%s halts: %v", n.name, e.err)
+			if !errors.Is(e.err, errBeyondFold) {
+				w.fail("%s halts: %v", n.name, e.err)
+			}
+			w.crash(n)
+			return
 		}
 	}
 }
 
+// overslept ends a node whose next record is gone: it must start anew.
+func (w *explored) overslept(n *xnode) bool {
+	if n.fold.seq()+1 >= w.disk.first {
+		return false
+	}
+	w.crash(n)
+	return true
+}
+
 func (w *explored) durable(n *xnode, e *effect) bool {
+	if w.overslept(n) {
+		return false
+	}
 	for seq := n.fold.seq() + 1; seq <= e.seq; seq++ {
 		if w.step(n, foldOp{entry: w.disk.entries[seq-w.disk.start]}) != nil {
 			return false
@@ -344,6 +358,9 @@ func (w *explored) open(n *xnode, r int) (opened, error) {
 
 // foldTo folds up to the Claim and begins the incarnation, as writer.foldTo and writer.claimed do.
 func (w *explored) foldTo(n *xnode) {
+	if w.overslept(n) {
+		return
+	}
 	to := n.io.seq
 	n.io = effect{}
 	for seq := n.fold.seq() + 1; seq <= to; seq++ {

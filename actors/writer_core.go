@@ -30,6 +30,8 @@ var (
 	// ErrAnotherProcess: somebody else writes under this node's name.
 	ErrAnotherProcess = errors.New("another process runs under this node's name")
 	errAckBehind      = errors.New("the journal acknowledged a sequence that is not after the expected one")
+	// errBeyondFold: this node slept for longer than the journal keeps; it must start anew.
+	errBeyondFold = errors.New("the journal was purged beyond what this node has read")
 	// errRefused: the entry breaks the writer's own rules; its aggregate must be loaded anew.
 	errRefused = errors.New("actors: entry refused by the writer")
 )
@@ -360,9 +362,22 @@ func (c *core) failed(m moment, err error, out []effect) []effect {
 	})
 }
 
-// purged says that the journal begins at first and, for that reason or another, has no record of the own slot: an
-// expectation below first would be refused for ever (Expect).
-func (c *core) purged(first persistence.Seq) { c.first = max(c.first, first) }
+// purged says that the journal begins at first and has no record of the own slot, whose last one up to folded is slot. An
+// expectation below first would be refused for ever (Expect); none may stand in for it only when the fold has passed all
+// that is gone: else nobody here knows what the slot's last record was.
+func (c *core) purged(m moment, first persistence.Seq, slot persistence.SlotState, folded persistence.Seq, out []effect) []effect {
+	switch {
+	case first <= max(slot.Seq, c.prevSeq) || c.expect() == 0 && slot.Seq <= c.prevSeq:
+		return c.lastRead(m, nil, out) // the answer is stale: nothing is concluded
+	case first > folded+1:
+		return c.halt(fmt.Errorf("%w: it begins at %d, the fold ends at %d", errBeyondFold, first, folded), out)
+	}
+	if slot.Seq > c.prevSeq {
+		c.prevSeq, c.prevHash, c.incarnation = slot.Seq, slot.Hash, max(c.incarnation, slot.Incarnation)
+	}
+	c.first = first
+	return c.startClaim(m, out)
+}
 
 // lastRead brings the newest record of the own slot after a Claim was refused; none when the journal had no answer. It
 // only says which expectation to try next: what counts is the acknowledgement of a Claim.

@@ -97,9 +97,8 @@ func (w *writer) readLast(ctx context.Context) func(moment) {
 	e, err := w.house.cfg.Journal.Last(rctx, w.subject)
 	if errors.Is(err, persistence.ErrNotFound) {
 		if b, err := w.house.cfg.Journal.Bounds(rctx); err == nil {
-			w.mu.Lock()
-			w.core.purged(b.First)
-			w.mu.Unlock()
+			slot, folded := w.house.fold.slot(w.house.cfg.Node), w.house.fold.seq()
+			return func(m moment) { w.out = w.core.purged(m, b.First, slot, folded, w.out) }
 		}
 	}
 	if err != nil {
