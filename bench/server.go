@@ -97,18 +97,13 @@ func (h *house) awaitReady(begin time.Time) (time.Duration, error) {
 }
 
 // kill ends the server as a crash does.
-func (h *house) kill() error { return h.end(syscall.SIGKILL) }
-
-// stop asks the server to end.
-func (h *house) stop() error { return h.end(syscall.SIGTERM) }
-
-func (h *house) end(signal syscall.Signal) error {
+func (h *house) kill() error {
 	if h == nil || h.cmd == nil {
 		return nil
 	}
 	cmd := h.cmd
 	h.cmd = nil
-	if err := cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop maitred: %w", err)
 	}
 	select {

@@ -71,7 +71,6 @@ type request struct {
 	restaurant int32 // index into site; only to count distinct ones
 	token      int32
 	seq        int32
-	due        int64 // nanoseconds since the start of the process's clock
 }
 
 // workload writes request after request.

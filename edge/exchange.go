@@ -54,9 +54,6 @@ func (s *Server) release(x *exchange) {
 // body is the request's body. It dies with the handler.
 func (x *exchange) body() []byte { return x.ctx.Request.Body() }
 
-// method is GET, POST, …
-func (x *exchange) method() string { return aliased(x.ctx.Method()) }
-
 // aliased is b as a string, for as long as b stays as it is.
 func aliased(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 

@@ -8,7 +8,6 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,10 +29,7 @@ const (
 )
 
 // Bases is the bucket SNAP. It outlives restarts of the server under it.
-type Bases struct {
-	home   *Embedded
-	closed atomic.Bool
-}
+type Bases struct{ home *Embedded }
 
 var _ persistence.Bases = (*Bases)(nil)
 

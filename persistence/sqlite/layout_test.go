@@ -36,7 +36,6 @@ type layoutRow struct {
 	guestN    int64
 	starts    int64
 	day       int64
-	n         int64
 }
 
 const layoutRowsPerStmt, layoutFrame = 100, 28
@@ -72,9 +71,6 @@ const seqDDL = `create table r(n integer primary key, restaurant integer, own, g
 		create unique index r_u on r(restaurant, own);
 		create index r_g on r(guest, starts desc); create index r_d on r(restaurant, day, starts);`
 
-const internedDDL = `create table r(restaurant, own, guest, tables blob, day integer,
-	local_min integer, starts integer, ends integer, guests integer, requests text, status integer, version integer,
-	primary key(restaurant, own)) without rowid;`
 const auditDDL = `create table events(seq integer primary key, at integer, body blob);
 	create table ev(agg, seq integer, primary key(agg, seq)) without rowid;
 	create table heads(agg, version integer, seq integer, primary key(agg)) without rowid;`
@@ -82,11 +78,6 @@ const auditDDL = `create table events(seq integer primary key, at integer, body 
 func internedRow(r *layoutRow, a []any) []any {
 	t := binary.BigEndian.AppendUint64(nil, r.own)
 	return append(a, r.restN, int64(r.own), r.guestN, t, r.day, int64(1200), r.starts, r.starts+7200, int64(4), nil, int64(3), int64(1))
-}
-
-func decodedRow(r *layoutRow, a []any) []any {
-	t := binary.BigEndian.AppendUint64(nil, r.own)
-	return append(a, int64(r.rest), int64(r.own), r.guest[:], t, r.day, int64(1200), r.starts, r.starts+7200, int64(4), nil, int64(3), int64(1))
 }
 
 func layoutInsert(table, cols string, n, rows int, tail string) string {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -92,7 +93,7 @@ func benchWrite(b *testing.B, batch, restaurants, guests, perFrame int) {
 		old = at(c.seq)
 	}
 	write(c.founded(perFrame))
-	rows, used := 0, cpu()-cpu()
+	rows, used := 0, time.Duration(0)
 	for rows < b.N*1_000 {
 		events := c.reserved(batch, perFrame)
 		start := cpu()
