@@ -6,6 +6,9 @@ SEED ?=
 SEEDS ?= 2000
 KILLS ?= 200
 
+# These need the throughput of a node that does not write a base for each command: they fill a queue, or a journal block.
+PASSIVATE_SKIP := ^(TestFaultOverload|TestFaultPowerCutAfterRecovery)$$
+
 .DEFAULT_GOAL := help
 .PHONY: help run build test race passivate fuzz sim faults bench lint
 
@@ -28,7 +31,7 @@ race: ## the concurrent rooms under the race detector
 	$(GO) test -race -short -timeout 15m $(TESTFLAGS) ./actors/... ./edge/... ./persistence/... ./engine/...
 
 passivate: ## the suite with every actor passivated after every command
-	MAITRED_TEST_PASSIVATE=1 $(GO) test -count=1 -timeout 10m $(TESTFLAGS) ./actors/... ./edge/... .
+	MAITRED_TEST_PASSIVATE=1 $(GO) test -count=1 -timeout 10m $(TESTFLAGS) -skip '$(PASSIVATE_SKIP)' ./actors/... ./edge/... .
 
 fuzz: ## each fuzz target for FUZZTIME (default 30s)
 	@for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
