@@ -65,7 +65,7 @@ var errTaken = errors.New("the table is taken")
 type rowlock struct {
 	pool  *pgxpool.Pool
 	rooms map[string]*room
-	book  func(ctx context.Context, b *rowBooking, table int) (int64, error)
+	book  func(ctx context.Context, b *rowReservation, table int) (int64, error)
 }
 
 // room caches what of a restaurant does not change, and where a free table was seen last.
@@ -75,7 +75,7 @@ type room struct {
 	hint   map[int64]int // start, Unix seconds → index of the table to try first
 }
 
-type rowBooking struct {
+type rowReservation struct {
 	start, end time.Time
 	guest      string
 	guests     int
@@ -157,7 +157,7 @@ func (p *rowlock) handle(ctx *fasthttp.RequestCtx) {
 		ctx.SetStatusCode(fasthttp.StatusBadRequest)
 		return
 	}
-	b := &rowBooking{start: start, end: start.Add(startStepMin * time.Minute), guest: "usr_0000000000000000000000", guests: body.Guests,
+	b := &rowReservation{start: start, end: start.Add(startStepMin * time.Minute), guest: "usr_0000000000000000000000", guests: body.Guests,
 		requests: body.Requests, key: string(ctx.Request.Header.Peek("Idempotency-Key"))}
 	id, table, err := p.seat(ctx, r, b)
 	if errors.Is(err, errTaken) {
@@ -178,7 +178,7 @@ func (p *rowlock) handle(ctx *fasthttp.RequestCtx) {
 }
 
 // seat tries the tables of r from the hint on until one is free.
-func (p *rowlock) seat(ctx context.Context, r *room, b *rowBooking) (id int64, table int, err error) {
+func (p *rowlock) seat(ctx context.Context, r *room, b *rowReservation) (id int64, table int, err error) {
 	at := b.start.Unix()
 	r.mu.Lock()
 	first := r.hint[at]
@@ -203,7 +203,7 @@ func (p *rowlock) seat(ctx context.Context, r *room, b *rowBooking) (id int64, t
 }
 
 // statements sends one statement after the other.
-func (p *rowlock) statements(ctx context.Context, b *rowBooking, table int) (id int64, err error) {
+func (p *rowlock) statements(ctx context.Context, b *rowReservation, table int) (id int64, err error) {
 	err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		var n int
 		if err := tx.QueryRow(ctx, lockTable, table).Scan(&n); err != nil {
@@ -221,7 +221,7 @@ func (p *rowlock) statements(ctx context.Context, b *rowBooking, table int) (id 
 }
 
 // pipelined needs two round trips: begin, lock and check; then insert and commit.
-func (p *rowlock) pipelined(ctx context.Context, b *rowBooking, table int) (id int64, err error) {
+func (p *rowlock) pipelined(ctx context.Context, b *rowReservation, table int) (id int64, err error) {
 	err = p.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
 		var n int
 		batch := &pgx.Batch{}
@@ -249,7 +249,7 @@ func (p *rowlock) pipelined(ctx context.Context, b *rowBooking, table int) (id i
 }
 
 // function needs one round trip: the three statements run in a function of the database.
-func (p *rowlock) function(ctx context.Context, b *rowBooking, table int) (id int64, err error) {
+func (p *rowlock) function(ctx context.Context, b *rowReservation, table int) (id int64, err error) {
 	err = p.pool.QueryRow(ctx, callBook, table, b.start, b.end, b.guest, b.guests, b.requests, b.key).Scan(&id)
 	if err == nil && id == 0 {
 		err = errTaken
