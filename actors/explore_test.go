@@ -195,7 +195,6 @@ var scenarios = []scenario{
 	{"one node: late answers, full journal", false, bounds{nodes: 1, restaurants: 1, commands: []wish{{}}, attempts: 1, late: 1, dups: 1, full: 1, ticks: 1}, nil},
 	{"one node: late answers, full journal, two commands", true, bounds{nodes: 1, restaurants: 1, commands: []wish{{}, {}}, attempts: 1, late: 1, dups: 1, full: 1, unread: 1, ticks: 1}, nil},
 	{"one node: the last table and a cancellation", false, bounds{nodes: 1, restaurants: 1, commands: []wish{{}, {}, {}, {cancel: true}}, attempts: 1, crashes: 1, restarts: 1}, nil},
-	{"one node: the last table, a cancellation, two crashes", true, bounds{nodes: 1, restaurants: 1, commands: []wish{{}, {}, {cancel: true}, {}}, attempts: 2, crashes: 2, restarts: 2}, nil},
 	{"one node, two restaurants", false, bounds{nodes: 1, restaurants: 2, commands: []wish{{}, {restaurant: 1}, {}}, attempts: 1, crashes: 1, restarts: 1, lost: 1}, nil},
 	{"one node: passivation", false, bounds{nodes: 1, restaurants: 1, commands: []wish{{}}, attempts: 2, crashes: 1, restarts: 1, bases: 1, passivations: 1}, []control{
 		{name: "open without tail", openWithoutTail: true},
@@ -219,12 +218,10 @@ var scenarios = []scenario{
 	{"two nodes: claims and answers that come late", true, bounds{nodes: 2, restaurants: 1, commands: []wish{{}, {}}, attempts: 1, late: 1, ticks: 2, claims: 1}, []control{
 		{name: "lease counted from a retry", leaseFromRetry: true},
 	}},
-	{"two nodes: crashes and claims", true, bounds{nodes: 2, restaurants: 2, commands: []wish{{}, {restaurant: 1}, {}}, attempts: 1, crashes: 1, restarts: 1, ticks: 2, claims: 1}, nil},
 	{"two nodes: releases", false, bounds{nodes: 2, restaurants: 1, commands: []wish{{}, {}}, attempts: 1, releases: 2, lost: 1}, []control{
 		{name: "reads go on after the release was sent", readsAfterRelease: true},
 		{name: "an event is packed after the release", packAfterRelease: true},
 	}},
-	{"two nodes: releases, claims and crashes", true, bounds{nodes: 2, restaurants: 1, commands: []wish{{}, {}}, attempts: 1, releases: 1, claims: 1, ticks: 2, crashes: 1, restarts: 1}, nil},
 	{"two nodes: the record of an absent node is purged", false, bounds{nodes: 2, restaurants: 1, nextSeq: 4093, crashes: 1, restarts: 1, floors: 1, checkpoints: 1, purge: 1}, []control{
 		{name: "expectation kept after a purge", keepExpectation: true},
 	}},
@@ -272,7 +269,7 @@ func visit(t *testing.T, s *scenario) {
 }
 
 const (
-	exploreLimit = 4_000_000 // states of one scenario
+	exploreLimit = 1_000_000 // states of one scenario
 	exploreFair  = 40        // one state of so many is followed to its end without further faults
 )
 

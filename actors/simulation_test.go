@@ -410,6 +410,10 @@ func (s *sim) finish() {
 			synctest.Wait()
 		}
 	}
+	for _, id := range s.ids {
+		_, err := s.house.View(id, time.Now().Add(10*time.Second))
+		require.NoError(s.t, err, "SEED=%d: %s cannot be read after the last fault", s.seed, id)
+	}
 	s.read()
 	synctest.Wait()
 }
