@@ -2,18 +2,23 @@ package engine
 
 import "math/bits"
 
-// Occupancy: for each tick of five minutes since 1970 the set of tables that a blocking reservation holds. Ticks are
-// absolute, so a shift past midnight and a change of the clocks are nothing special. Chunks of 64 ticks are made on
-// first use and dropped when empty.
+// Occupancy: for each table the ticks of five minutes since 1970 at which a blocking reservation holds it. Ticks are
+// absolute, so a shift past midnight and a change of the clocks are nothing special. Chunks of 64 ticks, one word a table,
+// are made on first use and dropped when empty.
 
 const chunkTicks = 64
 
-// chunk holds words words per tick. It belongs to the holder of own; everybody else copies it.
+// chunk has the ticks of a table's slot in rows[slot]; slots beyond its end are free. It belongs to the holder of own;
+// everybody else copies it.
 type chunk struct {
-	own   *edit
-	words int
-	set   int // bits set
-	rows  []uint64
+	own  *edit
+	set  int // bits set
+	rows []uint64
+}
+
+// ticks is the bits of [from, to), which lies in one chunk and is not empty.
+func ticks(from, to int64) uint64 {
+	return ^uint64(0) >> (chunkTicks - (to - from)) << (from % chunkTicks)
 }
 
 // span is a half-open interval of ticks.
@@ -59,39 +64,34 @@ func (b *book) occupy(r *Reservation, set bool) {
 func (b *book) mark(slot int, from, to int64, set bool) {
 	key := uint64(from / chunkTicks)
 	c, _ := b.busy.get(key)
-	next := c.mine(b.own, slot/64+1)
+	next := c.mine(b.own, max(slot+1, len(b.floor.slots)))
 	if next != c {
 		b.busy.set(b.own, key, next)
 	}
-	bit := uint64(1) << (slot & 63)
-	for t := from; t < to; t++ {
-		w := &next.rows[int(t%chunkTicks)*next.words+slot/64]
-		assert(*w&bit == 0 == set, "I1: two reservations hold one table, or none does")
-		*w ^= bit
-	}
+	want, row := ticks(from, to), &next.rows[slot]
 	if set {
+		assert(*row&want == 0, "I1: two reservations hold one table")
 		next.set += int(to - from)
 	} else {
+		assert(*row&want == want, "I1: what is released was not held")
 		next.set -= int(to - from)
 	}
+	*row ^= want
 	if next.set == 0 {
 		b.busy.remove(b.own, key)
 	}
 }
 
-// mine is c, or a copy of it, that own may change and that has at least words words a tick.
-func (c *chunk) mine(own *edit, words int) *chunk {
+// mine is c, or a copy of it, that own may change and that has at least slots rows.
+func (c *chunk) mine(own *edit, slots int) *chunk {
 	if c == nil {
-		return &chunk{own: own, words: words, rows: make([]uint64, chunkTicks*words)}
+		return &chunk{own: own, rows: make([]uint64, slots)}
 	}
-	if c.own == own && c.words >= words {
+	if c.own == own && len(c.rows) >= slots {
 		return c
 	}
-	words = max(words, c.words)
-	next := &chunk{own: own, words: words, set: c.set, rows: make([]uint64, chunkTicks*words)}
-	for t := range chunkTicks {
-		copy(next.rows[t*words:], c.rows[t*c.words:(t+1)*c.words])
-	}
+	next := &chunk{own: own, set: c.set, rows: make([]uint64, max(slots, len(c.rows)))}
+	copy(next.rows, c.rows)
 	return next
 }
 
@@ -108,26 +108,25 @@ func (b *book) taken(s span, skip *hold) (m mask) {
 }
 
 func (c *chunk) collect(m *mask, from, to int64, skip *hold) {
-	lo, hi := int(from%chunkTicks), int(from%chunkTicks+to-from)
-	if skip == nil && c.words == 1 {
-		for _, w := range c.rows[lo:hi] {
-			m[0] |= w
+	want := ticks(from, to)
+	var skipped uint64
+	if skip != nil {
+		if lo, hi := max(from, skip.from), min(to, skip.to); lo < hi {
+			skipped = ticks(lo, hi)
 		}
-		return
 	}
-	for t := lo; t < hi; t++ {
-		at := from + int64(t-lo)
-		skipping := skip != nil && at >= skip.from && at < skip.to
-		for i, w := range c.rows[t*c.words : (t+1)*c.words] {
-			if skipping {
-				w &^= skip.tables[i]
-			}
-			m[i] |= w
+	for slot, row := range c.rows {
+		if row &= want; row == 0 {
+			continue
 		}
+		if skipped != 0 && row&^skipped == 0 && skip.tables.has(slot) {
+			continue
+		}
+		m.add(slot)
 	}
 }
 
-// count is the number of tables in a that are not in b.
+// countWithout is the number of tables in a that are not in b.
 func (m *mask) countWithout(b *mask) int {
 	n := 0
 	for i, w := range m {

@@ -199,9 +199,7 @@ func (d *decision) tableFault(t *Table) string {
 // inUse reports whether a blocking reservation holds the table.
 func (b *book) inUse(slot int) (used bool) {
 	b.busy.walk(func(_ uint64, c *chunk) {
-		for i := slot / 64; i < len(c.rows) && !used && slot/64 < c.words; i += c.words {
-			used = c.rows[i]>>(slot&63)&1 != 0
-		}
+		used = used || slot < len(c.rows) && c.rows[slot] != 0
 	})
 	return used
 }

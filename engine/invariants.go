@@ -84,7 +84,7 @@ func (b *book) checkBits() (err error) {
 					continue
 				}
 				set++
-				at := cell{int64(key)*chunkTicks + int64(i/c.words), i%c.words*64 + bit}
+				at := cell{int64(key)*chunkTicks + int64(bit), i}
 				if _, ok := held[at]; !ok {
 					err = errors.Join(err, fmt.Errorf("engine: I1: slot %d is held at tick %d by nobody", at.slot, at.tick))
 				}
