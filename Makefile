@@ -23,15 +23,15 @@ build: ## bin/maitred
 
 test: ## everything that must hold, with short forms of the slow runs (< 20 min on two cores)
 	$(GO) vet ./...
-	$(GO) test -timeout 15m $(TESTFLAGS) ./...
+	$(GO) test -p 1 -timeout 15m $(TESTFLAGS) ./...
 	$(MAKE) --no-print-directory passivate
 	$(MAKE) --no-print-directory race
 
 race: ## the concurrent rooms under the race detector
-	$(GO) test -race -short -timeout 15m $(TESTFLAGS) ./actors/... ./edge/... ./persistence/... ./engine/...
+	$(GO) test -p 1 -race -short -timeout 15m $(TESTFLAGS) ./actors/... ./edge/... ./persistence/... ./engine/...
 
 passivate: ## the suite with every actor passivated after every command
-	MAITRED_TEST_PASSIVATE=1 $(GO) test -count=1 -timeout 10m $(TESTFLAGS) -skip '$(PASSIVATE_SKIP)' ./actors/... ./edge/... .
+	MAITRED_TEST_PASSIVATE=1 $(GO) test -p 1 -count=1 -timeout 10m $(TESTFLAGS) -skip '$(PASSIVATE_SKIP)' ./actors/... ./edge/... .
 
 fuzz: ## each fuzz target for FUZZTIME (default 30s)
 	@for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \

@@ -72,11 +72,11 @@ func (c *trio) clear(t *testing.T, maxBytes uint64) {
 		require.Eventually(t, func() bool {
 			err := l.js.DeleteStream(t.Context(), cfg.Name)
 			return err == nil || errors.Is(err, jetstream.ErrStreamNotFound)
-		}, 20*time.Second, 50*time.Millisecond)
+		}, electionLimit, 50*time.Millisecond)
 		require.Eventually(t, func() bool {
 			_, err := openStream(t.Context(), l.js, cfg, false, true)
 			return err == nil
-		}, 20*time.Second, 50*time.Millisecond)
+		}, electionLimit, 50*time.Millisecond)
 	}
 	for _, e := range c.servers {
 		e.witness.mu.Lock()
