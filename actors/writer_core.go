@@ -182,9 +182,7 @@ func (c *core) next(m moment, out []effect) []effect {
 		return out
 	}
 	n := c.pack()
-	if len(c.ready) > 0 {
-		out = append(out, effect{kind: effectReply, entries: c.ready})
-	}
+	out = c.reply(c.ready, nil, out) // some may have been told that the outcome is unknown while the last append was open
 	if n == 0 && len(c.floors) == 0 && len(c.releases) == 0 && m.boot < c.lastSent+HeartbeatEvery {
 		return out
 	}

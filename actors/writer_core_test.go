@@ -147,3 +147,17 @@ func TestCoreSendsHeartbeats(t *testing.T) {
 	require.Equal(t, []effectKind{effectAppend}, kinds(c.next(moment{boot: HeartbeatEvery}, nil)))
 	require.Empty(t, c.flight)
 }
+
+// A refusal that waits behind a slow append may be told that the outcome is unknown. When it is durable later it is settled,
+// not answered again: its caller has gone, and its credit must come back once.
+func TestCoreSettlesWhoWasToldBefore(t *testing.T) {
+	c := served(t)
+	c.enqueue(event(4, 1, 10), nil)
+	c.next(moment{}, nil)
+	c.enqueue(entry{id: testID, stands: 4, deadline: 500}, nil)
+	require.Equal(t, []effectKind{effectExpire}, kinds(c.expire(moment{wall: 1000}, nil)))
+	c.acked(moment{}, 9, nil)
+	out := c.next(moment{}, nil)
+	require.Equal(t, []effectKind{effectSettle}, kinds(out))
+	require.Len(t, out[0].entries, 1)
+}
