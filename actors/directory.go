@@ -41,7 +41,13 @@ type call struct {
 	done    chan struct{} // capacity 1, one answer
 }
 
-var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+// newCall takes a call from the house's pool.
+func (h *House) newCall() *call {
+	if c, ok := h.calls.Get().(*call); ok {
+		return c
+	}
+	return &call{done: make(chan struct{}, 1)}
+}
 
 // finish answers. The caller may reuse the call at once.
 func (c *call) finish(err error) {
@@ -49,10 +55,10 @@ func (c *call) finish(err error) {
 	c.done <- struct{}{}
 }
 
-func (c *call) release() {
-	done := c.done
-	*c = call{done: done}
-	calls.Put(c)
+// release puts a call back that nobody else holds any more.
+func (h *House) release(c *call) {
+	*c = call{done: c.done}
+	h.calls.Put(c)
 }
 
 // handle is the only way to an aggregate's actor. Its credits bound the mailbox and make closing lossless.

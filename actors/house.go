@@ -96,6 +96,7 @@ type House struct {
 	taken   atomic.Int64 // places of MaxResident: one for each handle, and for each that is about to be made
 	queued  atomic.Int64 // calls inside Do and View
 	crowd   atomic.Int64 // most of them since Crowd was asked
+	calls   sync.Pool    // of *call
 	loads   chan struct{}
 	closing atomic.Bool
 	full    atomic.Bool // the journal is at its limit
@@ -169,7 +170,7 @@ func (h *House) Do(id engine.AggregateID, cmd *engine.Command, deadline time.Tim
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	c := calls.Get().(*call)
+	c := h.newCall()
 	c.kind, c.cmd, c.deadline, c.handle = callCommand, cmd, deadline, hd
 	out, err := h.wait(c)
 	if h.cfg.PassivateAll {
@@ -204,7 +205,7 @@ func (h *House) wait(c *call) (engine.Outcome, error) {
 		return engine.Outcome{}, err // the writer still has it: the credit comes back with the settlement
 	}
 	hd.leave()
-	c.release()
+	h.release(c)
 	if err != nil {
 		return engine.Outcome{}, err
 	}
@@ -284,14 +285,14 @@ func (h *House) openView(id engine.AggregateID, deadline time.Time) (*View, erro
 	if err != nil {
 		return nil, err
 	}
-	c := calls.Get().(*call)
+	c := h.newCall()
 	c.kind, c.deadline, c.handle = callOpen, deadline, hd
 	c.view = nil
 	h.stage.send(hd.ref, c)
 	<-c.done
 	v, err := c.view, c.err
 	hd.leave()
-	c.release()
+	h.release(c)
 	if err != nil {
 		return nil, err
 	}

@@ -191,9 +191,10 @@ func (s *sim) open() {
 
 // crash ends the process: whoever waits for it never gets an answer, and only what is durable stays.
 func (s *sim) crash() {
-	s.counts["crash"]++
-	s.counts["late append after a crash"] += s.journal.Deliver()
+	late := s.journal.Deliver()
 	s.mu.Lock()
+	s.counts["crash"]++
+	s.counts["late append after a crash"] += late
 	s.epoch++
 	for _, op := range s.ops {
 		if op.busy {
@@ -361,7 +362,6 @@ func (s *sim) passivate() {
 // simulate is one seed.
 func simulate(t *testing.T, seed uint64) *sim {
 	var s *sim
-	calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }} // channels belong to one bubble
 	synctest.Test(t, func(t *testing.T) {
 		s = newSim(t, seed)
 		s.open()
@@ -377,7 +377,6 @@ func simulate(t *testing.T, seed uint64) *sim {
 		s.gone.Wait()
 		s.verify()
 	})
-	calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
 	return s
 }
 
