@@ -1,6 +1,9 @@
 package actors
 
-import "sync"
+import (
+	"math"
+	"sync"
+)
 
 // maxIdle is how many goroutines wait for work; more of them end when they have none.
 const maxIdle = 256
@@ -31,7 +34,7 @@ func (c *crew) run(m *mailbox) {
 func (c *crew) work(m *mailbox) {
 	next := make(chan *mailbox, 1)
 	for ok := true; ok; m, ok = <-next {
-		m.drain()
+		m.drain(math.MaxInt)
 		c.mu.Lock()
 		if c.closed || len(c.idle) >= maxIdle {
 			c.mu.Unlock()

@@ -69,7 +69,8 @@ func (s *stage) remove(r ref) error {
 // close ends the goroutines that wait for work. Those at work end when it is done.
 func (s *stage) close() { s.crew.close() }
 
-// mailbox is an actor's queue: it has a goroutine of the crew while it is not empty.
+// mailbox is an actor's queue. Whoever finds it at rest works it off, on his own goroutine: the answer to a command is
+// mostly decided by the one who waits for it, with nobody to wake. A queue that does not end goes to the crew.
 type mailbox struct {
 	pid    *actor.PID
 	crew   *crew
@@ -83,8 +84,12 @@ type mailbox struct {
 	spare []any // the runner's
 }
 
-// maxSpare is the longest queue that is kept for reuse, in messages.
-const maxSpare = 64
+const (
+	// maxInline is how many messages a sender handles, of which only one is his own.
+	maxInline = 8
+	// maxSpare is the longest queue that is kept for reuse, in messages.
+	maxSpare = 64
+)
 
 var _ actor.Processer = (*mailbox)(nil)
 
@@ -111,14 +116,18 @@ func (m *mailbox) Send(_ *actor.PID, msg any, _ *actor.PID) {
 	wakes := !m.running
 	m.running = true
 	m.mu.Unlock()
-	if wakes {
+	if wakes && !m.drain(maxInline) {
 		m.crew.run(m)
 	}
 }
 
-// drain handles messages until there are none. One goroutine at a time is in it.
-func (m *mailbox) drain() {
-	for {
+// drain handles messages until there are none (true), or at least limit of them (false: somebody must go on). One goroutine
+// at a time is in it.
+func (m *mailbox) drain(limit int) bool {
+	for done := 0; ; {
+		if done >= limit {
+			return false
+		}
 		m.mu.Lock()
 		batch := m.queue
 		if len(batch) == 0 {
@@ -128,10 +137,11 @@ func (m *mailbox) drain() {
 				m.gone = nil
 			}
 			m.mu.Unlock()
-			return
+			return true
 		}
 		m.queue = m.spare[:0]
 		m.mu.Unlock()
+		done += len(batch)
 		for i, msg := range batch {
 			batch[i] = nil
 			m.receive(msg)
