@@ -268,11 +268,11 @@ func (g *generator) feed(now int64) {
 				return
 			}
 		}
-		c := g.idle[len(g.idle)-1]
+		c := g.idle[0] // the longest idle: an open loop below capacity would let the others time out
 		if !g.send(c, due) {
 			return
 		}
-		g.idle = g.idle[:len(g.idle)-1]
+		g.idle = g.idle[1:]
 	}
 }
 
