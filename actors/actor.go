@@ -51,7 +51,7 @@ func (hd *handle) receive(msg any) {
 		hd.command(c)
 	case callOpen:
 		_, err := hd.ready()
-		c.view = hd.view.Load()
+		c.view = hd.current()
 		if err == nil && c.view == nil {
 			err = ErrUnavailable
 		}
@@ -210,7 +210,7 @@ func (hd *handle) load(gen uint64) error {
 	s.gen, s.submitted = gen, o.agg.Version()
 	hd.setBase(o.revision, o.based)
 	hd.durable.Store(uint64(o.agg.Version()))
-	hd.view.Store(&View{View: o.agg.View(), cache: &hd.cache, budget: h.budget})
+	hd.show(o.agg.View())
 	hd.suspect.Store(false)
 	if due := o.agg.NextDue(); due != s.due {
 		s.due = due

@@ -72,7 +72,8 @@ type handle struct {
 	inflight    atomic.Int64 // credits in use; closedBit while closing
 	used        atomic.Int64 // Unix seconds of the last use
 	durable     atomic.Uint64
-	view        atomic.Pointer[View]
+	view        atomic.Pointer[View] // read by current
+	fresh       durableFacts
 	suspect     atomic.Bool // state or view is not to be trusted: load anew
 	refusal     atomic.Pointer[refusal]
 	quarantined atomic.Bool
@@ -84,9 +85,6 @@ type handle struct {
 	baseVer engine.Version       // of its state
 
 	maintain sync.Mutex // one base or passivation at a time
-
-	touched   []engine.Fact  // the writer's: events of the frame at hand
-	touchedTo engine.Version // the version that they reach
 
 	actor actorState // the actor's own
 }
@@ -219,6 +217,7 @@ func (h *House) retire(hd *handle) {
 		h.cfg.Metrics.quarantined.Dec()
 	}
 	h.handles.Delete(hd.id)
+	hd.blind()
 	h.taken.Add(-1)
 	hd.mu.Lock()
 	close(hd.gone)

@@ -95,6 +95,7 @@ type House struct {
 	handles *xsync.Map[engine.AggregateID, *handle]
 	taken   atomic.Int64 // places of MaxResident: one for each handle, and for each that is about to be made
 	queued  atomic.Int64 // calls inside Do and View
+	behind  atomic.Int64 // durable facts that views do not show yet
 	crowd   atomic.Int64 // most of them since Crowd was asked
 	calls   sync.Pool    // of *call
 	loads   chan struct{}
@@ -254,7 +255,7 @@ func (h *House) now() engine.Instant { return engine.Instant(h.cfg.Now().UnixMil
 func (h *House) View(id engine.AggregateID, deadline time.Time) (*View, error) {
 	hd, open := h.handles.Load(id)
 	if open {
-		if v := hd.view.Load(); v != nil {
+		if v := hd.current(); v != nil {
 			hd.use()
 			return h.strong(v)
 		}

@@ -47,7 +47,6 @@ type writer struct {
 	out      []effect
 	busy     bool // the journal is being asked
 	late     *time.Timer
-	touched  []*handle
 	feedNext []persistence.Committed
 	reason   string
 	last     persistence.Seq // newest durable
@@ -274,8 +273,8 @@ func (w *writer) halt(err error) {
 	}
 }
 
-// durable folds an acknowledged frame, swaps the views of the aggregates that it touches, each once, and prepares what the
-// sinks get: once a reply has left, its call belongs to somebody else.
+// durable folds an acknowledged frame, shows its events to the readers, and prepares what the sinks get: once a reply has
+// left, its call belongs to somebody else.
 func (w *writer) durable(e *effect) error {
 	h := w.house
 	if e.seq > h.fold.seq() {
@@ -286,60 +285,26 @@ func (w *writer) durable(e *effect) error {
 	w.last = e.seq
 	n := 0
 	for i := range e.entries {
-		c := e.entries[i].token.(*call)
-		if len(c.events) == 0 {
-			continue
-		}
-		if len(c.handle.touched) == 0 {
-			w.touched = append(w.touched, c.handle)
-		}
-		c.touch()
-		c.handle.touchedTo = e.entries[i].stands
-		n += len(c.events)
+		n += len(e.entries[i].events)
 	}
 	if n > 0 {
 		w.feedNext = make([]persistence.Committed, 0, n)
 	}
 	for i := range e.entries {
 		x := &e.entries[i]
-		for j, ev := range x.token.(*call).events {
+		if len(x.events) == 0 {
+			continue
+		}
+		c := x.token.(*call)
+		for j, ev := range c.events {
 			w.feedNext = append(w.feedNext, persistence.Committed{
 				Seq: e.seq, Index: len(w.feedNext), Aggregate: x.id, Version: x.first + engine.Version(j), Event: ev,
 			})
 		}
+		c.handle.committed(c, x.stands)
 	}
-	for _, hd := range w.touched {
-		hd.advance()
-	}
-	w.touched = w.touched[:0]
 	h.cfg.Metrics.frame(n, len(e.data))
 	return nil
-}
-
-// touch hands the call's events to its handle, the last one with the reservation that it made.
-func (c *call) touch() {
-	hd := c.handle
-	for _, e := range c.events {
-		hd.touched = append(hd.touched, engine.Fact{Event: e})
-	}
-	hd.touched[len(hd.touched)-1].Made = c.outcome.Reservation
-}
-
-// advance folds the frame's events into the view. A view that the engine cannot make is thrown away and loaded anew.
-func (hd *handle) advance() {
-	defer func() {
-		if p := recover(); p != nil {
-			slog.Error("the engine cannot make a view", "aggregate", hd.id, "panic", p)
-			hd.suspect.Store(true)
-			hd.view.Store(nil)
-		}
-		clear(hd.touched)
-		hd.touched = hd.touched[:0]
-		hd.durable.Store(uint64(hd.touchedTo))
-	}()
-	if v := hd.view.Load(); v != nil {
-		hd.view.Store(&View{View: v.View.NextFacts(hd.touched), cache: v.cache, budget: v.budget})
-	}
 }
 
 // claimed begins a new incarnation: what waited under the old one is answered by the journal before the Claim.
