@@ -106,6 +106,7 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 		return fmt.Errorf("open the store: %w", err)
 	}
 	n.opened("store", n.store.Close)
+	n.store.GiveWay = (&rush{waiting: func() int { return n.house.Waiting() }, lag: func() time.Duration { return n.projector.Status().Lag }}).giveWay
 	return n.checkStoreWitness(ctx)
 }
 
@@ -149,7 +150,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 	}
 	n.projector = persistence.NewProjector(persistence.ProjectorConfig{
 		Name: "store", Journal: journal, Events: feed, Sink: n.store,
-		Bounds: n.embedded.Journal().Bounds, Pace: n.pace, Log: n.Log,
+		Bounds: n.embedded.Journal().Bounds, Log: n.Log,
 		Moved: func(at persistence.Position) { n.stored.Store(uint64(at.Seq)) },
 	})
 	return nil
@@ -187,21 +188,6 @@ func (n *Node) openProjector(context.Context) error {
 	n.projector.Start()
 	n.opened("projector", n.projector.Close)
 	return nil
-}
-
-// The store yields to guests: while more than crowdedAt commands waited together, it looks again after paceStep, until it lags by mostLag.
-const (
-	crowdedAt = 96
-	paceStep  = 100 * time.Millisecond
-	mostLag   = 30 * time.Second
-)
-
-// pace lets the store wait while guests do: its work is put off, not dropped, and caught up when the queue is short again.
-func (n *Node) pace() time.Duration {
-	if n.house.Crowd() > crowdedAt && n.projector.Status().Lag < mostLag {
-		return paceStep
-	}
-	return 0
 }
 
 func (n *Node) openEdge(context.Context) error {

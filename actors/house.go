@@ -96,7 +96,6 @@ type House struct {
 	taken   atomic.Int64 // places of MaxResident: one for each handle, and for each that is about to be made
 	queued  atomic.Int64 // calls inside Do and View
 	behind  atomic.Int64 // durable facts that views do not show yet
-	crowd   atomic.Int64 // most of them since Crowd was asked
 	calls   sync.Pool    // of *call
 	loads   chan struct{}
 	closing atomic.Bool
@@ -180,8 +179,8 @@ func (h *House) Do(id engine.AggregateID, cmd *engine.Command, deadline time.Tim
 	return out, err
 }
 
-// Crowd is the most commands that waited for their answer at the same time since it was asked last.
-func (h *House) Crowd() int { return int(h.crowd.Swap(h.queued.Load())) }
+// Waiting is how many wait for their answer now.
+func (h *House) Waiting() int { return int(h.queued.Load()) }
 
 // join counts a call in; false when more wait than the journal can make durable in time.
 func (h *House) join() bool {
@@ -189,9 +188,6 @@ func (h *House) join() bool {
 	if n > h.writer.pace.room.Load() {
 		h.queued.Add(-1)
 		return false
-	}
-	if n > h.crowd.Load() {
-		h.crowd.Store(n) // two at once may lose one of them: it is a gauge
 	}
 	return true
 }

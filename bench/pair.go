@@ -15,7 +15,8 @@ type pairCmd struct {
 	Rounds  int      `default:"3" help:"Interleaved rounds; 7 for a claim."`
 	Seconds float64  `default:"4" help:"Of each measurement."`
 	Conns   int      `default:"256" help:"Connections of the closed loops."`
-	What    []string `default:"spread" help:"Workloads: spread, hot, reads, uniform."`
+	What    []string `default:"spread" help:"Workloads: spread, hot, reads, uniform, sustained."`
+	Rate    float64  `default:"10000" help:"Bookings a second of the workload sustained."`
 	Dir     string   `help:"Parent of the temporary folder; must be on a real disk." placeholder:"DIR"`
 }
 
@@ -23,6 +24,7 @@ type pairCmd struct {
 type contender struct {
 	*comparison
 	name string
+	rate float64 // of the workload sustained
 }
 
 // Run implements the command.
@@ -39,6 +41,7 @@ func (c *pairCmd) Run() error {
 		if err != nil {
 			return err
 		}
+		b.rate = c.Rate
 		b.name = fmt.Sprintf("%c %s", 'A'+i, filepath.Base(binary))
 		defer func() { err = errors.Join(err, b.house.kill()) }()
 		builds = append(builds, b)
@@ -106,6 +109,14 @@ func (b *contender) workload(ctx context.Context, round int, k kind) error {
 		b.offsets[string(kindHot)] = 0
 	}
 	if _, err := b.drain(); err != nil {
+		return err
+	}
+	if k == kindSustained {
+		b.cmd.Seconds = b.slice.Seconds()
+		got, _, err := b.sustainedStep(ctx, round, fmt.Sprintf("r%d-%s", round, k), b.rate)
+		if err == nil {
+			got.Name = b.name + " " + string(k)
+		}
 		return err
 	}
 	_, err := b.step(ctx, round, b.target(b.name+" "+string(k)), b.job(k, fmt.Sprintf("r%d-%s", round, k)))

@@ -29,6 +29,7 @@ const (
 	kindHot       kind = "hot"       // bookings in one restaurant at a time, room for each
 	kindReads     kind = "reads"     // availability of hot keys, bookings in them beside
 	kindUniform   kind = "uniform"   // availability of all keys alike
+	kindSustained kind = "sustained" // new reservations at a set rate; only of pair
 	kindMix       kind = "mix"       // three reads, one booking
 	kindRealistic kind = "realistic" // bookings with the shape of real demand; many are refused
 	kindVerify    kind = "verify"    // read back each acknowledged reservation

@@ -8,7 +8,7 @@ import (
 )
 
 // rowsPerStatement are the sizes of the multi-row statements that are kept prepared, largest first.
-var rowsPerStatement = [...]int{100, 10, 1}
+var rowsPerStatement = [...]int{25, 5, 1}
 
 const (
 	reservationColumns = "restaurant, own, guest, tables, service_day, local_min, starts_at, ends_at, guests_count, special_requests, status, version"

@@ -33,6 +33,10 @@ var ErrGap = errors.New("sqlite: events of an aggregate are missing")
 
 // Store implements persistence.Store. Safe for concurrent use: one writer, several readers.
 type Store struct {
+	// GiveWay is called before each statement of a transaction, of which each takes less than 1 ms: it may wait while others
+	// need the processor more. Nil = nothing. Set before the first Write.
+	GiveWay func()
+
 	path   string
 	write  *sql.DB
 	read   *sql.DB

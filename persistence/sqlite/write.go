@@ -79,7 +79,7 @@ func (s *Store) transact(ctx context.Context, fn func(*tx) error) (err error) {
 	if s.closed {
 		return persistence.ErrClosed
 	}
-	t := &tx{Store: s, ctx: context.WithoutCancel(ctx), step: ctx.Err, madeAt: map[reservationKey]int{}}
+	t := &tx{Store: s, ctx: context.WithoutCancel(ctx), step: s.stepOf(ctx), madeAt: map[reservationKey]int{}}
 	if err := t.exec(s.stmts.begin); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -101,6 +101,16 @@ func (s *Store) transact(ctx context.Context, fn func(*tx) error) (err error) {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+// stepOf is what happens before each statement of a transaction.
+func (s *Store) stepOf(ctx context.Context) func() error {
+	return func() error {
+		if s.GiveWay != nil {
+			s.GiveWay()
+		}
+		return ctx.Err()
+	}
 }
 
 // refresh forgets what the writer knows when somebody else has written since, or when it knows too much.
