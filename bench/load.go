@@ -234,7 +234,7 @@ const warmTokens = 5 * time.Second
 
 // advance moves through the phases; true at the end.
 func (g *generator) advance(now int64) bool {
-	if g.phase == warming && now >= g.deadline && (g.sent >= len(g.work.tokens) || now >= g.deadline+int64(warmTokens)) {
+	if g.phase == warming && now >= g.deadline && (g.work.warm() || now >= g.deadline+int64(warmTokens)) {
 		g.begin(now)
 	}
 	if g.phase == measuring && (now >= g.deadline || (g.ended && g.busy == 0)) {
@@ -252,6 +252,7 @@ func (g *generator) advance(now int64) bool {
 
 func (g *generator) begin(now int64) {
 	g.phase, g.began, g.cpuBegan = measuring, now, ownCPU()
+	g.work.warmed = true
 	g.deadline = now + int64(g.job.MeasureMs)*int64(time.Millisecond)
 	g.book.Reset()
 	g.read.Reset()

@@ -79,6 +79,7 @@ type workload struct {
 	job    *job
 	site   site
 	tokens [][]byte
+	warmed bool     // it is not asked any more whether every token was sent
 	days   [][]byte // YYYY-MM-DD
 	next   int      // bookings so far, Offset included
 	reads  int
@@ -129,7 +130,7 @@ func (w *workload) write(b []byte, r *request) (out []byte, ok bool) {
 		return w.booking(b, r, w.site.Hot[room:room+1], w.site.HotCap, w.next%hotPerRoom)
 	case kindReads:
 		w.reads++
-		if w.reads%20 == 0 {
+		if w.reads%20 == 0 || !w.warm() && w.reads%2 == 0 {
 			return w.bookHotKey(b, r)
 		}
 		key := int(w.rng.below(uint64(len(w.site.Reads) * keysPerHot)))
@@ -148,6 +149,11 @@ func (w *workload) write(b []byte, r *request) (out []byte, ok bool) {
 		return w.verify(b, r)
 	}
 	return b, false
+}
+
+// warm tells whether every token was sent once, if the workload sends any.
+func (w *workload) warm() bool {
+	return w.warmed || w.next >= len(w.tokens) || w.job.Kind == kindUniform || w.job.Kind == kindVerify
 }
 
 func (w *workload) uniform(b []byte, r *request) []byte {
