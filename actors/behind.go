@@ -13,7 +13,7 @@ import (
 
 const (
 	// maxBehind is how many facts a view may be behind: a reader folds them, at about 3 µs each.
-	maxBehind = 64
+	maxBehind = 256
 	// maxAllBehind is how many the views of a house may be behind together, at about 1 KiB each.
 	maxAllBehind = 32 << 10
 )

@@ -202,7 +202,10 @@ func (b *book) sheet(day Day) *sheet {
 func dayKey(d Day) uint64 { return uint64(uint32(d)) }
 
 func byStart(a, b *Reservation) int {
-	return cmp.Or(cmp.Compare(a.StartsAt, b.StartsAt), cmp.Compare(a.ID, b.ID))
+	if c := cmp.Compare(a.StartsAt, b.StartsAt); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.ID, b.ID)
 }
 
 // dayVersion is the newest version of an event that may have changed what can be said of day. A shift past midnight and a
