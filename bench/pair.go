@@ -57,17 +57,29 @@ func (c *pairCmd) Run() error {
 	defer echo.Close()
 	for round := 1; round <= c.Rounds; round++ {
 		for _, what := range c.What {
-			if err := builds[0].echoStep(ctx, round, echo, kind(what)); err != nil {
+			if err := c.step(ctx, round, builds, echo, kind(what)); err != nil {
 				return err
-			}
-			for _, b := range builds {
-				if err := b.workload(ctx, round, kind(what)); err != nil {
-					return err
-				}
 			}
 		}
 	}
 	return c.print(builds)
+}
+
+// step measures one workload on echo and on each build, with every store drained before: a build that catches up would
+// slow the others down.
+func (c *pairCmd) step(ctx context.Context, round int, builds []*contender, echo *peer, k kind) error {
+	if err := builds[0].echoStep(ctx, round, echo, k); err != nil {
+		return err
+	}
+	for _, b := range builds {
+		if err := b.workload(ctx, round, k); err != nil {
+			return err
+		}
+		if _, err := b.drain(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *pairCmd) enter(ctx context.Context, dir, binary string) (*contender, error) {
