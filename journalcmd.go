@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"strconv"
-	"strings"
 
 	"maitred/engine"
 	"maitred/persistence"
@@ -139,34 +135,10 @@ func storeWitness(ctx context.Context, data string) (jetstream.Heads, persistenc
 	if err != nil {
 		return nil, cursor, fmt.Errorf("read the store's cursor: %w", err)
 	}
-	reader, writer := io.Pipe()
-	go func() { writer.CloseWithError(store.Dump(ctx, writer)) }()
-	heads, err := readHeads(reader)
-	return heads, cursor, err
-}
-
-// readHeads takes the lines `head "<id>" "<version>"` out of a dump.
-func readHeads(dump io.Reader) (jetstream.Heads, error) {
 	heads := jetstream.Heads{}
-	lines := bufio.NewReader(dump)
-	for {
-		line, err := lines.ReadString('\n')
-		if errors.Is(err, io.EOF) {
-			return heads, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the store: %w", err)
-		}
-		fields := strings.Fields(line)
-		if len(fields) != 3 || fields[0] != "head" {
-			continue
-		}
-		id, err1 := strconv.Unquote(fields[1])
-		text, err2 := strconv.Unquote(fields[2])
-		version, err3 := strconv.ParseUint(text, 10, 64)
-		if err := errors.Join(err1, err2, err3); err != nil {
-			return nil, fmt.Errorf("read the store: %w", err)
-		}
-		heads[engine.AggregateID(id)] = engine.Version(version)
-	}
+	err = store.Heads(ctx, func(id engine.AggregateID, v engine.Version) error {
+		heads[id] = v
+		return nil
+	})
+	return heads, cursor, err
 }

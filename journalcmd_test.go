@@ -2,7 +2,6 @@ package main
 
 import (
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,12 +30,4 @@ func TestJournalCommands(t *testing.T) {
 	require.NoError(t, (&JournalCopyCmd{Data: data, To: other}).Run())
 	require.NoError(t, (&JournalVerifyCmd{Data: other}).Run())
 	require.NoError(t, (&InspectCmd{Data: other}).Run())
-}
-
-func TestReadHeads(t *testing.T) {
-	heads, err := readHeads(strings.NewReader("cursor \"j\" \"9\"\nhead \"rst_1\" \"7\"\nevent \"1\"\nhead \"usr_2\" \"1\"\n"))
-	require.NoError(t, err)
-	require.Equal(t, jetstream.Heads{"rst_1": 7, "usr_2": 1}, heads)
-	_, err = readHeads(strings.NewReader("head \"rst_1\" \"seven\"\n"))
-	require.Error(t, err)
 }

@@ -138,10 +138,11 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: time.Now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
+		Known: n.store.Heads,
 	}
 	n.house, err = actors.Open(ctx, cfg)
 	if err != nil {
-		return fmt.Errorf("open the house: %w", err)
+		return fmt.Errorf("open the house: %w (maitred journal verify --data %s tells what is missing)", err, n.Config.Data)
 	}
 	n.opened("house", n.house.Close)
 	journal, err := journalID(ctx, n.embedded.Journal())

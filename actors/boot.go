@@ -6,6 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"maitred/engine"
 	"maitred/persistence"
@@ -94,51 +97,30 @@ func (f *fold) readGenesis(ctx context.Context, j persistence.Journal, first per
 	return f.custody.Apply(e, r)
 }
 
-// read takes the bases' headers and folds the records up to b.Last. The tail begins at the lowest floor.
+// read takes the bases' headers and folds the records up to b.Last.
 func (f *fold) read(ctx context.Context, cfg *Config, t *timers, b persistence.Bounds) error {
 	n := f.custody.Partitions()
 	f.tail = persistence.NewTail(n)
+	scanned := map[engine.AggregateID]engine.Version{}
+	f.anew = cfg.Bases.Anew()
 	var err error
 	f.revision, err = cfg.Bases.Scan(ctx, func(h persistence.BaseHeader) error {
 		if h.Position > b.Last {
 			return fmt.Errorf("base of %s stands at %d, the journal ends at %d: it lost what was durable", h.ID, h.Position, b.Last)
 		}
 		f.tail.Based(h.ID, h.Version, h.Position)
+		scanned[h.ID] = max(scanned[h.ID], h.Version)
 		t.set(h.ID, h.NextDue)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("scan bases: %w", err)
 	}
-	from := f.custody.Seq() + 1
-	tailFrom := from
-	for p := range n {
-		part := f.custody.Part(persistence.Partition(p))
-		if part.Base > f.revision {
-			return fmt.Errorf("bases end at revision %d, the floor of partition %d relies on %d", f.revision, p, part.Base)
-		}
-		f.tail.Floored(persistence.Partition(p), part.Floor)
-		tailFrom = min(tailFrom, part.Floor+1)
+	if err := f.readTail(ctx, cfg, b); err != nil {
+		return err
 	}
-	// Floors that rose after the checkpoint may have let the journal go beyond those that it holds: what the fold ends with
-	// is checked below.
-	tailFrom = min(max(tailFrom, b.First), from)
-	err = persistence.ReadRecords(ctx, cfg.Journal, tailFrom, b.Last, func(e persistence.Entry, r persistence.Record) error {
-		if e.Seq >= from {
-			return f.apply(e, r)
-		}
-		if fr, ok := r.(*persistence.Frame); ok {
-			return f.tail.Add(e.Seq, fr)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("fold the journal: %w", err)
-	}
-	for p := range n {
-		if floor := f.custody.Part(persistence.Partition(p)).Floor; floor+1 < b.First {
-			return fmt.Errorf("the journal begins at %d, events of partition %d after %d are in no base", b.First, p, floor)
-		}
+	if err := f.compare(ctx, cfg, scanned); err != nil {
+		return err
 	}
 	// Events after a base may have set a timer that its header does not know: these are looked at soon.
 	f.tail.Oldest(b.Last, func(id engine.AggregateID, _ persistence.Seq) bool {
@@ -147,3 +129,70 @@ func (f *fold) read(ctx context.Context, cfg *Config, t *timers, b persistence.B
 	})
 	return nil
 }
+
+// readTail folds the records up to b.Last. The tail begins at the lowest floor.
+func (f *fold) readTail(ctx context.Context, cfg *Config, b persistence.Bounds) error {
+	n := f.custody.Partitions()
+	from := f.custody.Seq() + 1
+	tailFrom := from
+	for p := range n {
+		part := f.custody.Part(persistence.Partition(p))
+		if part.Base > f.revision {
+			return fmt.Errorf("%w: bases end at revision %d, the floor of partition %d relies on %d", persistence.ErrCorrupt, f.revision, p, part.Base)
+		}
+		f.tail.Floored(persistence.Partition(p), f.floor(p))
+		tailFrom = min(tailFrom, f.floor(p)+1)
+	}
+	// Floors that rose after the checkpoint may have let the journal go beyond those that it holds: what the fold ends with
+	// is checked below.
+	tailFrom = min(max(tailFrom, b.First), from)
+	err := persistence.ReadRecords(ctx, cfg.Journal, tailFrom, b.Last, func(e persistence.Entry, r persistence.Record) error {
+		if e.Seq >= from {
+			return f.apply(e, r)
+		}
+		if fr, ok := r.(*persistence.Frame); ok {
+			return f.index(e.Seq, fr)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("fold the journal: %w", err)
+	}
+	for p := range n {
+		if floor := f.floor(p); floor+1 < b.First {
+			return fmt.Errorf("the journal begins at %d, events of partition %d after %d are in no base", b.First, p, floor)
+		}
+	}
+	return nil
+}
+
+// compare looks for aggregates whose base is gone although a floor relies on it, and for those of which the store has seen
+// more. A bucket that was damaged may have lost bases without a trace of its own.
+func (f *fold) compare(ctx context.Context, cfg *Config, scanned map[engine.AggregateID]engine.Version) error {
+	lost := map[engine.AggregateID]string{}
+	f.tail.Bases(func(id engine.AggregateID, needed engine.Version) {
+		if have := scanned[id]; have < needed {
+			lost[id] = fmt.Sprintf("%s (a base of version %d is needed, there is %d)", id, needed, have)
+		}
+	})
+	if cfg.Known != nil {
+		err := cfg.Known(ctx, func(id engine.AggregateID, v engine.Version) error {
+			if have := max(f.tail.Last(id), f.tail.Base(id)); have < v {
+				lost[id] = fmt.Sprintf("%s (version %d, the store has seen %d)", id, have, v)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("compare with the store: %w", err)
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	named := slices.Sorted(maps.Values(lost))
+	return fmt.Errorf("%w: journal_regressed: journal and bases have lost %d aggregates: %s", persistence.ErrCorrupt, len(lost),
+		strings.Join(named[:min(len(named), maxNamed)], ", "))
+}
+
+// maxNamed is how many lost aggregates an error names; journal verify names them all.
+const maxNamed = 20

@@ -64,6 +64,8 @@ var (
 	_ persistence.Bases   = diskBases{}
 )
 
+func (d diskBases) Anew() persistence.Revision { return 0 }
+
 func (d diskJournal) Append(context.Context, persistence.Subject, []byte, persistence.Seq) (persistence.Seq, error) {
 	panic("explore: append beside the network")
 }

@@ -16,6 +16,7 @@ type fold struct {
 	custody  *persistence.Custody
 	tail     *persistence.Tail
 	revision persistence.Revision // of SNAP, up to which its bases are known
+	anew     persistence.Revision // of SNAP: floors that rely on lower ones are not believed
 }
 
 func (f *fold) partitions() int {
@@ -43,9 +44,32 @@ func (f *fold) applyLocked(e persistence.Entry, r persistence.Record) error {
 		return err
 	}
 	if fr, ok := r.(*persistence.Frame); ok {
-		return f.tail.Add(e.Seq, fr)
+		return f.index(e.Seq, fr)
 	}
 	return nil
+}
+
+// index tells the tail of a frame, without floors that rely on bases that are lost.
+func (f *fold) index(seq persistence.Seq, fr *persistence.Frame) error {
+	if f.anew == 0 || len(fr.Floors) == 0 {
+		return f.tail.Add(seq, fr)
+	}
+	believed := *fr
+	believed.Floors = nil
+	for _, fl := range fr.Floors {
+		if fl.Revision >= f.anew {
+			believed.Floors = append(believed.Floors, fl)
+		}
+	}
+	return f.tail.Add(seq, &believed)
+}
+
+// floor is the floor of p, if the bases that it relies on are there; else 0.
+func (f *fold) floor(p int) persistence.Seq {
+	if part := f.custody.Part(persistence.Partition(p)); part.Base >= f.anew {
+		return part.Floor
+	}
+	return 0
 }
 
 // seq is the last sequence folded.

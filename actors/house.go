@@ -38,6 +38,9 @@ type Config struct {
 
 	// StoreCursor is the sequence up to which the store has everything: the purge stays below. nil = there is no store.
 	StoreCursor func() persistence.Seq
+	// Known calls fn with the version of every aggregate that the store has seen durable: the house is not opened when
+	// journal and bases know less. nil = nobody to ask.
+	Known func(ctx context.Context, fn func(engine.AggregateID, engine.Version) error) error
 	// Boottime is the clock of leases; CLOCK_BOOTTIME.
 	Boottime func() time.Duration
 	// Pressure stops admission while it is true (the disk fills up). Called by many goroutines. nil = never. The journal's

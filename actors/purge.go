@@ -41,7 +41,7 @@ func (h *House) purgeable(ctx context.Context, now time.Time) (below, first pers
 	if err != nil {
 		return 0, 0, err
 	}
-	limits := persistence.PurgeLimits{Keep: keep, Bounds: b, Store: b.Last}
+	limits := persistence.PurgeLimits{Keep: keep, Bounds: b, Store: b.Last, Anew: h.cfg.Bases.Anew()}
 	if h.cfg.StoreCursor != nil {
 		limits.Store = h.cfg.StoreCursor()
 	}

@@ -32,5 +32,9 @@ type Bases interface {
 	// Get reads the base of id; ErrNotFound when there is none.
 	Get(ctx context.Context, id engine.AggregateID) (Base, error)
 	// Scan calls fn with the header of every base, in no order, and returns the last revision of the bucket that it covers.
+	// When some cannot be read, fn has been called with all others and the error is ErrCorrupt.
 	Scan(ctx context.Context, fn func(BaseHeader) error) (Revision, error)
+	// Anew is the revision above which the bucket was begun again after its bases were lost; 0 = it never was. A floor that
+	// relies on a lower one says nothing: what it covers has to be read from the journal.
+	Anew() Revision
 }

@@ -7,6 +7,7 @@ type PurgeLimits struct {
 	Store  Seq // durable cursor of the store, of this journal; 0 = nothing is in the store
 	Keep   Seq // first sequence of the window that is kept in any case
 	Bounds Bounds
+	Anew   Revision // of the bucket (Bases.Anew)
 }
 
 // PurgeBelow is the sequence below which every record may go (for Journal.Purge): each is covered by a base, is in the
@@ -17,6 +18,9 @@ func PurgeBelow(c *Custody, l PurgeLimits) Seq {
 	below := min(l.Store+1, l.Keep, c.Compared(), c.seq)
 	owns := make([]bool, len(c.slots))
 	for _, p := range c.parts {
+		if p.base < l.Anew { // the bases that this floor relies on are lost
+			return l.Bounds.First
+		}
 		below = min(below, p.floor+1)
 		owns[p.owner] = true
 	}

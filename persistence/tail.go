@@ -144,6 +144,13 @@ func (t *Tail) Base(id engine.AggregateID) engine.Version {
 	return 0
 }
 
+// Bases calls fn for every aggregate with the version up to which it must be in a base.
+func (t *Tail) Bases(fn func(engine.AggregateID, engine.Version)) {
+	for id, a := range t.of {
+		fn(id, a.base)
+	}
+}
+
 // Positions appends the sequences of the frames that hold id's events outside its base, ascending, each once.
 func (t *Tail) Positions(id engine.AggregateID, dst []Seq) []Seq {
 	a := t.of[id]

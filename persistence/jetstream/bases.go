@@ -8,9 +8,9 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"maitred/engine"
 	"maitred/persistence"
@@ -29,7 +29,14 @@ const (
 )
 
 // Bases is the bucket SNAP. It outlives restarts of the server under it.
-type Bases struct{ home *Embedded }
+type Bases struct {
+	home     *Embedded
+	anew     atomic.Uint64
+	versions atomic.Uint64          // of all bases, summed up: never less, unless a base was lost or an older one came back
+	revision atomic.Uint64          // newest that was acknowledged
+	surveyed atomic.Pointer[survey] // until the first Scan
+	lost     atomic.Pointer[error]  // bases are lost that the journal cannot replace
+}
 
 var _ persistence.Bases = (*Bases)(nil)
 
@@ -46,6 +53,7 @@ func (b *Bases) Put(ctx context.Context, base persistence.Base) (persistence.Rev
 	if err != nil {
 		return 0, err
 	}
+	gained := base.Version
 	if base.Revision > 0 { // what the compare-and-swap below then proves to be still there
 		old, err := b.Get(ctx, base.ID)
 		switch {
@@ -56,11 +64,15 @@ func (b *Bases) Put(ctx context.Context, base persistence.Base) (persistence.Rev
 		case old.Version > base.Version:
 			return 0, fmt.Errorf("put base of %s: %w: version %d is stored, %d is lower", base.ID, persistence.ErrConflict, old.Version, base.Version)
 		}
+		gained -= old.Version
 	}
 	seq, err := l.publish(ctx, subject, headerOf(base.BaseHeader), base.State, uint64(base.Revision), requestTimeout)
 	b.home.watch.put(err)
 	if err != nil {
 		return 0, fmt.Errorf("put base of %s: %w", base.ID, err)
+	}
+	b.versions.Add(uint64(gained))
+	for old := b.revision.Load(); old < seq && !b.revision.CompareAndSwap(old, seq); old = b.revision.Load() {
 	}
 	return persistence.Revision(seq), nil
 }
@@ -92,35 +104,6 @@ func (b *Bases) Get(ctx context.Context, id engine.AggregateID) (persistence.Bas
 	}
 	h, err := baseHeader(m.Subject, m.Seq, header)
 	return persistence.Base{BaseHeader: h, State: m.Data}, err
-}
-
-// Scan implements persistence.Bases. A base that is put during the scan may come twice; the higher revision is the newer.
-func (b *Bases) Scan(ctx context.Context, fn func(persistence.BaseHeader) error) (persistence.Revision, error) {
-	l, err := b.home.current()
-	if err != nil {
-		return 0, err
-	}
-	info, err := streamInfo(ctx, l.bases)
-	if err != nil {
-		return 0, err
-	}
-	covered := info.State.LastSeq
-	if info.State.Msgs == 0 {
-		return persistence.Revision(covered), nil
-	}
-	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy, HeadersOnly: true}
-	err = l.pull(ctx, l.bases, cfg, 0, func(m *nats.Msg, d delivery) (bool, error) {
-		h, err := baseHeader(m.Subject, d.seq, m.Header)
-		if err == nil {
-			err = fn(h)
-		}
-		covered = max(covered, d.seq)
-		return d.pending == 0, err
-	})
-	if err != nil {
-		return 0, unwrapStop("scan bases", err)
-	}
-	return persistence.Revision(covered), nil
 }
 
 func baseSubject(id engine.AggregateID) (string, error) {

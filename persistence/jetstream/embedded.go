@@ -81,6 +81,9 @@ func (e *Embedded) open(ctx context.Context) error {
 		}
 		return e.watch.look(ctx)
 	})
+	if err == nil && !o.AcceptLoss {
+		err = e.bases.survey(starting)
+	}
 	if err != nil {
 		return err
 	}

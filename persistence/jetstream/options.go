@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"maitred/persistence"
 )
 
 // Defaults and limits. Frames are held to 256 KiB by the writer, to 512 KiB by the stream.
@@ -39,7 +41,8 @@ type Options struct {
 	AcceptLoss bool
 	Unsafe     Unsafe
 
-	keepMax, keepBaseMax bool // an existing stream keeps its limit
+	keepMax, keepBaseMax bool                 // an existing stream keeps its limit
+	anew                 persistence.Revision // of a bucket that is made now (Bases.Anew)
 }
 
 // Unsafe switches guards off. For tests and negative controls only.

@@ -184,6 +184,10 @@ func (p *puller) run(ctx context.Context, fn func(*nats.Msg, delivery) (bool, er
 		}
 		done, err := fn(m, d)
 		if err != nil {
+			var stopped *stopError
+			if errors.As(err, &stopped) {
+				return err
+			}
 			return &stopError{err}
 		}
 		if done {
@@ -233,12 +237,17 @@ func (p *puller) refused(m *nats.Msg, status string) error {
 	why := m.Header.Get("Description")
 	undelivered, err := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
 	if status != "409" || err != nil || why != "Message Size Exceeds MaxBytes" && why != "Batch Completed" {
-		return fmt.Errorf("the server stopped delivering: %s %s", status, why)
+		return &stalledError{status + " " + why}
 	}
 	p.outstanding -= undelivered
 	p.left += undelivered
 	return nil
 }
+
+// stalledError: the server answers, and delivers nothing more.
+type stalledError struct{ why string }
+
+func (e *stalledError) Error() string { return "the server stopped delivering: " + e.why }
 
 // parseDelivery reads $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, or the longer
 // form with domain and account hash before the stream.

@@ -163,7 +163,7 @@ func (s *salvage) read(ctx context.Context) (err error) {
 		s.above = max(s.above, h.Position)
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, persistence.ErrCorrupt) { // the rest is looked for in the journal
 		return err
 	}
 	return s.source.walk(ctx, s.bounds, s.record, func(persistence.Seq, persistence.Seq) {})
@@ -227,7 +227,7 @@ func (s *salvage) write(ctx context.Context) error {
 		return err
 	}
 	defer target.Close()
-	if s.result.Bases, err = copyBases(ctx, s.source, target); err != nil {
+	if s.result.Bases, err = copyBases(ctx, s.source, target); err != nil && !errors.Is(err, persistence.ErrCorrupt) {
 		return err
 	}
 	if s.node == "" {
@@ -359,7 +359,7 @@ func Copy(ctx context.Context, from, to Options) (*Copied, error) {
 	if err != nil {
 		return nil, err
 	}
-	to.FirstSeq, to.FirstRevision = uint64(b.First), info.State.LastSeq+1
+	to.FirstSeq, to.FirstRevision, to.anew = uint64(b.First), info.State.LastSeq+1, source.bases.Anew()
 	target, err := Open(ctx, to)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,8 +31,13 @@ func journalConfig(o Options) jetstream.StreamConfig {
 
 // baseConfig is the bucket SNAP: one message per aggregate, the newest.
 func baseConfig(o Options) jetstream.StreamConfig {
+	var metadata map[string]string
+	if o.anew > 0 {
+		metadata = map[string]string{anewKey: strconv.FormatUint(uint64(o.anew), 10)}
+	}
 	return jetstream.StreamConfig{
-		Name: baseStream, Subjects: []string{baseSubjects},
+		Metadata: metadata,
+		Name:     baseStream, Subjects: []string{baseSubjects},
 		Storage: jetstream.FileStorage, Replicas: o.Replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
 		MaxMsgs: -1, MaxMsgsPerSubject: 1, MaxConsumers: -1, MaxBytes: o.BaseMaxBytes, MaxMsgSize: maxBaseBytes,
 		Duplicates: 100 * time.Millisecond, DenyDelete: true, FirstSeq: o.FirstRevision, Compression: jetstream.NoCompression,

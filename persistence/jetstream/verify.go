@@ -201,6 +201,10 @@ func (v *verification) bases(ctx context.Context, e *Embedded) error {
 		}
 		return nil
 	})
+	if errors.Is(err, persistence.ErrCorrupt) {
+		v.report.add(Finding{What: err.Error()})
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}

@@ -26,6 +26,9 @@ type HighWater struct {
 	First   persistence.Seq `json:"first"`   // purged below; told before the purge
 	Seq     persistence.Seq `json:"seq"`
 	Hash    string          `json:"hash"` // persistence.HashOf the record, hexadecimal
+
+	Revision persistence.Revision `json:"revision,omitempty"` // of SNAP, acknowledged
+	Versions uint64               `json:"versions,omitempty"` // of all bases, summed up
 }
 
 // RegressedError says that the journal lacks what a witness knows. Never serve: maitred journal verify names the ids,
@@ -94,8 +97,8 @@ func (w *witness) log(err error) {
 func (w *witness) write(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	seq := w.acked.Load()
-	if seq == w.written {
+	seq, versions, revision := w.acked.Load(), w.home.bases.versions.Load(), w.home.bases.revision.Load()
+	if seq == w.written && versions <= w.mark.Versions || seq == 0 {
 		return nil
 	}
 	l := w.home.now.Load()
@@ -108,6 +111,7 @@ func (w *witness) write(ctx context.Context) error {
 	}
 	hash := persistence.HashOf(m.Data)
 	w.mark.Seq, w.mark.Hash = persistence.Seq(seq), hex.EncodeToString(hash[:])
+	w.mark.Versions, w.mark.Revision = max(w.mark.Versions, versions), max(w.mark.Revision, persistence.Revision(revision))
 	if r, err := persistence.Decode(m.Data); err == nil {
 		w.mark.Journal = journalOf(r)
 	}
@@ -238,19 +242,19 @@ func (w *witness) compareBase(ctx context.Context, l *link, b persistence.Bounds
 		return w.regressed(b, "the bucket of bases", 0, fmt.Sprintf("it is empty beside %d bases; see also maitred journal adopt", info.State.Msgs))
 	}
 	m, err := l.get(ctx, baseStream, getRequest{Seq: info.State.LastSeq})
-	if isNotFound(err) {
-		return nil // replaced this moment
+	if err != nil && errors.Is(err, persistence.ErrUnknown) {
+		return err
 	}
 	if err != nil {
-		return err
+		return nil // replaced this moment, or not readable: the survey of the bases says so
 	}
 	header, err := parseHeader(m.Header)
 	if err != nil {
-		return err
+		return nil
 	}
 	base, err := baseHeader(m.Subject, m.Seq, header)
 	if err != nil {
-		return err
+		return nil
 	}
 	if base.Position > b.Last {
 		return w.regressed(b, "the base of "+string(base.ID), base.Position, fmt.Sprintf("at least records %d to %d are missing", b.Last+1, base.Position))

@@ -28,6 +28,7 @@ type Bases struct {
 
 	mu       sync.Mutex
 	revision persistence.Revision
+	anew     persistence.Revision
 	now      map[engine.AggregateID]persistence.Base
 	before   map[engine.AggregateID]persistence.Base // the revision before the newest
 	taken    map[FaultKind]int
@@ -156,6 +157,23 @@ func (b *Bases) Scan(ctx context.Context, fn func(persistence.BaseHeader) error)
 	return covered, nil
 }
 
+// Anew implements persistence.Bases.
+func (b *Bases) Anew() persistence.Revision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.anew
+}
+
+// Forget loses every base, as a server that begins its bucket anew does.
+func (b *Bases) Forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.revision++
+	b.anew = b.revision
+	clear(b.now)
+	clear(b.before)
+}
+
 // Taken is how often a fault of kind was applied.
 func (b *Bases) Taken(kind FaultKind) int {
 	b.mu.Lock()
@@ -175,7 +193,7 @@ func (b *Bases) Snapshot(o BasesOptions) *Bases {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := NewBases(o)
-	n.revision = b.revision
+	n.revision, n.anew = b.revision, b.anew
 	for id, base := range b.now {
 		n.now[id] = base
 	}

@@ -138,12 +138,26 @@ func each(ctx context.Context, q querier, query string, dst []any, fn func() err
 }
 
 func dumpHeads(ctx context.Context, q querier, add func([]byte)) error {
-	var id engine.AggregateID
-	var v engine.Version
-	return each(ctx, q, "SELECT id, version FROM heads JOIN names USING (n) WHERE version > 0", []any{&id, &v}, func() error {
+	return heads(ctx, q, func(id engine.AggregateID, v engine.Version) error {
 		add(persistence.AppendHead(nil, id, v))
 		return nil
 	})
+}
+
+func heads(ctx context.Context, q querier, fn func(engine.AggregateID, engine.Version) error) error {
+	var id engine.AggregateID
+	var v engine.Version
+	return each(ctx, q, "SELECT id, version FROM heads JOIN names USING (n) WHERE version > 0", []any{&id, &v}, func() error {
+		return fn(id, v)
+	})
+}
+
+// Heads calls fn with the version of every aggregate that the store has seen, in no order.
+func (s *Store) Heads(ctx context.Context, fn func(engine.AggregateID, engine.Version) error) error {
+	if err := s.view(ctx, func(q querier) error { return heads(ctx, q, fn) }); err != nil {
+		return fmt.Errorf("sqlite: read the heads: %w", err)
+	}
+	return nil
 }
 
 func dumpRestaurants(ctx context.Context, q querier, add func([]byte)) error {
