@@ -207,7 +207,7 @@ func (h *House) putBaseLocked(hd *handle) error {
 	if err != nil {
 		slog.Warn("base not written", "aggregate", hd.id, "version", b.Version, "err", err)
 		if errors.Is(err, persistence.ErrConflict) || errors.Is(err, persistence.ErrUnknown) {
-			h.rereadBase(ctx, hd)
+			h.rereadBase(hd)
 		}
 		return err
 	}
@@ -219,7 +219,9 @@ func (h *House) putBaseLocked(hd *handle) error {
 }
 
 // rereadBase learns the revision after a put whose answer was lost.
-func (h *House) rereadBase(ctx context.Context, hd *handle) {
+func (h *House) rereadBase(hd *handle) {
+	ctx, cancel := context.WithTimeout(h.ctx, baseTimeout) // its own: the put may have used up the other one
+	defer cancel()
 	b, err := h.cfg.Bases.Get(ctx, hd.id)
 	if err != nil {
 		return

@@ -79,7 +79,9 @@ func (w *writer) append(ctx context.Context, io effect) func(moment) {
 	cancel()
 	w.house.cfg.Metrics.appended(time.Since(sent), err)
 	if err != nil {
-		slog.Warn("append not acknowledged", "attempt", io.attempt, "expect", io.expect, "bytes", len(io.data), "err", err)
+		if ctx.Err() == nil { // else the house is being closed
+			slog.Warn("append not acknowledged", "attempt", io.attempt, "expect", io.expect, "bytes", len(io.data), "err", err)
+		}
 		return func(m moment) { w.out = w.core.failed(m, err, w.out) }
 	}
 	took := time.Since(sent)

@@ -76,6 +76,7 @@ func printFrame(w io.Writer, f *persistence.Frame) {
 		if ev, err := engine.DecodeEvent(f.Events[i]); err != nil {
 			text = "UNREADABLE " + err.Error()
 		} else {
+			engine.HidePersonal(ev)
 			text = ev.String()
 		}
 		fmt.Fprintf(w, "  [%d] partition=%d since=%d %s v%d %s\n", i, x.Partition, x.Since, x.Aggregate, x.Version, text)

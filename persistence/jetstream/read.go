@@ -23,6 +23,7 @@ const (
 	maxReaders  = 8
 	readStall   = 5 * time.Second // without a message: error
 	readExpires = 4 * time.Second // of one request at the server
+	scanExpires = time.Second / 2 // … for headers: a scan that is stopped goes on one by one
 	singly      = 4               // records for which no consumer is made
 	readTries   = 3               // of a Read whose consumer goes away
 
@@ -203,9 +204,9 @@ func (p *puller) ask() error {
 		if !p.endless {
 			n = min(n, p.left)
 		}
-		request := map[string]any{"batch": n, "expires": readExpires}
+		request := map[string]any{"batch": n, "expires": scanExpires}
 		if p.whole {
-			request["max_bytes"] = readBytes
+			request["expires"], request["max_bytes"] = readExpires, readBytes
 		}
 		body, err := json.Marshal(request)
 		if err != nil {

@@ -3,6 +3,8 @@ package jetstream
 import (
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,31 +61,40 @@ func TestFlippedBitsInTheBases(t *testing.T) {
 	last := manyBases(t, o)
 	size, err := os.Stat(baseBlock(t, o.Dir))
 	require.NoError(t, err)
-	renewed := 0
+	var renewed atomic.Int64
+	t.Cleanup(func() { require.Greater(t, renewed.Load(), int64(positions/2), "most of it is alive") })
 	for i := range positions {
-		d := o
-		d.Dir = t.TempDir()
-		require.NoError(t, os.CopyFS(d.Dir, os.DirFS(o.Dir)))
 		at := int(size.Size()) * i / positions
-		edit(t, baseBlock(t, d.Dir), func(b []byte) []byte { b[at] ^= 0x10; return b })
-		e, err := Open(t.Context(), d)
-		require.NoError(t, err, "position %d", at)
-		n, anew := scanned(t, e, last)
-		if anew {
-			renewed++
-			_, err := e.Bases().Put(t.Context(), persistence.Base{BaseHeader: persistence.BaseHeader{ID: restaurant(10), Version: 2, Position: 2}, State: []byte("state")})
-			require.NoError(t, err, "position %d", at)
-		} else {
-			require.Equal(t, 21, n, "position %d: some are missing, and nobody says so", at)
-		}
-		require.NoError(t, e.Close())
-		e, err = Open(t.Context(), d)
-		require.NoError(t, err, "position %d", at)
-		require.Equal(t, anew, e.Bases().Anew() > 0, "position %d: forgotten after a restart", at)
-		require.NoError(t, e.Close())
+		t.Run(strconv.Itoa(at), func(t *testing.T) {
+			t.Parallel()
+			if flipped(t, o, at, last) {
+				renewed.Add(1)
+			}
+		})
 	}
-	t.Logf("%d of %d positions began the bases anew", renewed, positions)
-	require.Greater(t, renewed, positions/2)
+}
+
+// flipped opens a copy with a bit flipped in the bases, and tells whether they were begun anew.
+func flipped(t *testing.T, o Options, at int, last persistence.Revision) bool {
+	whole := o.Dir
+	o.Dir = t.TempDir()
+	require.NoError(t, os.CopyFS(o.Dir, os.DirFS(whole)))
+	edit(t, baseBlock(t, o.Dir), func(b []byte) []byte { b[at] ^= 0x10; return b })
+	e, err := Open(t.Context(), o)
+	require.NoError(t, err)
+	n, anew := scanned(t, e, last)
+	if anew {
+		_, err := e.Bases().Put(t.Context(), persistence.Base{BaseHeader: persistence.BaseHeader{ID: restaurant(10), Version: 2, Position: 2}, State: []byte("state")})
+		require.NoError(t, err)
+	} else {
+		require.Equal(t, 21, n, "some are missing, and nobody says so")
+	}
+	require.NoError(t, e.Close())
+	e, err = Open(t.Context(), o)
+	require.NoError(t, err)
+	require.Equal(t, anew, e.Bases().Anew() > 0, "forgotten after a restart")
+	require.NoError(t, e.Close())
+	return anew
 }
 
 // The bases go without a trace of their own: the high-water mark knows of them.
