@@ -34,7 +34,7 @@ func (c *ServeCmd) Run() error {
 	if err := node.Open(ctx); err != nil {
 		return err
 	}
-	node.Log.Info("serving", "address", "http://"+node.Addr(), "data", c.Data, "after", time.Since(began).Round(time.Millisecond))
+	node.Log.Info("serving", "address", "http://"+node.Addr(), "data", c.Data, "after", time.Since(began).Round(time.Millisecond).String())
 	if c.Demo {
 		if err := loadDemo(ctx, node); err != nil {
 			node.Log.Error("the demo could not be loaded", "error", err)
@@ -46,7 +46,7 @@ func (c *ServeCmd) Run() error {
 	case <-ctx.Done():
 	}
 	stop() // a second signal ends the process at once
-	node.Log.Info("stopping", "grace", c.ShutdownGrace)
+	node.Log.Info("stopping", "grace", c.ShutdownGrace.String())
 	return closeWithin(node, c.ShutdownGrace)
 }
 

@@ -1,7 +1,6 @@
 package persistence_test
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -152,38 +151,6 @@ func TestPurgeLeavesWhatIsNeeded(t *testing.T) {
 		require.Equal(t, h.c.Digest(), from.Digest())
 	})
 	require.Greater(t, purged, 5, "the rule was not exercised")
-}
-
-func TestCheckWitnesses(t *testing.T) {
-	hash := func(s persistence.Seq) persistence.Digest { return persistence.HashOf([]byte{byte(s)}) }
-	hashAt := func(s persistence.Seq) (persistence.Digest, error) { return hash(s), nil }
-	b := persistence.Bounds{First: 10, Last: 20}
-	check := func(w ...persistence.Witness) error { return persistence.CheckWitnesses("j1", b, hashAt, w) }
-	require.NoError(t, check())
-	require.NoError(t, check(
-		persistence.Witness{Name: "new store"},
-		persistence.Witness{Name: "store", Journal: "j1", Seq: 20},
-		persistence.Witness{Name: "hwm", Journal: "j1", Seq: 15, Hash: hash(15)},
-		persistence.Witness{Name: "old base", Journal: "j1", Seq: 3, Hash: hash(99)},
-	))
-	for name, w := range map[string]persistence.Witness{
-		"shorter":    {Name: "store", Journal: "j1", Seq: 21},
-		"other hash": {Name: "hwm", Journal: "j1", Seq: 15, Hash: hash(16)},
-		"other id":   {Name: "store", Journal: "j0", Seq: 5},
-	} {
-		var e *persistence.RegressedError
-		require.ErrorAs(t, check(persistence.Witness{Name: "fine", Journal: "j1", Seq: 12}, w), &e, name)
-		require.Equal(t, w, e.Witness)
-		require.Contains(t, e.Error(), w.Name)
-		require.Contains(t, e.Error(), "j1")
-	}
-	var e *persistence.RegressedError
-	require.ErrorAs(t, persistence.CheckWitnesses("", persistence.Bounds{First: 1}, hashAt, []persistence.Witness{{Name: "store", Journal: "j1", Seq: 5}}), &e,
-		"an empty journal beside a full store")
-	away := errors.New("away")
-	err := persistence.CheckWitnesses("j1", b, func(persistence.Seq) (persistence.Digest, error) { return persistence.Digest{}, away },
-		[]persistence.Witness{{Name: "hwm", Journal: "j1", Seq: 15, Hash: hash(15)}})
-	require.ErrorIs(t, err, away)
 }
 
 func TestExpect(t *testing.T) {
