@@ -28,9 +28,9 @@ var damages = []damage{
 	{"block missing", removeBlock, false, false},
 	{"journal missing beside store and bases", removeJournal, false, false},
 	{"all of the embedded server's files missing", removeServer, false, false},
-	{"bit flipped in the bases", flipBase, false, true},
-	{"block of the bases missing", removeBases, false, true},
-	{"bases missing", removeBucket, false, true},
+	{"bit flipped in the bases", flipBase, true, true},
+	{"block of the bases missing", removeBases, true, true},
+	{"bases missing", removeBucket, true, true},
 	{"garbage appended", appendGarbage, true, true},
 	{"a torn record at the end", appendTorn, true, true},
 }

@@ -51,6 +51,9 @@ func TestPurgeBelow(t *testing.T) {
 	l.Keep = 15
 	require.EqualValues(t, 15, persistence.PurgeBelow(h.c, l), "the window that is kept")
 	l = all
+	l.Anew = 1
+	require.EqualValues(t, 1, persistence.PurgeBelow(h.c, l), "the bases that the floors rely on are lost")
+	l = all
 	l.Bounds.First = end + 1
 	require.EqualValues(t, end+1, persistence.PurgeBelow(h.c, l), "never below what is there")
 }

@@ -81,7 +81,7 @@ func (e *Embedded) open(ctx context.Context) error {
 		}
 		return e.watch.look(ctx)
 	})
-	if err == nil && !o.AcceptLoss {
+	if err == nil {
 		err = e.bases.survey(starting)
 	}
 	if err != nil {

@@ -53,6 +53,10 @@ func (b *Bases) survey(ctx context.Context) error {
 		b.surveyed.Store(found)
 		return nil
 	}
+	if b.home.opts.AcceptLoss { // only looks, or saves what is left
+		b.lost.Store(&err)
+		return nil
+	}
 	whole, werr := b.home.journal.whole(ctx)
 	if werr != nil {
 		return werr

@@ -135,4 +135,23 @@ func TestLostBasesOfAPurgedJournal(t *testing.T) {
 		require.Zero(t, e.Bases().Anew())
 		require.NoError(t, e.Close())
 	}
+	require.Contains(t, findings(verify(t, o, nil)), "scan bases")
+}
+
+func findings(r *Report) (all string) {
+	for _, f := range r.Findings {
+		all += f.String() + "\n"
+	}
+	return all
+}
+
+// Looking at a damaged directory names the loss and changes nothing.
+func TestVerifyOfLostBases(t *testing.T) {
+	o := testOptions(t.TempDir())
+	manyBases(t, o)
+	require.NoError(t, os.RemoveAll(streamDir(o.Dir, baseStream)))
+	for range 2 {
+		require.Contains(t, findings(verify(t, o, nil)), "scan bases")
+	}
+	require.NotZero(t, openTest(t, o).Bases().Anew())
 }
