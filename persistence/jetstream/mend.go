@@ -33,6 +33,9 @@ func (b *Bases) survey(ctx context.Context) error {
 		return err
 	}
 	b.anew.Store(anewOf(l.bases.CachedInfo().Config.Metadata))
+	if b.home.opts.Cluster != nil { // two other servers have the bucket, and this one may not have a leader to ask yet
+		return nil
+	}
 	found := new(survey)
 	found.covered, err = b.scan(ctx, func(h persistence.BaseHeader) error {
 		found.headers = append(found.headers, h)
@@ -61,7 +64,7 @@ func (b *Bases) survey(ctx context.Context) error {
 	if werr != nil {
 		return werr
 	}
-	if !whole || b.home.opts.Cluster != nil {
+	if !whole {
 		b.home.opts.Logger.Error("jetstream: bases are lost, and the journal does not hold all events that there were", "err", err)
 		b.lost.Store(&err)
 		return nil

@@ -14,7 +14,7 @@ import (
 
 // Scan implements persistence.Bases. A base that is put during the scan may come twice; the higher revision is the newer.
 func (b *Bases) Scan(ctx context.Context, fn func(persistence.BaseHeader) error) (persistence.Revision, error) {
-	if s := b.surveyed.Swap(nil); s != nil && b.revision.Load() == uint64(s.covered) && b.home.opts.Cluster == nil {
+	if s := b.surveyed.Swap(nil); s != nil && b.revision.Load() == uint64(s.covered) {
 		for _, h := range s.headers { // just read
 			if err := fn(h); err != nil {
 				return 0, err
