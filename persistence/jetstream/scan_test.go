@@ -110,8 +110,21 @@ func TestBasesThatWentAway(t *testing.T) {
 			d.Dir = t.TempDir()
 			require.NoError(t, os.CopyFS(d.Dir, os.DirFS(o.Dir)))
 			require.NoError(t, spoil(d.Dir))
-			_, anew := scanned(t, openTest(t, d), last)
+			mark, err := os.ReadFile(filepath.Join(d.Dir, hwmFile))
+			require.NoError(t, err)
+			e, err := Open(t.Context(), d)
+			require.NoError(t, err)
+			_, anew := scanned(t, e, last)
 			require.True(t, anew)
+			first := e.Bases().Anew()
+			require.NoError(t, e.Close())
+
+			// A crash before the high-water mark was written: it is done again.
+			require.NoError(t, os.WriteFile(filepath.Join(d.Dir, hwmFile), mark, 0o600))
+			e = openTest(t, d)
+			_, anew = scanned(t, e, last)
+			require.True(t, anew)
+			require.Greater(t, e.Bases().Anew(), first)
 		})
 	}
 }
