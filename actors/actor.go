@@ -194,21 +194,20 @@ func (hd *handle) load(gen uint64) error {
 			return ErrUnavailable // the journal does not answer now: no reason to distrust what it holds
 		}
 		slog.Error("aggregate cannot be opened", "aggregate", hd.id, "err", err)
-		if !hd.quarantined.Swap(true) {
-			h.cfg.Metrics.quarantined.Inc()
-		}
+		hd.quarantine(true)
 		hd.suspect.Store(true)
 		return ErrQuarantined
 	}
-	if hd.quarantined.Swap(false) {
-		h.cfg.Metrics.quarantined.Dec()
-	}
+	hd.quarantine(false)
 	frame := persistence.FrameBytes(h.writer.journal, h.cfg.Node)
 	s := &hd.actor
 	s.res = newResident(hd.id, o.agg, frame)
 	s.loads++
 	s.gen, s.submitted = gen, o.agg.Version()
 	hd.setBase(o.revision, o.based)
+	if o.based > 0 { // it may be newer than what the fold was told: the answer to its put was lost
+		h.fold.based(persistence.BaseHeader{ID: hd.id, Version: o.based, Revision: o.revision})
+	}
 	hd.durable.Store(uint64(o.agg.Version()))
 	hd.show(o.agg.View())
 	hd.suspect.Store(false)
@@ -242,9 +241,12 @@ var (
 // rearm sets the aggregate's timer again after it has fired.
 func (hd *handle) rearm() {
 	c := &call{kind: callRearm, handle: hd, done: make(chan struct{}, 1)}
-	if hd.enter(hd.house.cfg.MaxInFlight) == nil {
-		hd.house.stage.send(hd.ref, c)
-		<-c.done
-		hd.leave()
+	if hd.enter(hd.house.cfg.MaxInFlight) != nil {
+		hd.house.timers.again(hd.id) // busy or leaving: nobody else may set its timer
+		return
 	}
+	hd.start.Do(hd.spawn) // it may be in the directory, and not yet an actor
+	hd.house.stage.send(hd.ref, c)
+	<-c.done
+	hd.leave()
 }

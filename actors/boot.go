@@ -108,7 +108,7 @@ func (f *fold) read(ctx context.Context, cfg *Config, t *timers, b persistence.B
 		if h.Position > b.Last {
 			return fmt.Errorf("base of %s stands at %d, the journal ends at %d: it lost what was durable", h.ID, h.Position, b.Last)
 		}
-		f.tail.Based(h.ID, h.Version, h.Position)
+		f.tail.Based(h.ID, h.Version)
 		scanned[h.ID] = max(scanned[h.ID], h.Version)
 		t.set(h.ID, h.NextDue)
 		return nil

@@ -213,15 +213,26 @@ func (h *House) retire(hd *handle) {
 		slog.Error("an actor does not stop", "aggregate", hd.id, "err", err)
 		return // its id stays taken: a second actor beside it would be a second writer
 	}
-	if hd.quarantined.Swap(false) {
-		h.cfg.Metrics.quarantined.Dec()
-	}
+	hd.quarantine(false)
 	h.handles.Delete(hd.id)
 	hd.blind()
 	h.taken.Add(-1)
 	hd.mu.Lock()
 	close(hd.gone)
 	hd.mu.Unlock()
+}
+
+// quarantine counts the aggregate among those that are not trusted, or not any more.
+func (hd *handle) quarantine(on bool) {
+	switch h := hd.house; {
+	case hd.quarantined.Swap(on) == on:
+	case on:
+		h.untrusted.Add(1)
+		h.cfg.Metrics.quarantined.Inc()
+	default:
+		h.untrusted.Add(-1)
+		h.cfg.Metrics.quarantined.Dec()
+	}
 }
 
 // denyList remembers commands that made the engine panic. The oldest goes when it is full.

@@ -103,7 +103,7 @@ func (f *fold) owned(node string) []persistence.Seq {
 func (f *fold) based(h persistence.BaseHeader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.tail.Based(h.ID, h.Version, h.Position)
+	f.tail.Based(h.ID, h.Version)
 	f.revision = max(f.revision, h.Revision)
 }
 

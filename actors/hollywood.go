@@ -81,7 +81,9 @@ type mailbox struct {
 	running bool
 	gone    chan struct{} // closed when running ends, if somebody waits for that
 
-	spare []any // the runner's
+	// The runner's:
+	batch []any // being worked off
+	next  int   // the message of batch that comes next
 }
 
 const (
@@ -121,35 +123,41 @@ func (m *mailbox) Send(_ *actor.PID, msg any, _ *actor.PID) {
 	}
 }
 
-// drain handles messages until there are none (true), or at least limit of them (false: somebody must go on). One goroutine
-// at a time is in it.
+// drain handles messages until there are none (true), or limit of them and more wait (false: somebody must go on). One
+// goroutine at a time is in it.
 func (m *mailbox) drain(limit int) bool {
-	for done := 0; ; {
-		if done >= limit {
-			return false
-		}
-		m.mu.Lock()
-		batch := m.queue
-		if len(batch) == 0 {
-			m.running = false
-			if m.gone != nil {
-				close(m.gone)
-				m.gone = nil
-			}
-			m.mu.Unlock()
+	for done := 0; ; done++ {
+		if m.next == len(m.batch) && !m.more() {
 			return true
 		}
-		m.queue = m.spare[:0]
-		m.mu.Unlock()
-		done += len(batch)
-		for i, msg := range batch {
-			batch[i] = nil
-			m.receive(msg)
+		if done == limit {
+			return false
 		}
-		if m.spare = batch; cap(batch) > maxSpare {
-			m.spare = nil
-		}
+		msg := m.batch[m.next]
+		m.batch[m.next] = nil
+		m.next++
+		m.receive(msg)
 	}
+}
+
+// more takes what is queued as the next batch; when there is nothing, the mailbox is at rest.
+func (m *mailbox) more() bool {
+	spare := m.batch[:0]
+	if cap(spare) > maxSpare {
+		spare = nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.queue) > 0 {
+		m.batch, m.next, m.queue = m.queue, 0, spare
+		return true
+	}
+	m.batch, m.next, m.running = spare, 0, false
+	if m.gone != nil {
+		close(m.gone)
+		m.gone = nil
+	}
+	return false
 }
 
 // receive lets no panic out.

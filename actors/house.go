@@ -31,7 +31,7 @@ type Config struct {
 	SweepEvery   time.Duration // how often the timers are looked at; 1 s
 	SweepGrid    time.Duration // timers fire on multiples of it; 5 min
 	BaseAge      time.Duration // an event is in a base after that; 10 min
-	BaseEvents   int           // or after so many records of the journal; 1,000,000
+	BaseEvents   int           // or when there are more such events; 1,000,000
 	Keep         time.Duration // of the journal, in any case; 72 h
 	PurgeEvery   time.Duration // 10 min
 	Now          func() time.Time
@@ -95,14 +95,15 @@ type House struct {
 	budget *cacheBudget
 	denied denyList
 
-	handles *xsync.Map[engine.AggregateID, *handle]
-	taken   atomic.Int64 // places of MaxResident: one for each handle, and for each that is about to be made
-	queued  atomic.Int64 // calls inside Do and View
-	behind  atomic.Int64 // durable facts that views do not show yet
-	calls   sync.Pool    // of *call
-	loads   chan struct{}
-	closing atomic.Bool
-	full    atomic.Bool // the journal is at its limit
+	handles   *xsync.Map[engine.AggregateID, *handle]
+	taken     atomic.Int64 // places of MaxResident: one for each handle, and for each that is about to be made
+	queued    atomic.Int64 // calls inside Do and View
+	untrusted atomic.Int64 // quarantined aggregates
+	behind    atomic.Int64 // durable facts that views do not show yet
+	calls     sync.Pool    // of *call
+	loads     chan struct{}
+	closing   atomic.Bool
+	full      atomic.Bool // the journal is at its limit
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -313,13 +314,7 @@ type Status struct {
 // Status reads how the house stands.
 func (h *House) Status() Status {
 	s := h.writer.status()
-	s.Resident = h.handles.Size()
-	h.handles.Range(func(_ engine.AggregateID, hd *handle) bool {
-		if hd.quarantined.Load() {
-			s.Quarantined++
-		}
-		return true
-	})
+	s.Resident, s.Quarantined = h.handles.Size(), int(h.untrusted.Load())
 	switch {
 	case !s.Serving:
 	case h.closing.Load():

@@ -67,7 +67,9 @@ func (k *keeper) round(now time.Time) {
 	h.sweepFull()
 	if now.Sub(k.lastBase) >= min(baseRound, h.cfg.BaseAge) {
 		k.lastBase = now
-		h.putBases(k.horizon(now))
+		if h.putBases(k.horizon(now)) {
+			k.lastBase = time.Time{} // more wait: the next look goes on
+		}
 	}
 	if now.Sub(k.floor) >= min(floorEvery, h.cfg.BaseAge) {
 		k.floor = now
@@ -132,14 +134,17 @@ func (k *keeper) horizon(now time.Time) persistence.Seq {
 	if now.Sub(k.seqAt[0].at) >= cfg.BaseAge {
 		old = k.seqAt[0].seq
 	}
-	if n := persistence.Seq(cfg.BaseEvents); seq > n {
-		old = max(old, seq-n)
+	k.house.fold.mu.Lock()
+	defer k.house.fold.mu.Unlock()
+	if k.house.fold.tail.Len() > cfg.BaseEvents {
+		return seq
 	}
 	return old
 }
 
-// putBases writes bases for aggregates with an event outside a base at or below horizon.
-func (h *House) putBases(horizon persistence.Seq) {
+// putBases writes bases for aggregates with an event outside a base at or below horizon; true when there may be more than
+// one round of them.
+func (h *House) putBases(horizon persistence.Seq) (more bool) {
 	var ids []engine.AggregateID
 	h.fold.mu.Lock()
 	h.fold.tail.Oldest(horizon, func(id engine.AggregateID, _ persistence.Seq) bool {
@@ -159,6 +164,7 @@ func (h *House) putBases(horizon persistence.Seq) {
 			_ = h.putBase(hd) // logged there; the next round tries again
 		}
 	})
+	return len(ids) == maxRound
 }
 
 // each runs fn for 0…n-1 with bounded concurrency.
@@ -228,6 +234,7 @@ func (h *House) rereadBase(hd *handle) {
 	}
 	if uint64(b.Version) <= hd.durable.Load() {
 		hd.setBase(b.Revision, b.Version)
+		h.fold.based(b.BaseHeader)
 	}
 }
 

@@ -14,7 +14,7 @@ const (
 	maxDue       = 4096             // fired in one look
 	maxLooks     = 256              // aggregates opened only to learn their timers, for each look
 	sweepTimeout = 10 * time.Second // of one
-	sweepAgain   = 30 * time.Second // after one failed
+	sweepAgain   = 30 * time.Second // after one failed, or could not say what is due next
 )
 
 // timers wakes aggregates, cold ones too, when their next timer is due. It is a heap over all of them.
@@ -167,10 +167,15 @@ func (t *timers) sweep(id engine.AggregateID) {
 		time.Now().Add(sweepTimeout))
 	h.cfg.Metrics.sweeps.Inc()
 	if err != nil {
-		t.put(id, h.now()+engine.Instant(sweepAgain.Milliseconds()))
+		t.again(id)
 		return
 	}
 	t.renew(id)
+}
+
+// again fires the aggregate's timer after sweepAgain, whatever its state says.
+func (t *timers) again(id engine.AggregateID) {
+	t.put(id, t.house.now()+engine.Instant(sweepAgain.Milliseconds()))
 }
 
 // renew asks the aggregate for its next timer, which it reports only when it changes.

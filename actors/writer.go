@@ -104,10 +104,7 @@ func (w *writer) run() {
 			io = w.perform(w.house.ctx, io)
 		}
 		if w.stopping.Load() {
-			w.mu.Lock()
-			w.out = w.core.halt(persistence.ErrClosed, w.out[:0])
-			w.settle()
-			w.mu.Unlock()
+			w.close()
 			return
 		}
 		if w.waits() {
@@ -119,6 +116,19 @@ func (w *writer) run() {
 		case <-beat.C:
 		}
 	}
+}
+
+// close answers whoever still waits, and takes no entry from then on.
+func (w *writer) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.inbox.Lock()
+	w.inbox.gen = 0
+	w.inbox.Unlock()
+	w.out = w.out[:0]
+	w.take()
+	w.out = w.core.halt(persistence.ErrClosed, w.out)
+	w.settle()
 }
 
 // waits tells whether step would find something.

@@ -22,6 +22,24 @@ func (w *writer) foldFrame(e *effect) error {
 	return f.apply(persistence.Entry{Seq: e.seq, Subject: w.subject, Data: e.data}, e.frame)
 }
 
+// foldGap folds what others wrote up to seq, before the own frame behind it. A journal that does not answer is asked again: the
+// frame is durable, and its callers are told in time that its outcome is unknown. What the fold refuses, foldFrame meets again.
+func (w *writer) foldGap(ctx context.Context, seq persistence.Seq) {
+	for from := w.house.fold.seq() + 1; from <= seq && ctx.Err() == nil; from = w.house.fold.seq() + 1 {
+		err := w.foldRange(ctx, from, seq)
+		if err == nil || refused(err) {
+			return
+		}
+		slog.Warn("the fold does not reach the own frame", "from", from, "to", seq, "err", err)
+		pause(ctx, maxBackoff)
+	}
+}
+
+// refused tells whether asking again would not help: the fold does not accept what the journal has.
+func refused(err error) bool {
+	return persistence.IsCustodyError(err) || errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrVersion)
+}
+
 // foldRange folds records from the journal, tells the core of those in the own slot, and the sinks of those that are not.
 func (w *writer) foldRange(ctx context.Context, from, to persistence.Seq) error {
 	return persistence.ReadRecords(ctx, w.house.cfg.Journal, from, to, func(e persistence.Entry, r persistence.Record) error {
@@ -85,6 +103,7 @@ func (w *writer) append(ctx context.Context, io effect) func(moment) {
 		return func(m moment) { w.out = w.core.failed(m, err, w.out) }
 	}
 	took := time.Since(sent)
+	w.foldGap(ctx, seq-1)
 	return func(m moment) {
 		if w.core.phase != phaseClaiming {
 			w.pace.acked(took, len(io.data), len(w.core.flight))
@@ -117,7 +136,7 @@ func (w *writer) foldTo(ctx context.Context, seq persistence.Seq) func(moment) {
 	switch {
 	case err == nil:
 		return func(moment) { w.claimed(seq) }
-	case persistence.IsCustodyError(err) || errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrVersion):
+	case refused(err):
 		return func(m moment) { w.out = w.core.halt(err, w.out) }
 	}
 	slog.Warn("the fold does not reach the claim", "claim", seq, "err", err)

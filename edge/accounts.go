@@ -83,17 +83,15 @@ func (s *Server) register(x *exchange) {
 	profile := engine.Profile{
 		ID: id, Email: email, FirstName: w.FirstName, LastName: w.LastName, Phone: w.Phone, Role: role, PasswordHash: phc,
 	}
+	x.now = x.clock() // hashing took its time
+	session, token := x.session(id)
 	out := x.do(engine.AggregateID(id), &engine.Command{
-		Caller: engine.Caller{Account: id, Role: role}, Body: &engine.Register{Profile: profile},
+		Caller: engine.Caller{Account: id, Role: role}, Body: &engine.Register{Profile: profile, Session: session},
 	})
 	if out == nil {
 		return
 	}
-	info := out.Account
-	if info == nil {
-		info = &engine.AccountInfo{Profile: profile, Created: engine.Instant(x.now.UnixMilli()), Version: 1}
-	}
-	x.openSession(201, info)
+	x.answerSession(201, out.Account, token)
 }
 
 func checkRegister(w *registerRequest) (string, engine.Role, *trouble) {
@@ -179,17 +177,22 @@ func (x *exchange) passwordFault(err error) {
 // openSession begins a refresh family, durably, and answers with both tokens.
 func (x *exchange) openSession(status int, info *engine.AccountInfo) {
 	x.now = x.clock() // hashing took its time
-	token, hash := x.s.refreshToken(info.ID)
+	session, token := x.session(info.ID)
 	out := x.do(engine.AggregateID(info.ID), &engine.Command{
-		Caller: engine.Caller{Account: info.ID, Role: info.Role},
-		Body: &engine.OpenSession{
-			Family:  strconv.FormatUint(x.s.mint.uint64(), 36) + strconv.FormatUint(x.s.mint.uint64(), 36),
-			Refresh: hash, Expires: engine.Instant(x.now.Add(sessionTTL).UnixMilli()),
-		},
+		Caller: engine.Caller{Account: info.ID, Role: info.Role}, Body: session,
 	})
 	if out != nil {
 		x.answerSession(status, info, token)
 	}
+}
+
+// session makes a refresh family and its first token.
+func (x *exchange) session(id engine.AccountID) (open *engine.OpenSession, token string) {
+	token, hash := x.s.refreshToken(id)
+	return &engine.OpenSession{
+		Family:  strconv.FormatUint(x.s.mint.uint64(), 36) + strconv.FormatUint(x.s.mint.uint64(), 36),
+		Refresh: hash, Expires: engine.Instant(x.now.Add(sessionTTL).UnixMilli()),
+	}, token
 }
 
 func (x *exchange) answerSession(status int, info *engine.AccountInfo, refresh string) {
@@ -320,8 +323,8 @@ func (s *Server) patchMe(x *exchange) {
 	if out == nil {
 		return
 	}
-	if w.Password != nil && !x.endSessions() { // a new password ends what the old one opened
-		return
+	if w.Password != nil { // it has ended the sessions; access tokens end here
+		s.tokens.revoke(x.caller.account, x.clock())
 	}
 	info := out.Account
 	if info == nil {

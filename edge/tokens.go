@@ -118,15 +118,21 @@ func (t *Tokens) verify(authorization []byte, now time.Time) *bearer {
 		return nil
 	}
 	b.hash = hash
-	t.remember(b, base, now)
+	return t.admit(b, base, now)
+}
+
+// admit remembers a token that was just verified; nil when it was revoked meanwhile.
+func (t *Tokens) admit(b *bearer, base uint64, now time.Time) *bearer {
+	at := t.remember(b, base, now)
 	if t.isRevoked(b) { // again: a revocation may have swept the slots just before
+		at.CompareAndSwap(b, nil)
 		return nil
 	}
 	return b
 }
 
 // remember takes a free or expired place of the set, else one that the hash picks.
-func (t *Tokens) remember(b *bearer, base uint64, now time.Time) {
+func (t *Tokens) remember(b *bearer, base uint64, now time.Time) *atomic.Pointer[bearer] {
 	at := base + b.hash>>62
 	for way := range uint64(tokenWays) {
 		if old := t.slots[base+way].Load(); old == nil || !now.Before(old.expires) {
@@ -135,6 +141,7 @@ func (t *Tokens) remember(b *bearer, base uint64, now time.Time) {
 		}
 	}
 	t.slots[at].Store(b)
+	return &t.slots[at]
 }
 
 func (t *Tokens) parse(token string, now time.Time) (*bearer, error) {

@@ -71,9 +71,12 @@ type (
 
 // Commands to an account.
 type (
-	// Register makes the account.
-	Register struct{ Profile Profile }
-	// ChangeProfile changes what is not nil.
+	// Register makes the account, and opens its first session unless Session is nil.
+	Register struct {
+		Profile Profile
+		Session *OpenSession
+	}
+	// ChangeProfile changes what is not nil. A new password ends every session that the old one opened.
 	ChangeProfile struct{ Change ProfileChange }
 	// OpenSession records a refresh token family after a login whose password the edge has verified.
 	OpenSession struct {

@@ -81,8 +81,16 @@ func (d *accountDecision) register(c *Register) Outcome {
 	if info.ID != d.id {
 		return invalid("id")
 	}
+	if c.Session == nil {
+		d.emit(&enginepb.Event_AccountRegistered{AccountRegistered: &enginepb.AccountRegistered{Account: info.proto()}})
+		return d.done(CodeCreated, info, "")
+	}
+	if field := c.Session.nonsense(d.now); field != "" {
+		return invalid(field)
+	}
 	d.emit(&enginepb.Event_AccountRegistered{AccountRegistered: &enginepb.AccountRegistered{Account: info.proto()}})
-	return d.done(CodeCreated, info, "")
+	d.begin(c.Session)
+	return d.done(CodeCreated, info, c.Session.Family)
 }
 
 // nonsense names the first member that cannot be.
@@ -121,23 +129,39 @@ func (d *accountDecision) changeProfile(c *ChangeProfile) Outcome {
 		return invalid(field)
 	}
 	d.emit(&enginepb.Event_AccountChanged{AccountChanged: &enginepb.AccountChanged{Account: info.proto()}})
+	if c.Change.PasswordHash != nil && len(d.sessions) > 0 {
+		d.end("", "password changed")
+	}
 	return d.done(CodeOK, &info, "")
 }
 
 func (d *accountDecision) open(c *OpenSession) Outcome {
-	switch {
-	case d.info == nil:
+	if d.info == nil {
 		return refuse(CodeNotFound)
-	case c.Family == "" || !text(c.Family, MaxFamily):
-		return invalid("family")
-	case c.Refresh == (Hash32{}):
-		return invalid("refresh")
-	case c.Expires <= d.now:
-		return invalid("expires")
 	}
+	if field := c.nonsense(d.now); field != "" {
+		return invalid(field)
+	}
+	d.begin(c)
+	return d.done(CodeCreated, d.info, c.Family)
+}
+
+func (d *accountDecision) begin(c *OpenSession) {
 	d.emit(&enginepb.Event_SessionOpened{SessionOpened: &enginepb.SessionOpened{
 		Family: c.Family, Refresh: c.Refresh[:], ExpiresMs: int64(c.Expires)}})
-	return d.done(CodeCreated, d.info, c.Family)
+}
+
+// nonsense names the first member that cannot be.
+func (c *OpenSession) nonsense(now Instant) string {
+	switch {
+	case c.Family == "" || !text(c.Family, MaxFamily):
+		return "family"
+	case c.Refresh == (Hash32{}):
+		return "refresh"
+	case c.Expires <= now:
+		return "expires"
+	}
+	return ""
 }
 
 // exchange refuses a token that was exchanged before and ends its family: one of the two who show it has stolen it.

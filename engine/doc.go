@@ -9,7 +9,8 @@
 //
 // The same for every command, and part of the contract; Code lists the answers in this order:
 //
-//  1. receipt: a key that was used answers as it did then, with the thing as it is now (or CodeKeyReused);
+//  1. receipt: a key that was used answers as it did then, with the thing as it is now (or CodeKeyReused; CodeNotFound when
+//     the thing is gone since);
 //  2. exists, and may: CodeNotFound (a stranger's reservation too), CodeForbidden, CodeUnauthorized, CodeExists;
 //  3. If-Match: CodeStale; what a command creates has version 0;
 //  4. transition: CodeInvalidTransition;

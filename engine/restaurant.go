@@ -120,6 +120,9 @@ func (d *decision) replay() (Outcome, bool) {
 	default:
 		out.Reservation = d.find(ReservationID(rec.subject))
 	}
+	if _, removal := d.cmd.Body.(*RemoveTable); !removal && out.Restaurant == nil && out.Table == nil && out.Reservation == nil {
+		return Outcome{Code: CodeNotFound, Replayed: true}, true // done, and gone since
+	}
 	return out, true
 }
 

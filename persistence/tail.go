@@ -87,8 +87,8 @@ func (t *Tail) Add(seq Seq, f *Frame) error {
 	return nil
 }
 
-// Based says that a base of id at version v, position q exists: its events up to v leave the tail.
-func (t *Tail) Based(id engine.AggregateID, v engine.Version, _ Seq) {
+// Based says that a base of id at version v exists: its events up to v leave the tail.
+func (t *Tail) Based(id engine.AggregateID, v engine.Version) {
 	a := t.get(id)
 	if v <= a.base {
 		return

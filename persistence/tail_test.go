@@ -77,7 +77,7 @@ func TestTailEqualsTheNaiveOne(t *testing.T) {
 			case 3:
 				i := rapid.IntRange(0, ids-1).Draw(t, "based")
 				v := engine.Version(rapid.IntRange(0, int(version[i])).Draw(t, "version"))
-				tail.Based(aggregate(i), v, seq)
+				tail.Based(aggregate(i), v)
 				naive.keep(func(e naiveEvent) bool { return e.id != aggregate(i) || e.v > v })
 			}
 			require.Equal(t, len(naive.events), tail.Len())
@@ -121,10 +121,10 @@ func TestTailRefusesAHole(t *testing.T) {
 	require.NoError(t, tail.Add(6, one(a, 9)))
 
 	tail = persistence.NewTail(8)
-	tail.Based(a, 90, 4)
+	tail.Based(a, 90)
 	require.ErrorAs(t, tail.Add(6, one(a, 92)), &ce, "between base and tail")
 	require.NoError(t, tail.Add(6, one(a, 91)))
-	tail.Based(a, 91, 6)
+	tail.Based(a, 91)
 	require.ErrorAs(t, tail.Add(9, one(a, 93)), &ce, "after the last event left the tail")
 }
 
@@ -132,7 +132,7 @@ func TestTailLeavesOutWhatIsBased(t *testing.T) {
 	a := aggregate(1)
 	p := persistence.PartitionOf(a, 8)
 	tail := persistence.NewTail(8)
-	tail.Based(a, 3, 30)
+	tail.Based(a, 3)
 	for v := engine.Version(1); v <= 5; v++ {
 		require.NoError(t, tail.Add(persistence.Seq(v)*10, one(a, v)))
 	}
@@ -140,9 +140,9 @@ func TestTailLeavesOutWhatIsBased(t *testing.T) {
 	require.Equal(t, 2, tail.Len())
 	require.Equal(t, engine.Version(3), tail.Base(a))
 	require.EqualValues(t, 39, tail.Floor(p, 60))
-	tail.Based(a, 2, 20)
+	tail.Based(a, 2)
 	require.Equal(t, 2, tail.Len(), "an older base changes nothing")
-	tail.Based(a, 9, 90)
+	tail.Based(a, 9)
 	require.Zero(t, tail.Len())
 	require.Zero(t, tail.Last(a))
 	require.EqualValues(t, 60, tail.Floor(p, 60))
@@ -217,7 +217,7 @@ func TestTailLetsGo(t *testing.T) {
 	for v := engine.Version(1); v <= 500_000; v++ {
 		require.NoError(t, tail.Add(persistence.Seq(v), one(a, v)))
 	}
-	tail.Based(a, 499_990, 499_990)
+	tail.Based(a, 499_990)
 	require.Less(t, int64(heap())-int64(before), int64(1<<20), fmt.Sprint(tail.Len(), " events left"))
 	require.Equal(t, 10, tail.Len())
 }

@@ -88,8 +88,13 @@ func (b *Book) replay(cmd *engine.Command) (engine.Outcome, bool) {
 			out.Restaurant = b.Info
 		case "tbl":
 			out.Table = b.table(engine.TableID(r.subject))
+			if _, deletes := cmd.Body.(*engine.RemoveTable); out.Table == nil && !deletes {
+				out.Code = engine.CodeNotFound
+			}
 		default:
-			out.Reservation = b.find(engine.ReservationID(r.subject))
+			if out.Reservation = b.find(engine.ReservationID(r.subject)); out.Reservation == nil {
+				out.Code = engine.CodeNotFound
+			}
 		}
 		return out, true
 	}
