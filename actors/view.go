@@ -33,7 +33,10 @@ type cached struct {
 
 // answerCache holds an aggregate's answers: a table of fixed size, read without a lock. A newer answer takes the place of
 // an older one.
-type answerCache struct{ slots atomic.Pointer[answerSlots] }
+type answerCache struct {
+	slots atomic.Pointer[answerSlots] // made for the first answer that is kept
+	first atomic.Uint64               // question that was last asked while there were none
+}
 
 type answerSlots struct {
 	answers [cacheSlots]atomic.Pointer[cached]
@@ -86,7 +89,10 @@ func (v *View) Wanted(day engine.Day, guests int) bool {
 		return false
 	}
 	question := uint64(uint32(day))<<32 | uint64(uint32(guests))
-	asked := &v.cache.make().asked[slotOf(day, guests)]
+	asked := &v.cache.first
+	if slots := v.cache.slots.Load(); slots != nil {
+		asked = &slots.asked[slotOf(day, guests)]
+	}
 	if asked.Load() == question {
 		return true
 	}

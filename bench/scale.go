@@ -7,6 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/valyala/fasthttp"
+	"golang.org/x/sync/errgroup"
 )
 
 // scaleCmd compares a server with many restaurants with one that has few, both warm, interleaved.
@@ -30,7 +33,8 @@ type scaleSide struct {
 	house    *house
 	offset   int
 	resident float64 // actors
-	live     float64 // bytes of heap, estimated from the collector's next goal
+	live     float64 // bytes of heap after a collection
+	profiler string  // address of the server's profiler: it can be told to collect
 	rss      float64 // MiB
 	rows     []*row
 }
@@ -79,7 +83,10 @@ func (c *scaleCmd) raise(ctx context.Context, dir string, s *scaleSide) error {
 	if s.house, err = buildHouse(ctx, s.dir, c.binary); err != nil {
 		return err
 	}
-	s.house.flags = []string{"--idle-after", "24h"} // warm: nothing is passivated
+	if s.profiler, err = freeAddress(); err != nil {
+		return err
+	}
+	s.house.flags = []string{"--idle-after", "24h", "--pprof", s.profiler} // warm: nothing is passivated
 	if _, err := s.house.start(); err != nil {
 		return err
 	}
@@ -99,17 +106,60 @@ func (c *scaleCmd) raise(ctx context.Context, dir string, s *scaleSide) error {
 	if err := awaitSinks(s.house.addr); err != nil {
 		return err
 	}
-	m := scrape(s.house.addr)
-	s.resident, _ = m.sum("maitred_actors_resident")
-	s.rss = residentMiB(s.house.pid)
-	if goal, ok := m.sum("go_memstats_next_gc_bytes"); ok {
-		percent, known := m.sum("go_gc_gogc_percent")
-		if !known {
-			percent = 100
-		}
-		s.live = goal / (1 + percent/100)
+	if err := s.reopen(ctx, ids); err != nil {
+		return err
+	}
+	if err := s.weigh(); err != nil {
+		return err
 	}
 	return writeJSON(filepath.Join(s.dir, "site.json"), site{Spread: ids, SpreadCap: c.Tables, Today: today()})
+}
+
+// weigh reads what the open restaurants take once the garbage is gone.
+func (s *scaleSide) weigh() error {
+	url := "http://" + s.profiler + "/debug/pprof/heap?gc=1"
+	if status, _, err := fasthttp.GetTimeout(nil, url, time.Minute); err != nil || status != fasthttp.StatusOK {
+		return fmt.Errorf("GET %s: status %d: %w", url, status, err)
+	}
+	tick := time.NewTicker(200 * time.Millisecond) // the gauge is set once a second
+	defer tick.Stop()
+	for begin := time.Now(); time.Since(begin) < drainLimit && s.resident < float64(s.count); <-tick.C {
+		m := scrape(s.house.addr)
+		s.resident, _ = m.sum("maitred_actors_resident")
+		s.live, _ = m.sum("go_memstats_heap_alloc_bytes")
+	}
+	s.rss = residentMiB(s.house.pid)
+	return nil
+}
+
+// reopen starts the server anew and opens every restaurant by a read, so that nothing but open restaurants is in its memory: no
+// recent events, no answers of their making.
+func (s *scaleSide) reopen(ctx context.Context, ids []string) error {
+	if err := s.house.kill(); err != nil {
+		return err
+	}
+	if _, err := s.house.start(); err != nil {
+		return err
+	}
+	begin, client := time.Now(), newFounder(s.house.addr, "").client
+	group, _ := errgroup.WithContext(ctx)
+	group.SetLimit(setupWorkers)
+	query := "/availability?guests_count=2&date=" + time.Now().AddDate(0, 0, firstDayAhead).Format(time.DateOnly)
+	for _, id := range ids {
+		group.Go(func() error {
+			url := "http://" + s.house.addr + "/api/v1/restaurants/" + id + query
+			status, body, err := client.Get(nil, url)
+			if err == nil && status != fasthttp.StatusOK {
+				err = fmt.Errorf("GET %s: status %d: %.300s", url, status, body)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("scale: open the restaurants: %w", err)
+	}
+	say("%s: all of them opened in %.1f s", s.name, time.Since(begin).Seconds())
+	return awaitSinks(s.house.addr)
 }
 
 // awaitSinks waits until the sinks have caught up, if the server tells.

@@ -50,15 +50,23 @@ func buildHouse(ctx context.Context, dir, binary string) (*house, error) {
 	return h, nil
 }
 
-// start runs `maitred serve` and waits until it is ready. It returns the time from start to ready.
-func (h *house) start() (time.Duration, error) {
+// freeAddress is one that nobody listens on now.
+func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+		return "", fmt.Errorf("find a free port: %w", err)
 	}
-	h.addr = listener.Addr().String()
 	if err := listener.Close(); err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	return listener.Addr().String(), nil
+}
+
+// start runs `maitred serve` and waits until it is ready. It returns the time from start to ready.
+func (h *house) start() (time.Duration, error) {
+	var err error
+	if h.addr, err = freeAddress(); err != nil {
+		return 0, err
 	}
 	out, err := os.OpenFile(h.output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {

@@ -33,7 +33,7 @@ func (r *comparison) sustained(ctx context.Context) error {
 	}
 	low, high := 0.0, median(r.rates("maitred burst"))
 	rate, runs := 0.6*high, []string{}
-	for step := 1; step <= sustainedSteps; step++ {
+	for step := 1; step <= sustainedSteps || low == 0 && step <= 2*sustainedSteps; step++ {
 		run := fmt.Sprintf("s%d", step)
 		_, kept, err := r.sustainedStep(ctx, step, run, rate)
 		if err != nil {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sort"
 	"time"
 	_ "time/tzdata" // the zones are part of the binary
@@ -20,8 +21,8 @@ type step struct {
 }
 
 const (
-	zoneFrom = 1577836800 // 2020-01-01
-	zoneTo   = 2208988800 // 2040-01-01
+	zoneFrom = 1735689600 // 2025-01-01
+	zoneTo   = 2114380800 // 2037-01-01
 )
 
 // openZone reads an IANA zone; nil when there is none of that name.
@@ -33,12 +34,12 @@ func openZone(name string) *zone {
 	if err != nil {
 		return nil
 	}
-	z := &zone{name: name}
+	var steps []step
 	for at := int64(zoneFrom); at < zoneTo; {
 		t := time.Unix(at, 0).In(loc)
 		_, off := t.Zone()
-		if n := len(z.steps); n == 0 || z.steps[n-1].off != int32(off) {
-			z.steps = append(z.steps, step{uint32(at), int32(off)})
+		if n := len(steps); n == 0 || steps[n-1].off != int32(off) {
+			steps = append(steps, step{uint32(at), int32(off)})
 		}
 		_, end := t.ZoneBounds()
 		if end.IsZero() {
@@ -46,7 +47,7 @@ func openZone(name string) *zone {
 		}
 		at = end.Unix()
 	}
-	return z
+	return &zone{name: name, steps: slices.Clone(steps)} // as many as there are: each open restaurant has its own
 }
 
 // offset is what the clock on the wall is ahead of UTC at a time in Unix seconds.
