@@ -193,7 +193,7 @@ func TestScaleAndRecoveryRunWhole(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "scale.json")
-	scale := &scaleCmd{Restaurants: 600, Few: 100, Tables: 2, Seconds: 0.3, Conns: 16, JSON: file, binary: self}
+	scale := &scaleCmd{Restaurants: 600, Few: 300, Tables: 8, Seconds: 0.3, Conns: 16, JSON: file, binary: self}
 	require.NoError(t, scale.Run())
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)

@@ -95,6 +95,13 @@ func playServe() {
 		err = s.open(filepath.Join(dir, "reservations.txt"))
 	}
 	if err == nil {
+		if profiler := argument("--pprof"); profiler != "" {
+			p, err := net.Listen("tcp4", profiler)
+			if err != nil {
+				panic(err)
+			}
+			go func() { _ = fasthttp.Serve(p, func(*fasthttp.RequestCtx) {}) }()
+		}
 		var l net.Listener
 		if l, err = net.Listen("tcp4", argument("--listen")); err == nil {
 			err = fasthttp.Serve(l, s.handle)
@@ -128,7 +135,7 @@ func (s *standIn) handle(ctx *fasthttp.RequestCtx) {
 	case path == "/readyz":
 	case path == "/metrics":
 		records, seconds := s.lag()
-		fmt.Fprintf(ctx, "# HELP x y\nreservations_created_total %d\nmaitred_actors_resident 7\n", s.created)
+		fmt.Fprintf(ctx, "# HELP x y\nreservations_created_total %d\nmaitred_actors_resident 600\n", s.created)
 		fmt.Fprintf(ctx, "maitred_sink_lag_records{sink=\"store\"} %d\nmaitred_sink_lag_seconds{sink=\"store\"} %g\n", records, seconds)
 	case ctx.IsPost() && path == "/api/v1/reservations":
 		s.reserve(ctx)
