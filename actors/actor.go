@@ -209,7 +209,7 @@ func (hd *handle) load(gen uint64) error {
 		h.fold.based(persistence.BaseHeader{ID: hd.id, Version: o.based, Revision: o.revision})
 	}
 	hd.durable.Store(uint64(o.agg.Version()))
-	hd.show(o.agg.View())
+	hd.show(&View{View: o.agg.View(), cache: &hd.cache, budget: h.budget})
 	hd.suspect.Store(false)
 	if due := o.agg.NextDue(); due != s.due {
 		s.due = due

@@ -18,77 +18,88 @@ const (
 	maxAllBehind = 32 << 10
 )
 
-// durableFacts are the durable facts that the view does not show yet. The writer adds, readers fold.
+// durableFacts are the durable facts that the view does not show yet. The writer adds, readers fold; it never waits for one
+// who folds.
 type durableFacts struct {
-	mu     sync.Mutex
-	facts  []engine.Fact
-	behind atomic.Int32 // len(facts)
+	behind atomic.Int64 // facts that the view lacks, also while they are being folded
+
+	mu    sync.Mutex
+	facts []engine.Fact
+
+	folding sync.Mutex // taken before mu
+	spare   []engine.Fact
 }
 
 // committed hands the events of a durable call to the view's readers.
 func (hd *handle) committed(c *call, stands engine.Version) {
-	f := &hd.fresh
+	f, n := &hd.fresh, int64(len(c.events))
 	f.mu.Lock()
 	for _, e := range c.events {
 		f.facts = append(f.facts, engine.Fact{Event: e})
 	}
 	f.facts[len(f.facts)-1].Made = c.outcome.Reservation
-	n := len(f.facts)
-	f.behind.Store(int32(n))
-	if hd.house.behind.Add(int64(len(c.events))) > maxAllBehind || n >= maxBehind {
-		hd.fold()
-	}
+	behind := f.behind.Add(n)
 	f.mu.Unlock()
+	full := hd.house.behind.Add(n) > maxAllBehind || behind >= maxBehind
+	if full && f.folding.TryLock() { // else somebody is at it
+		hd.fold()
+		f.folding.Unlock()
+	}
 	hd.durable.Store(uint64(stands))
 }
 
 // current is the view with every durable fact in it; nil when there is none.
 func (hd *handle) current() *View {
-	if hd.fresh.behind.Load() > 0 {
-		hd.fresh.mu.Lock()
+	if f := &hd.fresh; f.behind.Load() > 0 {
+		f.folding.Lock()
 		hd.fold()
-		hd.fresh.mu.Unlock()
+		f.folding.Unlock()
 	}
 	return hd.view.Load()
 }
 
 // fold brings the view up to the facts. A view that the engine cannot make is thrown away and loaded anew. The caller holds
-// the lock of fresh.
+// folding.
 func (hd *handle) fold() {
+	facts := hd.take()
 	defer func() {
 		if p := recover(); p != nil {
 			slog.Error("the engine cannot make a view", "aggregate", hd.id, "panic", p)
 			hd.suspect.Store(true)
 			hd.view.Store(nil)
 		}
-		hd.drop()
+		hd.folded(facts)
 	}()
-	if v := hd.view.Load(); v != nil {
-		hd.view.Store(&View{View: v.View.NextFacts(hd.fresh.facts), cache: v.cache, budget: v.budget})
+	if v := hd.view.Load(); v != nil && len(facts) > 0 {
+		hd.view.Store(&View{View: v.View.NextFacts(facts), cache: v.cache, budget: v.budget})
 	}
 }
 
-// drop forgets the facts. The caller holds the lock of fresh.
-func (hd *handle) drop() {
+// take takes the facts that the writer has added.
+func (hd *handle) take() []engine.Fact {
 	f := &hd.fresh
-	hd.house.behind.Add(-int64(len(f.facts)))
-	clear(f.facts)
-	f.facts = f.facts[:0]
-	f.behind.Store(0)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	facts := f.facts
+	f.facts = f.spare[:0]
+	return facts
 }
 
-// show puts a view that was loaded in the place of whatever there was.
-func (hd *handle) show(v engine.View) {
-	hd.fresh.mu.Lock()
-	defer hd.fresh.mu.Unlock()
-	hd.drop()
-	hd.view.Store(&View{View: v, cache: &hd.cache, budget: hd.house.budget})
+// folded says that the view has the facts that were taken, or does without them.
+func (hd *handle) folded(facts []engine.Fact) {
+	n := int64(len(facts))
+	clear(facts)
+	if hd.fresh.spare = facts[:0]; cap(facts) > maxSpare {
+		hd.fresh.spare = nil
+	}
+	hd.fresh.behind.Add(-n)
+	hd.house.behind.Add(-n)
 }
 
-// blind takes the view of a handle that nobody uses any more.
-func (hd *handle) blind() {
-	hd.fresh.mu.Lock()
-	defer hd.fresh.mu.Unlock()
-	hd.drop()
-	hd.view.Store(nil)
+// show puts a view in the place of whatever there was: one that was loaded, or nil when nobody uses the handle any more.
+func (hd *handle) show(v *View) {
+	hd.fresh.folding.Lock()
+	defer hd.fresh.folding.Unlock()
+	hd.folded(hd.take())
+	hd.view.Store(v)
 }

@@ -215,7 +215,7 @@ func (h *House) retire(hd *handle) {
 	}
 	hd.quarantine(false)
 	h.handles.Delete(hd.id)
-	hd.blind()
+	hd.show(nil)
 	h.taken.Add(-1)
 	hd.mu.Lock()
 	close(hd.gone)
