@@ -328,7 +328,9 @@ func (w *explored) ready(n *xnode, r int) bool {
 func (w *explored) load(n *xnode, r int) bool {
 	o, err := w.open(n, r)
 	if err != nil {
-		if !(w.disk.stale && errors.Is(err, errStaleBase)) {
+		// A base that is ahead of the fold is another node's, and its events are in the stream.
+		ahead := errors.Is(err, errFoldBehind) && o.based <= w.upTo(r, w.disk.last()).version
+		if !ahead && !(w.disk.stale && errors.Is(err, errStaleBase)) {
 			w.fail("M7: %s cannot open restaurant %d: %v", n.name, r, err)
 		}
 		return false

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,6 +21,9 @@ const (
 	// faultOdds is how often a fault is passed over when it is drawn, so that walks get somewhere.
 	faultOdds = 0.8
 )
+
+// walksFound are seeds that have shown a fault: 13820 opens with a base of another node that the own fold has not reached.
+var walksFound = []uint64{13820}
 
 // walk takes steps at random; it ends as a run without faults must.
 func walk(seed uint64, ctl *control) *explored {
@@ -53,8 +57,12 @@ func TestExploreWalks(t *testing.T) {
 	if seed := envInt("MAITRED_SIM_SEED", -1); seed >= 0 {
 		first, walks = seed, seed+1
 	}
+	seeds := slices.Clone(walksFound)
 	for seed := first; seed < walks; seed++ {
-		w := walk(uint64(seed), &control{})
+		seeds = append(seeds, uint64(seed))
+	}
+	for _, seed := range seeds {
+		w := walk(seed, &control{})
 		steps += w.depth
 		require.Empty(t, w.bad, "MAITRED_SIM_SEED=%d\n%s", seed, w.trace())
 	}

@@ -122,7 +122,8 @@ const maxOpenTries = 3
 func (f *fold) open(ctx context.Context, cfg *Config, id engine.AggregateID) (opened, error) {
 	for try := 1; ; try++ {
 		o, err := f.openOnce(ctx, cfg, id)
-		if err == nil || try == maxOpenTries || !errors.Is(err, persistence.ErrNotFound) && !errors.Is(err, errStaleBase) {
+		again := errors.Is(err, persistence.ErrNotFound) || errors.Is(err, errStaleBase) || errors.Is(err, errFoldBehind)
+		if !again || try == maxOpenTries {
 			return o, err
 		}
 	}
@@ -130,6 +131,10 @@ func (f *fold) open(ctx context.Context, cfg *Config, id engine.AggregateID) (op
 
 // errStaleBase: the base that was read is older than the one that is known.
 var errStaleBase = errors.New("actors: stale base")
+
+// errFoldBehind: the base is newer than what this node has folded. Another node has written it, so the partition is that node's
+// by now, and the fold will say so: no reason to distrust the aggregate.
+var errFoldBehind = fmt.Errorf("actors: the fold has not reached the base: %w", persistence.ErrUnknown)
 
 func (f *fold) openOnce(ctx context.Context, cfg *Config, id engine.AggregateID) (o opened, err error) {
 	defer func() {
@@ -152,6 +157,9 @@ func (f *fold) openOnce(ctx context.Context, cfg *Config, id engine.AggregateID)
 	}
 	for _, e := range events {
 		o.agg.Apply(e)
+	}
+	if o.based > max(last, based) {
+		return o, fmt.Errorf("open %s at version %d: %w", id, o.based, errFoldBehind)
 	}
 	if want := max(last, based); o.agg.Version() != want {
 		return o, &persistence.HoleError{Aggregate: id, Want: want, Got: o.agg.Version()}
