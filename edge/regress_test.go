@@ -2,9 +2,11 @@ package edge
 
 import (
 	"hash/maphash"
+	"net"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"maitred/actors"
@@ -81,4 +83,25 @@ func TestReplayAboutATableThatIsGone(t *testing.T) {
 	require.Equal(t, 404, a.StatusCode, a.text)
 	a = p.do("PATCH", table, `{"capacity":6}`, "If-Match", `"1"`, "Idempotency-Key", "k2")
 	require.Equal(t, 404, a.StatusCode, a.text)
+}
+
+// A server that is closed while it begins to serve ends as well: the order of the two is the scheduler's.
+func TestCloseAtOnceAfterOpen(t *testing.T) {
+	keys, err := OpenKeys(t.TempDir())
+	require.NoError(t, err)
+	for range 500 {
+		s, err := New(Config{House: &script{}, Keys: keys, Registry: prometheus.NewRegistry(), PasswordMemory: 1})
+		require.NoError(t, err)
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		require.NoError(t, s.Open(ln))
+		ended := make(chan error, 1)
+		go func() { ended <- s.Close() }()
+		select {
+		case err := <-ended:
+			require.NoError(t, err)
+		case <-time.After(10 * time.Second):
+			t.Fatal("Close waits for ever")
+		}
+	}
 }

@@ -35,6 +35,7 @@ type Server struct {
 
 	http    *fasthttp.Server
 	mu      sync.Mutex
+	ln      net.Listener
 	served  chan error // the end of Serve; nil before Open
 	closing bool
 }
@@ -99,7 +100,7 @@ func (s *Server) Open(ln net.Listener) error {
 	if s.closing || s.served != nil {
 		return errors.New("edge: opened already")
 	}
-	s.served = make(chan error, 1)
+	s.ln, s.served = ln, make(chan error, 1)
 	go func() {
 		err := s.http.Serve(ln)
 		if err != nil {
@@ -121,12 +122,15 @@ func (s *Server) Close() error {
 	if s.served == nil {
 		return nil
 	}
+	// Serve ends before Shutdown begins: a Shutdown that comes first does not know the listener, and Serve would run for ever.
+	s.ln.Close()
+	err := <-s.served
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.CloseTimeout)
 	defer cancel()
-	if err := s.http.ShutdownWithContext(ctx); err != nil {
-		return fmt.Errorf("edge: requests still in flight at the deadline: %w", err)
+	if late := s.http.ShutdownWithContext(ctx); late != nil && !errors.Is(late, net.ErrClosed) {
+		return fmt.Errorf("edge: requests still in flight at the deadline: %w", late)
 	}
-	return <-s.served
+	return err
 }
 
 // serve is the way of every request.
