@@ -21,7 +21,6 @@ type disk struct {
 	before  [2]*persistence.Base // and the revision before it
 
 	stale    bool // bases are read one revision late (H29)
-	noTail   bool // control: positions of the tail are not read
 	noHeader bool // control: headers of bases are one revision late as well, and nobody compares
 }
 
