@@ -57,7 +57,7 @@ func FuzzWire(f *testing.F) {
 		post, post + post, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", strings.Replace(post, "Content-Length", "Transfer-Encoding: chunked\r\nContent-Length", 1),
 		strings.Replace(post, "POST", "PUT", 1), strings.Replace(post, "\r\n", "\n", -1), strings.Replace(post, "Host:", "Host :", 1),
 		"POST /api/v1/reservations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer TOKEN\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + post,
-		"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\nContent-Length: 9999\r\n\r\n" + post, // one request or two?
+		strings.Replace(post, "Content-Length", "Transfer-Encoding: identity\r\nContent-Length", 1), // fasthttp takes it, net/http does not
 		"GET /api/v1/restaurants/rst_x/availability?date=2026-01-01&guests_count=2 HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET /api/v1/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer TOKEN\r\nIf-Match: \"1\"\r\nIdempotency-Key: k\r\n\r\n",
 		"DELETE /api/v1/tables/tbl_x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer TOKEN\r\nX-A: b\r\n c\r\n\r\n",
