@@ -17,6 +17,8 @@ type book struct {
 	info *Restaurant
 	zone *zone
 
+	members []*Member // by account
+
 	floor  *floor
 	resv   trie[*Reservation] // by the own part of the id
 	sheets trie[*sheet]       // by service day
@@ -78,7 +80,14 @@ func (b *book) apply(e *Event, made *Reservation) {
 		id := TableID(body.TableRemoved.TableId)
 		assert(b.floor.slot(id) >= 0, "I5: removal of an unknown table")
 		b.floor, b.everyDay = b.floor.without(id), b.version
+	case *enginepb.Event_StaffSet:
+		b.setMember(memberFrom(body.StaffSet.Member))
+	case *enginepb.Event_StaffRemoved:
+		b.removeMember(AccountID(body.StaffRemoved.Account))
 	default:
+		if r := e.GetReviewAdded(); r != nil {
+			b.rate(r.Rating)
+		}
 		id := reservationOf(e)
 		old := b.find(id)
 		if made == nil {
@@ -107,6 +116,9 @@ func (b *book) setInfo(r *Restaurant) {
 		b.zone = openZone(r.TimeZone)
 	}
 	assert(b.zone != nil, "I5: an unknown time zone was journaled")
+	if b.info != nil {
+		r.Ratings = b.info.Ratings
+	}
 	b.info, b.everyDay = r, b.version
 }
 

@@ -65,6 +65,24 @@ type (
 		Action Action
 		Reason string
 	}
+	// AddStaff makes an account manager or host of the restaurant.
+	AddStaff struct {
+		Account AccountID
+		Role    Role
+	}
+	// ChangeStaff gives a member another role.
+	ChangeStaff struct {
+		Account AccountID
+		Role    Role
+	}
+	// RemoveStaff dismisses a member.
+	RemoveStaff struct{ Account AccountID }
+	// AddReview is the guest's word on a completed reservation, once. The review's id is ReviewOf(Reservation).
+	AddReview struct {
+		Reservation ReservationID
+		Rating      int // 1–5
+		Comment     string
+	}
 	// Sweep fires the timers that are due (no-shows). Sent by the actors, as the system.
 	Sweep struct{}
 )
@@ -107,6 +125,10 @@ func (*CreateReservation) isBody() {}
 func (*Reschedule) isBody()        {}
 func (*Transition) isBody()        {}
 func (*Sweep) isBody()             {}
+func (*AddStaff) isBody()          {}
+func (*ChangeStaff) isBody()       {}
+func (*RemoveStaff) isBody()       {}
+func (*AddReview) isBody()         {}
 func (*Register) isBody()          {}
 func (*ChangeProfile) isBody()     {}
 func (*OpenSession) isBody()       {}

@@ -11,7 +11,7 @@ func (d *decision) createRestaurant(c *CreateRestaurant) Outcome {
 	role := d.cmd.Caller.Role
 	details := c.Details
 	switch {
-	case d.info != nil && !d.staff():
+	case d.info != nil && !d.may(RoleOwner):
 		return refuse(CodeExists)
 	case d.cmd.Caller.Account == "" || (role != RoleOwner && role != RoleAdmin):
 		return refuse(CodeForbidden)
@@ -33,7 +33,7 @@ func (d *decision) createRestaurant(c *CreateRestaurant) Outcome {
 
 func (d *decision) changeRestaurant(c *ChangeRestaurant) Outcome {
 	switch {
-	case !d.staff():
+	case !d.may(RoleManager):
 		return refuse(CodeForbidden)
 	case d.stale(d.info.Version):
 		return Outcome{Code: CodeStale, Restaurant: d.info}
@@ -46,7 +46,9 @@ func (d *decision) changeRestaurant(c *ChangeRestaurant) Outcome {
 	p := (&Restaurant{ID: d.id, Owner: d.info.Owner, Details: details}).proto()
 	d.emit(&enginepb.Event_RestaurantChanged{RestaurantChanged: &enginepb.RestaurantChanged{Restaurant: p}})
 	attach(d.cmd, d.events, string(d.id), CodeOK)
-	return Outcome{Code: CodeOK, Restaurant: restaurantFrom(p, d.info.Version+1)}
+	r := restaurantFrom(p, d.info.Version+1)
+	r.Ratings = d.info.Ratings
+	return Outcome{Code: CodeOK, Restaurant: r}
 }
 
 // merge lays what is given over details.
@@ -116,7 +118,7 @@ func (h OpeningHours) nonsense() bool {
 
 func (d *decision) addTable(c *AddTable) Outcome {
 	switch {
-	case !d.staff():
+	case !d.may(RoleManager):
 		return refuse(CodeForbidden)
 	case d.floor.slot(c.ID) >= 0:
 		return Outcome{Code: CodeExists, Table: d.floor.table(c.ID)}
@@ -142,7 +144,7 @@ func (d *decision) changeTable(c *ChangeTable) Outcome {
 	switch {
 	case old == nil:
 		return refuse(CodeNotFound)
-	case !d.staff():
+	case !d.may(RoleManager):
 		return refuse(CodeForbidden)
 	case d.stale(old.Version):
 		return Outcome{Code: CodeStale, Table: old}
@@ -167,7 +169,7 @@ func (d *decision) removeTable(c *RemoveTable) Outcome {
 	switch {
 	case old == nil:
 		return refuse(CodeNotFound)
-	case !d.staff():
+	case !d.may(RoleManager):
 		return refuse(CodeForbidden)
 	case d.stale(old.Version):
 		return Outcome{Code: CodeStale, Table: old}

@@ -28,6 +28,11 @@ func evolve(old *Reservation, e *Event) *Reservation {
 		next.Status = body.ReservationStatusChanged.Status
 		assert(StatusName(next.Status) != "", "I5: an unknown status")
 		return next.touched(e)
+	case *enginepb.Event_ReviewAdded:
+		assert(old != nil && !old.Reviewed, "I5: a review of nothing, or a second one")
+		next := *old
+		next.Reviewed = true
+		return next.touched(e)
 	}
 	panic("engine: I5: an event that a restaurant does not know")
 }
@@ -47,6 +52,8 @@ func reservationOf(e *Event) ReservationID {
 		return ReservationID(body.ReservationRescheduled.Id)
 	case *enginepb.Event_ReservationStatusChanged:
 		return ReservationID(body.ReservationStatusChanged.Id)
+	case *enginepb.Event_ReviewAdded:
+		return ReservationID(body.ReviewAdded.Reservation)
 	}
 	return ""
 }
@@ -76,7 +83,7 @@ func reservationFrom(p *enginepb.Reservation) *Reservation {
 		GuestsCount: int(p.GuestsCount), SpecialRequests: p.SpecialRequests,
 		Contact: Contact{c.GetName(), c.GetPhone(), c.GetEmail()},
 		Status:  p.Status, Version: Version(p.Version), Key: hashFrom(p.Key), Payload: hashFrom(p.Body),
-		Created: Instant(p.CreatedMs), Updated: Instant(p.UpdatedMs),
+		Created: Instant(p.CreatedMs), Updated: Instant(p.UpdatedMs), Reviewed: p.Reviewed,
 	}
 }
 
@@ -86,7 +93,7 @@ func (r *Reservation) proto() *enginepb.Reservation {
 		ServiceDay: int32(r.Day), LocalMin: int32(r.LocalMin), StartsAt: r.StartsAt, EndsAt: r.EndsAt,
 		GuestsCount: int32(r.GuestsCount), SpecialRequests: r.SpecialRequests, Status: r.Status,
 		Version: uint64(r.Version), Key: hashBytes(r.Key), Body: hashBytes(r.Payload),
-		CreatedMs: int64(r.Created), UpdatedMs: int64(r.Updated),
+		CreatedMs: int64(r.Created), UpdatedMs: int64(r.Updated), Reviewed: r.Reviewed,
 	}
 	if r.Contact != (Contact{}) {
 		p.Contact = &enginepb.Contact{Name: r.Contact.Name, Phone: r.Contact.Phone, Email: r.Contact.Email}

@@ -7,6 +7,7 @@ package engine
 //	usr_<26>             an account: keyed hash of the normalised e-mail
 //	tbl_<13><13>         a table:       restaurant part, own part
 //	rsv_<13><13>         a reservation: restaurant part, own part
+//	rev_<13><13>         its review:    the same parts
 //
 // Each part is random (made outside: the engine has no randomness) in lower-case Crockford base 32.
 type (
@@ -20,6 +21,8 @@ type (
 	TableID string
 	// ReservationID names a reservation.
 	ReservationID string
+	// ReviewID names the review of a reservation.
+	ReviewID string
 )
 
 // Version counts the events of one aggregate (or of one reservation, table, restaurant: its ETag). 0 = does not exist.

@@ -10,6 +10,7 @@ const (
 	acctPrefix = "usr_"
 	tblPrefix  = "tbl_"
 	resvPrefix = "rsv_"
+	revwPrefix = "rev_"
 
 	crockford = "0123456789abcdefghjkmnpqrstvwxyz"
 )
@@ -42,11 +43,21 @@ func MakeReservationID(r RestaurantID, own uint64) ReservationID {
 	return ReservationID(appendInner(resvPrefix, r, own))
 }
 
-// RestaurantOf is the restaurant that a table's, a reservation's or a restaurant's own id carries; false when the id does
+// ReviewOf is the id of the review of a reservation: there is at most one.
+func ReviewOf(id ReservationID) ReviewID {
+	return ReviewID(revwPrefix + strings.TrimPrefix(string(id), resvPrefix))
+}
+
+// ReservationOf is the reservation that a review is about. The id must fit the grammar.
+func ReservationOf(id ReviewID) ReservationID {
+	return ReservationID(resvPrefix + strings.TrimPrefix(string(id), revwPrefix))
+}
+
+// RestaurantOf is the restaurant that a table's, a reservation's, a review's or a restaurant's own id carries; false when the id does
 // not fit the grammar.
 func RestaurantOf(id string) (RestaurantID, bool) {
 	switch {
-	case strings.HasPrefix(id, tblPrefix), strings.HasPrefix(id, resvPrefix):
+	case strings.HasPrefix(id, tblPrefix), strings.HasPrefix(id, resvPrefix), strings.HasPrefix(id, revwPrefix):
 		if len(id) != 4+2*idPartLen || !isPart(id[4:4+idPartLen]) || !isPart(id[4+idPartLen:]) {
 			return "", false
 		}
@@ -144,3 +155,4 @@ func crockfordValue(c byte) byte {
 
 func isTable(id string) bool       { return strings.HasPrefix(id, tblPrefix) }
 func isReservation(id string) bool { return strings.HasPrefix(id, resvPrefix) }
+func isReview(id string) bool      { return strings.HasPrefix(id, revwPrefix) }

@@ -49,9 +49,13 @@ func (b *book) checkReservations() (err error) {
 			err = errors.Join(err, broken(forgottenOn(r) > utcDay(b.last), "I9: %s is not forgotten", r.ID))
 		}
 	})
-	return errors.Join(err,
+	for i, m := range b.members {
+		err = errors.Join(err, broken(i == 0 || b.members[i-1].Account < m.Account, "I7: staff out of order"),
+			broken(hirable(m.Role) && m.Version >= 1, "I4: %s is an impossible member", m.Account))
+	}
+	return errors.Join(err, broken(b.info == nil || b.info.Ratings.possible(), "I5: impossible ratings"),
 		broken(live == b.live && n == b.resv.len(), "I9: counted %d live of %d, kept %d of %d", live, n, b.live, b.resv.len()),
-		broken(live <= MaxLive && n <= MaxReservations && len(b.floor.list) <= MaxTables, "I9: a bound is exceeded"))
+		broken(live <= MaxLive && n <= MaxReservations && len(b.floor.list) <= MaxTables && len(b.members) <= MaxStaff, "I9: a bound is exceeded"))
 }
 
 // checkBits compares the occupancy with a plain map.

@@ -18,6 +18,9 @@ const (
 	MaxAlternatives     = 4
 	alternativeDays     = 3 // neighbouring service days that are searched, each way
 	MaxTransitionReason = 200
+	MaxStaff            = 200 // of one restaurant
+	MinRating           = 1
+	MaxRating           = 5
 )
 
 // Bounds of texts, in bytes.
@@ -31,6 +34,7 @@ const (
 	MaxTimeZone        = 64
 	MaxTableNumber     = 40
 	MaxLocation        = 100
+	MaxReviewComment   = 8_000
 	MaxPasswordHash    = 256
 	MaxFamily          = 64
 )

@@ -9,6 +9,8 @@ const (
 	RoleOwner    = enginepb.Role_ROLE_OWNER
 	RoleSystem   = enginepb.Role_ROLE_SYSTEM
 	RoleAdmin    = enginepb.Role_ROLE_ADMIN
+	RoleManager  = enginepb.Role_ROLE_MANAGER // of one restaurant
+	RoleHost     = enginepb.Role_ROLE_HOST    // of one restaurant
 )
 
 // The statuses that exist so far.

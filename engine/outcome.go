@@ -43,6 +43,7 @@ type Outcome struct {
 	Reservation  *Reservation
 	Table        *Table
 	Restaurant   *Restaurant
+	Member       *Member
 	Account      *AccountInfo
 	Family       string // session family, for OpenSession and RotateSession
 	Alternatives []Alternative

@@ -88,6 +88,14 @@ func (d *decision) decide() Outcome {
 		return d.reschedule(body)
 	case *Transition:
 		return d.transition(body)
+	case *AddStaff:
+		return d.addStaff(body)
+	case *ChangeStaff:
+		return d.changeStaff(body)
+	case *RemoveStaff:
+		return d.removeStaff(body)
+	case *AddReview:
+		return d.addReview(body)
 	case *Sweep:
 		return d.sweep()
 	}
@@ -117,18 +125,37 @@ func (d *decision) replay() (Outcome, bool) {
 		out.Restaurant = d.info
 	case isTable(rec.subject):
 		out.Table = d.floor.table(TableID(rec.subject))
+	case isReview(rec.subject):
+		out.Reservation = d.find(ReservationOf(ReviewID(rec.subject)))
+	case IsAccountID(rec.subject):
+		out.Member = d.member(AccountID(rec.subject))
 	default:
 		out.Reservation = d.find(ReservationID(rec.subject))
 	}
-	if _, removal := d.cmd.Body.(*RemoveTable); !removal && out.Restaurant == nil && out.Table == nil && out.Reservation == nil {
+	if !removes(d.cmd.Body) && out.Restaurant == nil && out.Table == nil && out.Reservation == nil && out.Member == nil {
 		return Outcome{Code: CodeNotFound, Replayed: true}, true // done, and gone since
 	}
 	return out, true
 }
 
-// emit makes the next event.
+// removes reports whether nothing is there after the command.
+func removes(b Body) bool {
+	switch b.(type) {
+	case *RemoveTable, *RemoveStaff:
+		return true
+	}
+	return false
+}
+
+// emit makes the next event. Its role is the rank in force here, else that of the account.
 func (d *decision) emit(body enginepb.EventBody) *Event {
-	e := &Event{AtMs: int64(d.now), ByAccount: string(d.cmd.Caller.Account), ByRole: d.cmd.Caller.Role, Body: body}
+	role := d.cmd.Caller.Role
+	if len(d.members) > 0 {
+		if m := d.member(d.cmd.Caller.Account); m != nil && d.rankOf(d.cmd.Caller) == m.Role {
+			role = m.Role
+		}
+	}
+	e := &Event{AtMs: int64(d.now), ByAccount: string(d.cmd.Caller.Account), ByRole: role, Body: body}
 	d.events = append(d.events, e)
 	return e
 }
@@ -136,12 +163,6 @@ func (d *decision) emit(body enginepb.EventBody) *Event {
 func refuse(code Code) Outcome { return Outcome{Code: code} }
 
 func invalid(field string) Outcome { return Outcome{Code: CodeInvalid, Field: field} }
-
-// staff reports whether the caller may act on everything here.
-func (d *decision) staff() bool {
-	c := d.cmd.Caller
-	return c.Role == RoleAdmin || c.Role == RoleSystem || (c.Account != "" && d.info != nil && c.Account == d.info.Owner)
-}
 
 // stale reports whether the caller expected another version of the subject; of what does not exist yet it is 0.
 func (d *decision) stale(v Version) bool { return d.cmd.IfMatch != 0 && d.cmd.IfMatch != v }

@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 		require.True(t, seen[c.String()], "no script shows %s", c)
 	}
 	for _, verb := range strings.Fields("create-restaurant change-restaurant add-table change-table remove-table book reschedule do sweep " +
-		"register change-profile login rotate revoke at state") {
+		"hire promote dismiss review register change-profile login rotate revoke at state") {
 		require.True(t, seen[verb], "no script uses %s", verb)
 	}
 }
@@ -215,11 +215,23 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 		action, ok := engine.ParseAction(args["action"])
 		require.True(s.t, ok, args["action"])
 		return &engine.Transition{ID: s.reservation(args["id"]), Action: action}
+	case "hire":
+		return &engine.AddStaff{Account: s.caller(args["who"]).Account, Role: role(args["role"])}
+	case "promote":
+		return &engine.ChangeStaff{Account: s.caller(args["who"]).Account, Role: role(args["role"])}
+	case "dismiss":
+		return &engine.RemoveStaff{Account: s.caller(args["who"]).Account}
+	case "review":
+		return &engine.AddReview{Reservation: s.reservation(args["id"]), Rating: s.number(args, "rating", 5), Comment: "buono"}
 	case "sweep":
 		return &engine.Sweep{}
 	}
 	s.t.Fatalf("no command %q", verb)
 	return nil
+}
+
+func role(name string) engine.Role {
+	return map[string]engine.Role{"host": engine.RoleHost, "manager": engine.RoleManager, "owner": engine.RoleOwner}[name]
 }
 
 func (s *script) accountBody(verb string, args map[string]string) engine.Body {
@@ -265,6 +277,12 @@ func (s *script) show(out engine.Outcome) string {
 	}
 	if r := out.Restaurant; r != nil {
 		text += fmt.Sprintf("\n  restaurant %s v%d", r.Name, r.Version)
+		if r.Ratings.Count > 0 {
+			text += fmt.Sprintf(" %.2f of %d", r.Ratings.Average(), r.Ratings.Count)
+		}
+	}
+	if m := out.Member; m != nil {
+		text += fmt.Sprintf("\n  member %s v%d", m.Role, m.Version)
 	}
 	if a := out.Account; a != nil {
 		text += fmt.Sprintf("\n  account %s %q v%d", a.Email, a.FirstName, a.Version)
@@ -283,8 +301,8 @@ func (s *script) line(r *engine.Reservation) string {
 	for _, t := range r.Tables {
 		tables = append(tables, s.name(string(t)))
 	}
-	return fmt.Sprintf("%s %s %s %s–%s for %d at %s v%d", s.name(string(r.ID)), engine.StatusName(r.Status), r.Day,
-		engine.AppendClock(nil, r.LocalMin), time.Unix(r.EndsAt, 0).UTC().Format("15:04Z"), r.GuestsCount, strings.Join(tables, "+"), r.Version)
+	return fmt.Sprintf("%s %s %s %s–%s for %d at %s v%d%s", s.name(string(r.ID)), engine.StatusName(r.Status), r.Day,
+		engine.AppendClock(nil, r.LocalMin), time.Unix(r.EndsAt, 0).UTC().Format("15:04Z"), r.GuestsCount, strings.Join(tables, "+"), r.Version, map[bool]string{true: " reviewed"}[r.Reviewed])
 }
 
 // state shows the day sheets of a fortnight, and when the next timer is due.

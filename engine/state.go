@@ -16,6 +16,10 @@ func (r *restaurant) AppendBase(dst []byte) []byte {
 	}
 	if r.info != nil {
 		base.Restaurant, base.RestaurantVersion = r.info.proto(), uint64(r.info.Version)
+		base.RatingSum, base.RatingCount = r.info.Ratings.Sum, r.info.Ratings.Count
+	}
+	for _, m := range r.members {
+		base.Staff = append(base.Staff, m.proto())
 	}
 	for _, t := range r.floor.list {
 		base.Tables = append(base.Tables, t.proto())
@@ -40,6 +44,9 @@ func openRestaurant(id RestaurantID, b []byte) (*restaurant, error) {
 		return r, nil
 	}
 	r.setInfo(restaurantFrom(base.Restaurant, Version(base.RestaurantVersion)))
+	r.info.Ratings = Ratings{base.RatingSum, base.RatingCount}
+	assert(r.info.Ratings.possible(), "I5: a base has impossible ratings")
+	r.loadStaff(base.Staff)
 	r.loadFloor(base.Tables)
 	for _, p := range base.Reservations {
 		v := reservationFrom(p)
@@ -63,6 +70,16 @@ func (r *restaurant) loadFloor(tables []*enginepb.Table) {
 	}
 	f.arrange()
 	r.floor = f
+}
+
+func (r *restaurant) loadStaff(staff []*enginepb.Member) {
+	assert(len(staff) <= MaxStaff, "I9: a base has too many staff")
+	for _, p := range staff {
+		m := memberFrom(p)
+		assert(m.Version >= 1 && hirable(m.Role), "I4: a base has an impossible member")
+		assert(len(r.members) == 0 || r.members[len(r.members)-1].Account < m.Account, "I5: the staff of a base is out of order")
+		r.members = append(r.members, m)
+	}
 }
 
 // load is replace without the order that events have.

@@ -29,6 +29,7 @@ type Reservation struct {
 	Status          Status
 	Version         Version
 	Key, Payload    Hash // of the create; zero = none
+	Reviewed        bool
 	Created         Instant
 	Updated         Instant
 }
@@ -89,7 +90,27 @@ type Restaurant struct {
 	ID      RestaurantID
 	Owner   AccountID
 	Version Version // of the details: its ETag
+	Ratings Ratings // not part of the version: a review must not spoil an owner's change
 	Details
+}
+
+// Ratings sums up the reviews of a restaurant.
+type Ratings struct{ Sum, Count int64 }
+
+// Average is the mean rating, 1–5; 0 when there is none.
+func (r Ratings) Average() float64 {
+	if r.Count == 0 {
+		return 0
+	}
+	return float64(r.Sum) / float64(r.Count)
+}
+
+// Member is one of a restaurant's staff. Immutable.
+type Member struct {
+	Account AccountID
+	Role    Role // RoleManager or RoleHost
+	Since   Instant
+	Version Version
 }
 
 // Profile is a new account.

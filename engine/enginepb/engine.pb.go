@@ -179,6 +179,9 @@ type Event struct {
 	//	*Event_ReservationCreated
 	//	*Event_ReservationRescheduled
 	//	*Event_ReservationStatusChanged
+	//	*Event_StaffSet
+	//	*Event_StaffRemoved
+	//	*Event_ReviewAdded
 	//	*Event_AccountRegistered
 	//	*Event_AccountChanged
 	//	*Event_SessionOpened
@@ -327,6 +330,33 @@ func (x *Event) GetReservationStatusChanged() *ReservationStatusChanged {
 	return nil
 }
 
+func (x *Event) GetStaffSet() *StaffSet {
+	if x != nil {
+		if x, ok := x.Body.(*Event_StaffSet); ok {
+			return x.StaffSet
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetStaffRemoved() *StaffRemoved {
+	if x != nil {
+		if x, ok := x.Body.(*Event_StaffRemoved); ok {
+			return x.StaffRemoved
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetReviewAdded() *ReviewAdded {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ReviewAdded); ok {
+			return x.ReviewAdded
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetAccountRegistered() *AccountRegistered {
 	if x != nil {
 		if x, ok := x.Body.(*Event_AccountRegistered); ok {
@@ -417,6 +447,18 @@ type Event_ReservationStatusChanged struct {
 	ReservationStatusChanged *ReservationStatusChanged `protobuf:"bytes,17,opt,name=reservation_status_changed,json=reservationStatusChanged,proto3,oneof"`
 }
 
+type Event_StaffSet struct {
+	StaffSet *StaffSet `protobuf:"bytes,18,opt,name=staff_set,json=staffSet,proto3,oneof"`
+}
+
+type Event_StaffRemoved struct {
+	StaffRemoved *StaffRemoved `protobuf:"bytes,19,opt,name=staff_removed,json=staffRemoved,proto3,oneof"`
+}
+
+type Event_ReviewAdded struct {
+	ReviewAdded *ReviewAdded `protobuf:"bytes,20,opt,name=review_added,json=reviewAdded,proto3,oneof"`
+}
+
 type Event_AccountRegistered struct {
 	AccountRegistered *AccountRegistered `protobuf:"bytes,40,opt,name=account_registered,json=accountRegistered,proto3,oneof"`
 }
@@ -456,6 +498,12 @@ func (*Event_ReservationCreated) isEvent_Body() {}
 func (*Event_ReservationRescheduled) isEvent_Body() {}
 
 func (*Event_ReservationStatusChanged) isEvent_Body() {}
+
+func (*Event_StaffSet) isEvent_Body() {}
+
+func (*Event_StaffRemoved) isEvent_Body() {}
+
+func (*Event_ReviewAdded) isEvent_Body() {}
 
 func (*Event_AccountRegistered) isEvent_Body() {}
 
@@ -1145,6 +1193,7 @@ type Reservation struct {
 	CreatedMs       int64                  `protobuf:"varint,14,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
 	Contact         *Contact               `protobuf:"bytes,15,opt,name=contact,proto3" json:"contact,omitempty"`
 	UpdatedMs       int64                  `protobuf:"varint,16,opt,name=updated_ms,json=updatedMs,proto3" json:"updated_ms,omitempty"`
+	Reviewed        bool                   `protobuf:"varint,17,opt,name=reviewed,proto3" json:"reviewed,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1289,6 +1338,13 @@ func (x *Reservation) GetUpdatedMs() int64 {
 		return x.UpdatedMs
 	}
 	return 0
+}
+
+func (x *Reservation) GetReviewed() bool {
+	if x != nil {
+		return x.Reviewed
+	}
+	return false
 }
 
 type Contact struct {
@@ -1511,6 +1567,232 @@ func (x *ReservationStatusChanged) GetReason() string {
 	return ""
 }
 
+// Member of a restaurant's staff.
+type Member struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Role          Role                   `protobuf:"varint,2,opt,name=role,proto3,enum=maitred.engine.v1.Role" json:"role,omitempty"` // manager or host
+	SinceMs       int64                  `protobuf:"varint,3,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`        // Unix milliseconds
+	Version       uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`                       // 1 when added
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Member) Reset() {
+	*x = Member{}
+	mi := &file_engine_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Member) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Member) ProtoMessage() {}
+
+func (x *Member) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Member.ProtoReflect.Descriptor instead.
+func (*Member) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Member) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Member) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *Member) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Member) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+type StaffSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        *Member                `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StaffSet) Reset() {
+	*x = StaffSet{}
+	mi := &file_engine_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StaffSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StaffSet) ProtoMessage() {}
+
+func (x *StaffSet) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StaffSet.ProtoReflect.Descriptor instead.
+func (*StaffSet) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *StaffSet) GetMember() *Member {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+type StaffRemoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StaffRemoved) Reset() {
+	*x = StaffRemoved{}
+	mi := &file_engine_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StaffRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StaffRemoved) ProtoMessage() {}
+
+func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StaffRemoved.ProtoReflect.Descriptor instead.
+func (*StaffRemoved) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *StaffRemoved) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+// ReviewAdded is the guest's review of a completed reservation; the guest is the event's by_account.
+type ReviewAdded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reservation   string                 `protobuf:"bytes,2,opt,name=reservation,proto3" json:"reservation,omitempty"`
+	Rating        int32                  `protobuf:"varint,3,opt,name=rating,proto3" json:"rating,omitempty"` // 1–5
+	Comment       string                 `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReviewAdded) Reset() {
+	*x = ReviewAdded{}
+	mi := &file_engine_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReviewAdded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReviewAdded) ProtoMessage() {}
+
+func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReviewAdded.ProtoReflect.Descriptor instead.
+func (*ReviewAdded) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ReviewAdded) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReviewAdded) GetReservation() string {
+	if x != nil {
+		return x.Reservation
+	}
+	return ""
+}
+
+func (x *ReviewAdded) GetRating() int32 {
+	if x != nil {
+		return x.Rating
+	}
+	return 0
+}
+
+func (x *ReviewAdded) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
 type AccountRegistered struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -1520,7 +1802,7 @@ type AccountRegistered struct {
 
 func (x *AccountRegistered) Reset() {
 	*x = AccountRegistered{}
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1532,7 +1814,7 @@ func (x *AccountRegistered) String() string {
 func (*AccountRegistered) ProtoMessage() {}
 
 func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1545,7 +1827,7 @@ func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRegistered.ProtoReflect.Descriptor instead.
 func (*AccountRegistered) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{15}
+	return file_engine_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AccountRegistered) GetAccount() *Account {
@@ -1564,7 +1846,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1858,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1871,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{16}
+	return file_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AccountChanged) GetAccount() *Account {
@@ -1616,7 +1898,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1910,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1923,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{17}
+	return file_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Account) GetId() string {
@@ -1718,7 +2000,7 @@ type SessionOpened struct {
 
 func (x *SessionOpened) Reset() {
 	*x = SessionOpened{}
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +2012,7 @@ func (x *SessionOpened) String() string {
 func (*SessionOpened) ProtoMessage() {}
 
 func (x *SessionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,7 +2025,7 @@ func (x *SessionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionOpened.ProtoReflect.Descriptor instead.
 func (*SessionOpened) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{18}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SessionOpened) GetFamily() string {
@@ -1777,7 +2059,7 @@ type SessionRotated struct {
 
 func (x *SessionRotated) Reset() {
 	*x = SessionRotated{}
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1789,7 +2071,7 @@ func (x *SessionRotated) String() string {
 func (*SessionRotated) ProtoMessage() {}
 
 func (x *SessionRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1802,7 +2084,7 @@ func (x *SessionRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRotated.ProtoReflect.Descriptor instead.
 func (*SessionRotated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{19}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SessionRotated) GetFamily() string {
@@ -1829,7 +2111,7 @@ type SessionRevoked struct {
 
 func (x *SessionRevoked) Reset() {
 	*x = SessionRevoked{}
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +2123,7 @@ func (x *SessionRevoked) String() string {
 func (*SessionRevoked) ProtoMessage() {}
 
 func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +2136,7 @@ func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRevoked.ProtoReflect.Descriptor instead.
 func (*SessionRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{20}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SessionRevoked) GetFamily() string {
@@ -1879,7 +2161,7 @@ type AccountErased struct {
 
 func (x *AccountErased) Reset() {
 	*x = AccountErased{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +2173,7 @@ func (x *AccountErased) String() string {
 func (*AccountErased) ProtoMessage() {}
 
 func (x *AccountErased) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +2186,7 @@ func (x *AccountErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErased.ProtoReflect.Descriptor instead.
 func (*AccountErased) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 // RestaurantBase is the whole state of a restaurant at one version.
@@ -1917,13 +2199,16 @@ type RestaurantBase struct {
 	LastMs            int64                  `protobuf:"varint,5,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"` // time of the last event
 	Version           uint64                 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
 	RestaurantVersion uint64                 `protobuf:"varint,7,opt,name=restaurant_version,json=restaurantVersion,proto3" json:"restaurant_version,omitempty"` // ETag of the restaurant itself
+	Staff             []*Member              `protobuf:"bytes,8,rep,name=staff,proto3" json:"staff,omitempty"`                                                   // by account
+	RatingSum         int64                  `protobuf:"varint,9,opt,name=rating_sum,json=ratingSum,proto3" json:"rating_sum,omitempty"`                         // of all reviews
+	RatingCount       int64                  `protobuf:"varint,10,opt,name=rating_count,json=ratingCount,proto3" json:"rating_count,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *RestaurantBase) Reset() {
 	*x = RestaurantBase{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2220,7 @@ func (x *RestaurantBase) String() string {
 func (*RestaurantBase) ProtoMessage() {}
 
 func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2233,7 @@ func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantBase.ProtoReflect.Descriptor instead.
 func (*RestaurantBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RestaurantBase) GetRestaurant() *Restaurant {
@@ -2000,6 +2285,27 @@ func (x *RestaurantBase) GetRestaurantVersion() uint64 {
 	return 0
 }
 
+func (x *RestaurantBase) GetStaff() []*Member {
+	if x != nil {
+		return x.Staff
+	}
+	return nil
+}
+
+func (x *RestaurantBase) GetRatingSum() int64 {
+	if x != nil {
+		return x.RatingSum
+	}
+	return 0
+}
+
+func (x *RestaurantBase) GetRatingCount() int64 {
+	if x != nil {
+		return x.RatingCount
+	}
+	return 0
+}
+
 // Session is a refresh token family. previous: the hashes seen before, 32 bytes each, oldest first, bounded.
 type Session struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2014,7 +2320,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2332,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2345,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Session) GetFamily() string {
@@ -2091,7 +2397,7 @@ type AccountBase struct {
 
 func (x *AccountBase) Reset() {
 	*x = AccountBase{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2409,7 @@ func (x *AccountBase) String() string {
 func (*AccountBase) ProtoMessage() {}
 
 func (x *AccountBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2422,7 @@ func (x *AccountBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBase.ProtoReflect.Descriptor instead.
 func (*AccountBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AccountBase) GetAccount() *Account {
@@ -2165,8 +2471,7 @@ var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
 	"\n" +
-	"\fengine.proto\x12\x11maitred.engine.v1\"\xaf\n" +
-	"\n" +
+	"\fengine.proto\x12\x11maitred.engine.v1\"\xf8\v\n" +
 	"\x05Event\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x1d\n" +
 	"\n" +
@@ -2182,7 +2487,10 @@ const file_engine_proto_rawDesc = "" +
 	"\rtable_removed\x18\x0e \x01(\v2\x1f.maitred.engine.v1.TableRemovedH\x00R\ftableRemoved\x12X\n" +
 	"\x13reservation_created\x18\x0f \x01(\v2%.maitred.engine.v1.ReservationCreatedH\x00R\x12reservationCreated\x12d\n" +
 	"\x17reservation_rescheduled\x18\x10 \x01(\v2).maitred.engine.v1.ReservationRescheduledH\x00R\x16reservationRescheduled\x12k\n" +
-	"\x1areservation_status_changed\x18\x11 \x01(\v2+.maitred.engine.v1.ReservationStatusChangedH\x00R\x18reservationStatusChanged\x12U\n" +
+	"\x1areservation_status_changed\x18\x11 \x01(\v2+.maitred.engine.v1.ReservationStatusChangedH\x00R\x18reservationStatusChanged\x12:\n" +
+	"\tstaff_set\x18\x12 \x01(\v2\x1b.maitred.engine.v1.StaffSetH\x00R\bstaffSet\x12F\n" +
+	"\rstaff_removed\x18\x13 \x01(\v2\x1f.maitred.engine.v1.StaffRemovedH\x00R\fstaffRemoved\x12C\n" +
+	"\freview_added\x18\x14 \x01(\v2\x1e.maitred.engine.v1.ReviewAddedH\x00R\vreviewAdded\x12U\n" +
 	"\x12account_registered\x18( \x01(\v2$.maitred.engine.v1.AccountRegisteredH\x00R\x11accountRegistered\x12L\n" +
 	"\x0faccount_changed\x18) \x01(\v2!.maitred.engine.v1.AccountChangedH\x00R\x0eaccountChanged\x12I\n" +
 	"\x0esession_opened\x18* \x01(\v2 .maitred.engine.v1.SessionOpenedH\x00R\rsessionOpened\x12L\n" +
@@ -2244,7 +2552,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fTableRemoved\x12\x19\n" +
 	"\btable_id\x18\x01 \x01(\tR\atableId\"V\n" +
 	"\x12ReservationCreated\x12@\n" +
-	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xf9\x03\n" +
+	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\x95\x04\n" +
 	"\vReservation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05guest\x18\x02 \x01(\tR\x05guest\x12\x1b\n" +
@@ -2265,7 +2573,8 @@ const file_engine_proto_rawDesc = "" +
 	"created_ms\x18\x0e \x01(\x03R\tcreatedMs\x124\n" +
 	"\acontact\x18\x0f \x01(\v2\x1a.maitred.engine.v1.ContactR\acontact\x12\x1d\n" +
 	"\n" +
-	"updated_ms\x18\x10 \x01(\x03R\tupdatedMs\"I\n" +
+	"updated_ms\x18\x10 \x01(\x03R\tupdatedMs\x12\x1a\n" +
+	"\breviewed\x18\x11 \x01(\bR\breviewed\"I\n" +
 	"\aContact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05phone\x18\x02 \x01(\tR\x05phone\x12\x14\n" +
@@ -2283,7 +2592,21 @@ const file_engine_proto_rawDesc = "" +
 	"\x18ReservationStatusChanged\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x19.maitred.engine.v1.StatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"I\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x84\x01\n" +
+	"\x06Member\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12+\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x04role\x12\x19\n" +
+	"\bsince_ms\x18\x03 \x01(\x03R\asinceMs\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\x04R\aversion\"=\n" +
+	"\bStaffSet\x121\n" +
+	"\x06member\x18\x01 \x01(\v2\x19.maitred.engine.v1.MemberR\x06member\"(\n" +
+	"\fStaffRemoved\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\"q\n" +
+	"\vReviewAdded\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
+	"\vreservation\x18\x02 \x01(\tR\vreservation\x12\x16\n" +
+	"\x06rating\x18\x03 \x01(\x05R\x06rating\x12\x18\n" +
+	"\acomment\x18\x04 \x01(\tR\acomment\"I\n" +
 	"\x11AccountRegistered\x124\n" +
 	"\aaccount\x18\x01 \x01(\v2\x1a.maitred.engine.v1.AccountR\aaccount\"F\n" +
 	"\x0eAccountChanged\x124\n" +
@@ -2311,7 +2634,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x0eSessionRevoked\x12\x16\n" +
 	"\x06family\x18\x01 \x01(\tR\x06family\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x0f\n" +
-	"\rAccountErased\"\xdf\x02\n" +
+	"\rAccountErased\"\xd2\x03\n" +
 	"\x0eRestaurantBase\x12=\n" +
 	"\n" +
 	"restaurant\x18\x01 \x01(\v2\x1d.maitred.engine.v1.RestaurantR\n" +
@@ -2321,7 +2644,12 @@ const file_engine_proto_rawDesc = "" +
 	"\breceipts\x18\x04 \x03(\v2\x1a.maitred.engine.v1.ReceiptR\breceipts\x12\x17\n" +
 	"\alast_ms\x18\x05 \x01(\x03R\x06lastMs\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\x04R\aversion\x12-\n" +
-	"\x12restaurant_version\x18\a \x01(\x04R\x11restaurantVersion\"\x93\x01\n" +
+	"\x12restaurant_version\x18\a \x01(\x04R\x11restaurantVersion\x12/\n" +
+	"\x05staff\x18\b \x03(\v2\x19.maitred.engine.v1.MemberR\x05staff\x12\x1d\n" +
+	"\n" +
+	"rating_sum\x18\t \x01(\x03R\tratingSum\x12!\n" +
+	"\frating_count\x18\n" +
+	" \x01(\x03R\vratingCount\"\x93\x01\n" +
 	"\aSession\x12\x16\n" +
 	"\x06family\x18\x01 \x01(\tR\x06family\x12\x18\n" +
 	"\arefresh\x18\x02 \x01(\fR\arefresh\x12\x1a\n" +
@@ -2371,7 +2699,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
@@ -2390,16 +2718,20 @@ var file_engine_proto_goTypes = []any{
 	(*Contact)(nil),                  // 14: maitred.engine.v1.Contact
 	(*ReservationRescheduled)(nil),   // 15: maitred.engine.v1.ReservationRescheduled
 	(*ReservationStatusChanged)(nil), // 16: maitred.engine.v1.ReservationStatusChanged
-	(*AccountRegistered)(nil),        // 17: maitred.engine.v1.AccountRegistered
-	(*AccountChanged)(nil),           // 18: maitred.engine.v1.AccountChanged
-	(*Account)(nil),                  // 19: maitred.engine.v1.Account
-	(*SessionOpened)(nil),            // 20: maitred.engine.v1.SessionOpened
-	(*SessionRotated)(nil),           // 21: maitred.engine.v1.SessionRotated
-	(*SessionRevoked)(nil),           // 22: maitred.engine.v1.SessionRevoked
-	(*AccountErased)(nil),            // 23: maitred.engine.v1.AccountErased
-	(*RestaurantBase)(nil),           // 24: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 25: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 26: maitred.engine.v1.AccountBase
+	(*Member)(nil),                   // 17: maitred.engine.v1.Member
+	(*StaffSet)(nil),                 // 18: maitred.engine.v1.StaffSet
+	(*StaffRemoved)(nil),             // 19: maitred.engine.v1.StaffRemoved
+	(*ReviewAdded)(nil),              // 20: maitred.engine.v1.ReviewAdded
+	(*AccountRegistered)(nil),        // 21: maitred.engine.v1.AccountRegistered
+	(*AccountChanged)(nil),           // 22: maitred.engine.v1.AccountChanged
+	(*Account)(nil),                  // 23: maitred.engine.v1.Account
+	(*SessionOpened)(nil),            // 24: maitred.engine.v1.SessionOpened
+	(*SessionRotated)(nil),           // 25: maitred.engine.v1.SessionRotated
+	(*SessionRevoked)(nil),           // 26: maitred.engine.v1.SessionRevoked
+	(*AccountErased)(nil),            // 27: maitred.engine.v1.AccountErased
+	(*RestaurantBase)(nil),           // 28: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 29: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 30: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
@@ -2412,36 +2744,42 @@ var file_engine_proto_depIdxs = []int32{
 	12, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
 	15, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
 	16, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
-	17, // 10: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
-	18, // 11: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
-	20, // 12: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
-	21, // 13: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
-	22, // 14: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
-	23, // 15: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	4,  // 16: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
-	5,  // 17: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	5,  // 18: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	6,  // 19: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	6,  // 20: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	13, // 21: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 22: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	14, // 23: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	1,  // 24: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	19, // 25: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	19, // 26: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 27: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	5,  // 28: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	6,  // 29: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	13, // 30: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	3,  // 31: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	19, // 32: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	25, // 33: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	3,  // 34: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	18, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
+	19, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
+	20, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
+	21, // 13: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
+	22, // 14: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
+	24, // 15: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
+	25, // 16: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
+	26, // 17: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
+	27, // 18: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
+	4,  // 19: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
+	5,  // 20: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	5,  // 21: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	6,  // 22: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	6,  // 23: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	13, // 24: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 25: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	14, // 26: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	1,  // 27: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	0,  // 28: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
+	17, // 29: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
+	23, // 30: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	23, // 31: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 32: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	5,  // 33: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	6,  // 34: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	13, // 35: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	3,  // 36: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	17, // 37: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
+	23, // 38: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	29, // 39: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	3,  // 40: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -2458,6 +2796,9 @@ func file_engine_proto_init() {
 		(*Event_ReservationCreated)(nil),
 		(*Event_ReservationRescheduled)(nil),
 		(*Event_ReservationStatusChanged)(nil),
+		(*Event_StaffSet)(nil),
+		(*Event_StaffRemoved)(nil),
+		(*Event_ReviewAdded)(nil),
 		(*Event_AccountRegistered)(nil),
 		(*Event_AccountChanged)(nil),
 		(*Event_SessionOpened)(nil),
@@ -2471,7 +2812,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // run sends n commands to the engine and the oracle and compares every answer. It covers I1 to I13.
-func run(t require.TestingT, src Source, n int, seen map[engine.Code]int) {
+func run(t require.TestingT, src Source, n int, seen map[engine.Code]int, accepted map[string]int) {
 	s := NewStream(src, 1)
 	a := engine.NewAggregate(engine.AggregateID(s.ID))
 	view := a.View()
@@ -33,6 +34,9 @@ func run(t require.TestingT, src Source, n int, seen map[engine.Code]int) {
 		require.Equal(t, dumb.Version, a.Version(), "I5: version after %T", cmd.Body)
 		require.Equal(t, dumb.nextDue(), a.NextDue(), "I13")
 		seen[got.Code]++
+		if !got.Code.Refused() {
+			accepted[fmt.Sprintf("%T", cmd.Body)]++
+		}
 		s.Saw(got)
 		if i%16 == 0 || i == n-1 {
 			check(t, a, view.(*engine.RestaurantView), dumb, now)
@@ -65,6 +69,7 @@ func check(t require.TestingT, a engine.Aggregate, v *engine.RestaurantView, dum
 	require.NoError(t, engine.CheckViewInvariants(v))
 	require.Equal(t, dumb.Info, v.Restaurant())
 	require.Len(t, v.Tables(), len(dumb.Tables))
+	require.ElementsMatch(t, dumb.Members, v.Staff())
 	days := map[engine.Day]int{engine.Day(now/86_400_000) + 1: 0}
 	fresh := a.View().(*engine.RestaurantView)
 	for _, r := range dumb.List {
@@ -97,7 +102,7 @@ func allCodes() (codes []engine.Code) {
 // TestDifferential runs until every code was given, and at least a fixed number of streams. CodeUnauthorized belongs to accounts,
 // CodeLimit to the tests of bounds.
 func TestDifferential(t *testing.T) {
-	seen := map[engine.Code]int{}
+	seen, accepted := map[engine.Code]int{}, map[string]int{}
 	missing := func() (codes []engine.Code) {
 		for _, c := range allCodes() {
 			if seen[c] == 0 {
@@ -109,15 +114,16 @@ func TestDifferential(t *testing.T) {
 	for seed := uint64(1); seed <= 20 || len(missing()) > 0; seed++ {
 		require.LessOrEqual(t, seed, uint64(200), "codes never seen: %v", missing())
 		ok := t.Run("", func(t *testing.T) {
-			run(t, rand.New(rand.NewPCG(seed, 0)), 400, seen)
+			run(t, rand.New(rand.NewPCG(seed, 0)), 400, seen, accepted)
 		})
 		require.True(t, ok, "seed %d", seed)
 	}
-	t.Logf("answers: %v", seen)
+	t.Logf("answers: %v, accepted: %v", seen, accepted)
+	require.Len(t, accepted, 13, "every command to a restaurant was accepted once")
 }
 
 func TestDifferentialShrinks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		run(t, FromRapid(t), rapid.IntRange(1, 60).Draw(t, "commands"), map[engine.Code]int{})
+		run(t, FromRapid(t), rapid.IntRange(1, 60).Draw(t, "commands"), map[engine.Code]int{}, map[string]int{})
 	})
 }

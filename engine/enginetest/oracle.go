@@ -15,6 +15,8 @@ type Book struct {
 	Info    *engine.Restaurant
 	Tables  []*engine.Table
 	List    []*engine.Reservation
+	Members []*engine.Member
+	Ratings []int // of every review
 	Version engine.Version
 	Last    engine.Instant
 
@@ -91,6 +93,15 @@ func (b *Book) replay(cmd *engine.Command) (engine.Outcome, bool) {
 			if _, deletes := cmd.Body.(*engine.RemoveTable); out.Table == nil && !deletes {
 				out.Code = engine.CodeNotFound
 			}
+		case "usr":
+			out.Member = b.member(engine.AccountID(r.subject))
+			if _, dismisses := cmd.Body.(*engine.RemoveStaff); out.Member == nil && !dismisses {
+				out.Code = engine.CodeNotFound
+			}
+		case "rev":
+			if out.Reservation = b.find(engine.ReservationID("rsv" + r.subject[3:])); out.Reservation == nil {
+				out.Code = engine.CodeNotFound
+			}
 		default:
 			if out.Reservation = b.find(engine.ReservationID(r.subject)); out.Reservation == nil {
 				out.Code = engine.CodeNotFound
@@ -131,6 +142,14 @@ func (b *Book) act(now engine.Instant, cmd *engine.Command) (out engine.Outcome,
 		return b.reschedule(now, cmd, c)
 	case *engine.Transition:
 		return b.transition(now, cmd, c)
+	case *engine.AddStaff:
+		return b.addStaff(now, cmd, c)
+	case *engine.ChangeStaff:
+		return b.changeStaff(cmd, c)
+	case *engine.RemoveStaff:
+		return b.removeStaff(cmd, c)
+	case *engine.AddReview:
+		return b.addReview(now, cmd, c)
 	case *engine.Sweep:
 		return b.sweep(now, cmd)
 	}
@@ -163,10 +182,6 @@ func (b *Book) table(id engine.TableID) *engine.Table {
 		}
 	}
 	return nil
-}
-
-func (b *Book) staff(c engine.Caller) bool {
-	return c.Role == engine.RoleAdmin || c.Role == engine.RoleSystem || c.Account != "" && c.Account == b.Info.Owner
 }
 
 func holds(s engine.Status) bool { return s == engine.StatusConfirmed || s == engine.StatusSeated }

@@ -11,7 +11,7 @@ import (
 func (b *Book) createRestaurant(cmd *engine.Command, c *engine.CreateRestaurant) (engine.Outcome, string, int) {
 	role := cmd.Caller.Role
 	switch {
-	case b.Info != nil && !b.staff(cmd.Caller):
+	case b.Info != nil && b.rank(cmd.Caller) < 3:
 		return refused(engine.CodeExists, "")
 	case cmd.Caller.Account == "" || role != engine.RoleOwner && role != engine.RoleAdmin:
 		return refused(engine.CodeForbidden, "")
@@ -61,7 +61,7 @@ func settle(d *engine.Details) string {
 
 func (b *Book) changeRestaurant(cmd *engine.Command, c *engine.ChangeRestaurant) (engine.Outcome, string, int) {
 	switch {
-	case !b.staff(cmd.Caller):
+	case b.rank(cmd.Caller) < 2:
 		return refused(engine.CodeForbidden, "")
 	case cmd.IfMatch != 0 && cmd.IfMatch != b.Info.Version:
 		return engine.Outcome{Code: engine.CodeStale, Restaurant: b.Info}, "", 0
@@ -89,7 +89,7 @@ func (b *Book) changeRestaurant(cmd *engine.Command, c *engine.ChangeRestaurant)
 
 func (b *Book) addTable(cmd *engine.Command, c *engine.AddTable) (engine.Outcome, string, int) {
 	switch {
-	case !b.staff(cmd.Caller):
+	case b.rank(cmd.Caller) < 2:
 		return refused(engine.CodeForbidden, "")
 	case b.table(c.ID) != nil:
 		return engine.Outcome{Code: engine.CodeExists, Table: b.table(c.ID)}, "", 0
@@ -127,7 +127,7 @@ func (b *Book) changeTable(cmd *engine.Command, c *engine.ChangeTable) (engine.O
 	switch {
 	case old == nil:
 		return refused(engine.CodeNotFound, "")
-	case !b.staff(cmd.Caller):
+	case b.rank(cmd.Caller) < 2:
 		return refused(engine.CodeForbidden, "")
 	case cmd.IfMatch != 0 && cmd.IfMatch != old.Version:
 		return engine.Outcome{Code: engine.CodeStale, Table: old}, "", 0
@@ -155,7 +155,7 @@ func (b *Book) removeTable(cmd *engine.Command, c *engine.RemoveTable) (engine.O
 	switch {
 	case old == nil:
 		return refused(engine.CodeNotFound, "")
-	case !b.staff(cmd.Caller):
+	case b.rank(cmd.Caller) < 2:
 		return refused(engine.CodeForbidden, "")
 	case cmd.IfMatch != 0 && cmd.IfMatch != old.Version:
 		return engine.Outcome{Code: engine.CodeStale, Table: old}, "", 0

@@ -93,7 +93,11 @@ func (s *Stream) command() *engine.Command {
 	if s.one(60) {
 		either = engine.Caller{}
 	}
-	switch n := s.src.IntN(100); {
+	switch n := s.src.IntN(110); {
+	case n >= 106:
+		return &engine.Command{Caller: guest, Body: &engine.AddReview{Reservation: s.reservation(), Rating: s.src.IntN(7), Comment: "buono"}}
+	case n >= 100:
+		return &engine.Command{Caller: either, Body: s.staff()}
 	case n < 45:
 		return &engine.Command{Caller: either, Body: s.create()}
 	case n < 60:
@@ -114,6 +118,22 @@ func (s *Stream) command() *engine.Command {
 		return &engine.Command{Caller: either, Body: s.changeRestaurant()}
 	}
 	return &engine.Command{Caller: either, Body: &engine.CreateRestaurant{ID: s.ID, Details: s.details()}}
+}
+
+// staff hires and dismisses among those who are guests as well.
+func (s *Stream) staff() engine.Body {
+	who := s.guests[s.src.IntN(len(s.guests))].Account
+	if s.one(10) {
+		who = s.Owner.Account
+	}
+	role := []engine.Role{engine.RoleHost, engine.RoleManager, engine.RoleHost, engine.RoleOwner}[s.src.IntN(4)]
+	switch s.src.IntN(4) {
+	case 0:
+		return &engine.ChangeStaff{Account: who, Role: role}
+	case 1, 2:
+		return &engine.RemoveStaff{Account: who}
+	}
+	return &engine.AddStaff{Account: who, Role: role}
 }
 
 // finish adds keys and expectations.
