@@ -20,6 +20,8 @@ type AggregateState struct {
 	Restaurant        *enginepb.Restaurant
 	RestaurantVersion engine.Version // of the details
 	Tables            []*enginepb.Table
+	Staff             []*enginepb.Member
+	Ratings           engine.Ratings
 	Reservations      []*enginepb.Reservation
 	Account           *enginepb.Account
 	Erased            bool
@@ -36,8 +38,8 @@ type Rebuildable interface {
 
 // Dumper prints what a store holds as sorted lines, the same for equal contents whatever the layout:
 //
-//	cursor, account, head, reservation, restaurant, table: the read model
-//	event: the audit
+//	cursor, account, head, member, ratings, reservation, restaurant, table: the read model
+//	event, review: what no base holds, the audit and what guests wrote
 type Dumper interface {
 	Dump(ctx context.Context, w io.Writer) error
 }

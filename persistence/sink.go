@@ -70,8 +70,10 @@ type Store interface {
 	Sink
 	// ReservationsOf lists the reservations of a guest, newest start first.
 	ReservationsOf(ctx context.Context, guest engine.AccountID, f ListFilter) (Page, error)
-	// ReservationsAt lists the reservations of a restaurant's service day in order of start.
-	ReservationsAt(ctx context.Context, r engine.RestaurantID, day int32, f ListFilter) (Page, error)
+	// ReviewsOf lists the reviews of a restaurant, newest first.
+	ReviewsOf(ctx context.Context, r engine.RestaurantID, f ReviewFilter) (ReviewPage, error)
+	// PlacesOf lists the restaurants that an account owns or works at, in an order that stays. Limit is 1–100.
+	PlacesOf(ctx context.Context, a engine.AccountID, after string, limit int) (PlacePage, error)
 	// Close ends the store's use. Idempotent.
 	Close() error
 }

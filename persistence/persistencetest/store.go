@@ -38,6 +38,8 @@ func ExerciseStore(t *testing.T, open func(t *testing.T, dir string) TestStore) 
 		{"two projectors at once", storeTwo},
 		{"refuses a gap", storeGap},
 		{"lists", storeLists},
+		{"lists reviews", storeReviews},
+		{"lists restaurants of an account", storePlaces},
 		{"reset", storeReset},
 		{"rebuilt from bases and tail", storeRebuilt},
 	} {
@@ -239,15 +241,6 @@ func storeLists(t *testing.T, dir string, open func(*testing.T, string) TestStor
 				return s.ReservationsOf(t.Context(), engine.AccountID(a), f)
 			})
 		}
-		filter.From, filter.To = 0, 0
-		for r := range m.restaurants {
-			want := m.list(func(v *modelReservation) bool {
-				return v.Restaurant == engine.RestaurantID(r) && v.ServiceDay == 20_701 && passes(v, filter)
-			})
-			requirePages(t, want, filter, oldestFirst, func(f persistence.ListFilter) (persistence.Page, error) {
-				return s.ReservationsAt(t.Context(), engine.RestaurantID(r), 20_701, f)
-			})
-		}
 	}
 	page, err := s.ReservationsOf(t.Context(), "nobody", persistence.ListFilter{Limit: 5})
 	require.NoError(t, err)
@@ -258,8 +251,6 @@ func storeLists(t *testing.T, dir string, open func(*testing.T, string) TestStor
 func passes(r *modelReservation, f persistence.ListFilter) bool {
 	return (f.Status == 0 || r.Status == f.Status) && (f.From == 0 || r.ServiceDay >= f.From) && (f.To == 0 || r.ServiceDay <= f.To)
 }
-
-func oldestFirst(a, b persistence.ReservationRow) int { return a.StartsAt.Compare(b.StartsAt) }
 
 func newestFirst(a, b persistence.ReservationRow) int { return b.StartsAt.Compare(a.StartsAt) }
 

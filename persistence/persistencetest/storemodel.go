@@ -20,6 +20,9 @@ type Model struct {
 	restaurants  map[engine.AggregateID]*enginepb.Restaurant
 	versions     map[engine.AggregateID]engine.Version
 	tables       map[engine.AggregateID]map[string]*enginepb.Table
+	staff        map[engine.AggregateID]map[string]*enginepb.Member
+	ratings      map[engine.AggregateID]engine.Ratings
+	reviews      []persistence.ReviewRow // oldest first
 	accounts     map[engine.AggregateID]*persistence.AccountRow
 	reservations map[string]*modelReservation
 	audit        [][]byte
@@ -36,6 +39,7 @@ func NewModel() *Model {
 	return &Model{
 		heads: map[engine.AggregateID]engine.Version{}, restaurants: map[engine.AggregateID]*enginepb.Restaurant{},
 		versions: map[engine.AggregateID]engine.Version{}, tables: map[engine.AggregateID]map[string]*enginepb.Table{},
+		staff: map[engine.AggregateID]map[string]*enginepb.Member{}, ratings: map[engine.AggregateID]engine.Ratings{},
 		accounts: map[engine.AggregateID]*persistence.AccountRow{}, reservations: map[string]*modelReservation{},
 	}
 }
@@ -59,6 +63,13 @@ func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
 	switch e := event.Body.(type) {
 	case *enginepb.Event_RestaurantCreated:
 		m.restaurants[id], m.versions[id], m.tables[id] = e.RestaurantCreated.Restaurant, 1, map[string]*enginepb.Table{}
+		m.staff[id] = map[string]*enginepb.Member{}
+	case *enginepb.Event_StaffSet:
+		m.staff[id][e.StaffSet.Member.Account] = e.StaffSet.Member
+	case *enginepb.Event_StaffRemoved:
+		delete(m.staff[id], e.StaffRemoved.Account)
+	case *enginepb.Event_ReviewAdded:
+		m.review(id, event.AtMs, e.ReviewAdded)
 	case *enginepb.Event_RestaurantChanged:
 		m.restaurants[id] = e.RestaurantChanged.Restaurant
 		m.versions[id]++
@@ -86,6 +97,14 @@ func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
 		r.Status = e.ReservationStatusChanged.Status
 		r.Version++
 	}
+}
+
+func (m *Model) review(id engine.AggregateID, atMs int64, e *enginepb.ReviewAdded) {
+	m.reservations[e.Reservation].Version++
+	r := m.ratings[id]
+	m.ratings[id] = engine.Ratings{Sum: r.Sum + int64(e.Rating), Count: r.Count + 1}
+	m.reviews = append(m.reviews, persistence.ReviewRow{ID: engine.ReviewID(e.Id), Restaurant: engine.RestaurantID(id),
+		Rating: e.Rating, Comment: e.Comment, At: time.UnixMilli(atMs).UTC()})
 }
 
 func (m *Model) reserve(id engine.AggregateID, pb *enginepb.Reservation) {
@@ -133,7 +152,18 @@ func (m *Model) Dump(withAudit bool) string {
 		row := m.row(r)
 		lines = append(lines, persistence.AppendReservation(nil, &row))
 	}
+	for id, staff := range m.staff {
+		for _, member := range staff {
+			lines = append(lines, persistence.AppendMember(nil, engine.RestaurantID(id), member))
+		}
+	}
+	for id, r := range m.ratings {
+		lines = append(lines, persistence.AppendRatings(nil, engine.RestaurantID(id), r))
+	}
 	if withAudit {
+		for i := range m.reviews {
+			lines = append(lines, persistence.AppendReview(nil, &m.reviews[i]))
+		}
 		lines = append(lines, m.audit...)
 	}
 	slices.SortFunc(lines, slices.Compare)
@@ -157,7 +187,7 @@ type Frames [][]persistence.Committed
 // MakeFrames makes a history of n frames over a few restaurants and accounts, the same for the same seed. It has every kind
 // of event that the read model knows, also several of one reservation within a frame, and ids outside the grammar.
 func MakeFrames(seed uint64, n int) Frames {
-	g := &history{rng: rand.New(rand.NewPCG(seed, 1)), versions: map[engine.AggregateID]engine.Version{}, at: 1_790_000_000_000}
+	g := &history{rng: rand.New(rand.NewPCG(seed, 1)), versions: map[engine.AggregateID]engine.Version{}, reviewed: map[string]bool{}, at: 1_790_000_000_000}
 	for i := range 4 {
 		var h [16]byte
 		binary.LittleEndian.PutUint64(h[:], g.rng.Uint64())
@@ -194,6 +224,8 @@ type history struct {
 	restaurants  []string
 	tables       [4][]string
 	reservations [4][]string
+	reviewed     map[string]bool
+	staff        [4]map[string]uint64 // versions by account
 }
 
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -244,6 +276,10 @@ func (g *history) restaurantEvent(i int, guest string) {
 		e.Body = &enginepb.Event_RestaurantChanged{RestaurantChanged: &enginepb.RestaurantChanged{Restaurant: about}}
 	case len(g.tables[i]) == 0 || g.rng.IntN(12) == 0:
 		g.tableEvent(i, e)
+	case g.rng.IntN(15) == 0:
+		g.staffEvent(i, guest, e)
+	case len(g.reservations[i]) > 0 && g.rng.IntN(10) == 0:
+		g.reviewEvent(i, e)
 	case len(g.reservations[i]) == 0 || g.rng.IntN(2) == 0:
 		g.reservationMade(i, guest, e)
 	default:
@@ -274,6 +310,32 @@ func (g *history) tableEvent(i int, e *enginepb.Event) {
 		g.tables[i] = append(ids, table.Id)
 		e.Body = &enginepb.Event_TableAdded{TableAdded: &enginepb.TableAdded{Table: table}}
 	}
+}
+
+func (g *history) staffEvent(i int, account string, e *enginepb.Event) {
+	if g.staff[i] == nil {
+		g.staff[i] = map[string]uint64{}
+	}
+	if g.staff[i][account] > 0 && g.rng.IntN(2) == 0 {
+		delete(g.staff[i], account)
+		e.Body = &enginepb.Event_StaffRemoved{StaffRemoved: &enginepb.StaffRemoved{Account: account}}
+		return
+	}
+	g.staff[i][account]++
+	role := []enginepb.Role{enginepb.Role_ROLE_HOST, enginepb.Role_ROLE_MANAGER}[g.rng.IntN(2)]
+	e.Body = &enginepb.Event_StaffSet{StaffSet: &enginepb.StaffSet{Member: &enginepb.Member{
+		Account: account, Role: role, SinceMs: g.at, Version: g.staff[i][account]}}}
+}
+
+func (g *history) reviewEvent(i int, e *enginepb.Event) {
+	id := g.reservations[i][g.rng.IntN(len(g.reservations[i]))]
+	if g.reviewed[id] {
+		g.reservationChanged(i, e)
+		return
+	}
+	g.reviewed[id] = true
+	e.Body = &enginepb.Event_ReviewAdded{ReviewAdded: &enginepb.ReviewAdded{Id: string(engine.ReviewOf(engine.ReservationID(id))),
+		Reservation: id, Rating: 1 + g.rng.Int32N(5), Comment: []string{"", "buono è"}[g.rng.IntN(2)]}}
 }
 
 func (g *history) reservationMade(i int, guest string, e *enginepb.Event) {

@@ -32,6 +32,12 @@ func (t *tx) apply(h *head, c *persistence.Committed) error {
 		return t.table(h, e.TableChanged.GetTable())
 	case *enginepb.Event_TableRemoved:
 		return t.must("remove the table", t.stmts.dropTable, h.n, e.TableRemoved.GetTableId())
+	case *enginepb.Event_StaffSet:
+		return t.member(h, e.StaffSet.GetMember())
+	case *enginepb.Event_StaffRemoved:
+		return t.dismiss(h, e.StaffRemoved.GetAccount())
+	case *enginepb.Event_ReviewAdded:
+		return t.reviewed(h, r, c.Event.GetAtMs(), e.ReviewAdded)
 	case *enginepb.Event_AccountRegistered:
 		return t.account(h, e.AccountRegistered.GetAccount(), false)
 	case *enginepb.Event_AccountChanged:

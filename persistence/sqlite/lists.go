@@ -41,15 +41,6 @@ func (s *Store) ReservationsOf(ctx context.Context, guest engine.AccountID, f pe
 	})
 }
 
-// ReservationsAt implements persistence.Store.
-func (s *Store) ReservationsAt(ctx context.Context, r engine.RestaurantID, day int32, f persistence.ListFilter) (persistence.Page, error) {
-	return s.page(ctx, f, selectReservation+` WHERE v.restaurant = (SELECT n FROM names WHERE id = ?) AND v.service_day = ?
- AND (? = 0 OR v.status = ?) AND (? = 0 OR (v.starts_at, v.n) > (?, ?))
- ORDER BY v.starts_at, v.n LIMIT ?`, func(p place) []any {
-		return []any{string(r), day, int64(f.Status), int64(f.Status), p.set, p.startsAt, p.n}
-	})
-}
-
 // place is where a list goes on.
 type place struct {
 	set         bool

@@ -23,7 +23,7 @@ var errLoaded = errors.New("sqlite: the aggregate is in the store already")
 // Reset implements persistence.Rebuildable.
 func (s *Store) Reset(ctx context.Context) error {
 	err := s.transact(ctx, func(t *tx) error {
-		for _, table := range []string{"events", "reservations", "accounts", "tables", "restaurants", "heads", "names", "cursor"} {
+		for _, table := range []string{"events", "reviews", "staff", "reservations", "accounts", "tables", "restaurants", "heads", "names", "cursor"} {
 			if err := t.step(); err != nil {
 				return err
 			}
@@ -82,6 +82,16 @@ func (t *tx) load(a *persistence.AggregateState) error {
 			return err
 		}
 	}
+	for _, m := range a.Staff {
+		if err := t.member(h, m); err != nil {
+			return err
+		}
+	}
+	if a.Ratings != (engine.Ratings{}) {
+		if err := t.must("load the ratings", t.stmts.ratings, a.Ratings.Sum, a.Ratings.Count, h.n); err != nil {
+			return err
+		}
+	}
 	for _, r := range a.Reservations {
 		if err := t.created(h, engine.RestaurantID(a.ID), r); err != nil {
 			return err
@@ -100,7 +110,9 @@ func (s *Store) Dump(ctx context.Context, w io.Writer) error {
 			return err
 		}
 		add(persistence.AppendCursor(nil, at))
-		for _, part := range []func(context.Context, querier, func([]byte)) error{dumpHeads, dumpRestaurants, dumpTables, dumpAccounts, dumpReservations, dumpEvents} {
+		for _, part := range []func(context.Context, querier, func([]byte)) error{
+			dumpHeads, dumpStaff, dumpRatings, dumpReviews, dumpRestaurants, dumpTables, dumpAccounts, dumpReservations, dumpEvents,
+		} {
 			if err := part(ctx, q, add); err != nil {
 				return err
 			}

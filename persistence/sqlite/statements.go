@@ -32,6 +32,8 @@ type statements struct {
 	status, reschedule                      *sql.Stmt
 	restaurant, changeRestaurant            *sql.Stmt
 	table, dropTable, account, eraseAccount *sql.Stmt
+	member, dropMember                      *sql.Stmt
+	review, reviewed, rate, ratings         *sql.Stmt
 	event, lastEvent                        *sql.Stmt
 }
 
@@ -47,6 +49,8 @@ const (
  in_service = excluded.in_service`
 	updateReservation = `UPDATE reservations SET tables = ?, service_day = ?, local_min = ?, starts_at = ?, ends_at = ?,
  guests_count = ?, special_requests = ?, version = version + 1 WHERE restaurant = ? AND own = ?`
+	upsertMember = `INSERT INTO staff (restaurant, account, role, since_ms, version) VALUES (?,?,?,?,?)
+ ON CONFLICT DO UPDATE SET role = excluded.role, since_ms = excluded.since_ms, version = excluded.version`
 	upsertAccount = `INSERT INTO accounts (n, role, created_ms, erased) VALUES (?,?,?,?)
  ON CONFLICT DO UPDATE SET role = excluded.role, created_ms = excluded.created_ms, erased = excluded.erased`
 )
@@ -85,6 +89,11 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 	st.restaurant, st.changeRestaurant = one(upsertRestaurant), one(updateRestaurant)
 	st.table, st.dropTable = one(upsertTable), one("DELETE FROM tables WHERE restaurant = ? AND id = ?")
 	st.account, st.eraseAccount = one(upsertAccount), one("UPDATE accounts SET role = 0, created_ms = 0, erased = 1 WHERE n = ?")
+	st.member, st.dropMember = one(upsertMember), one("DELETE FROM staff WHERE restaurant = ? AND account = ?")
+	st.review = one("INSERT INTO reviews (restaurant, own, rating, comment, at_ms) VALUES (?,?,?,?,?)")
+	st.reviewed = one("UPDATE reservations SET version = version + 1 WHERE restaurant = ? AND own = ?")
+	st.rate = one("UPDATE restaurants SET rating_sum = rating_sum + ?, rating_count = rating_count + 1 WHERE n = ?")
+	st.ratings = one("UPDATE restaurants SET rating_sum = ?, rating_count = ? WHERE n = ?")
 	st.event = one("INSERT INTO events (seq, at_ms, body) VALUES (?,?,?)")
 	st.lastEvent = one("SELECT coalesce(max(seq), 0) FROM events")
 	if len(errs) > 0 {
