@@ -144,7 +144,7 @@ func TestAnEveningAtTheRestaurant(t *testing.T) {
 	require.Equal(t, 200, sheet.StatusCode, sheet.text)
 	require.Len(t, sheet.doc["items"], 1)
 	require.Nil(t, sheet.doc["next_cursor"])
-	require.Equal(t, 403, guest.do("GET", "/restaurants/"+restaurant+"/reservations?date="+day(2), "").StatusCode)
+	require.Equal(t, 404, guest.do("GET", "/restaurants/"+restaurant+"/reservations?date="+day(2), "").StatusCode)
 
 	require.Equal(t, 403, guest.do("POST", "/reservations/"+id+"/seat", "").StatusCode)
 	require.Equal(t, 200, guest.do("POST", "/reservations/"+id+"/cancel", `{"reason":"ill"}`).StatusCode)
@@ -531,6 +531,14 @@ type list struct {
 func (l *list) ReservationsOf(_ context.Context, guest engine.AccountID, f persistence.ListFilter) (persistence.Page, error) {
 	l.filter, l.guest = f, guest
 	return l.page, l.err
+}
+
+func (l *list) ReviewsOf(context.Context, engine.RestaurantID, persistence.ReviewFilter) (persistence.ReviewPage, error) {
+	return persistence.ReviewPage{}, l.err
+}
+
+func (l *list) PlacesOf(context.Context, engine.AccountID, string, int) (persistence.PlacePage, error) {
+	return persistence.PlacePage{}, l.err
 }
 
 func TestMine(t *testing.T) {

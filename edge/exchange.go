@@ -17,6 +17,7 @@ type exchange struct {
 	now      time.Time
 	endpoint *endpoint
 	param    string // {id} of the path; leads into fasthttp's buffer
+	second   string // {user_id} of the path, likewise
 	head     head
 	caller   *bearer // nil: nobody
 	buf      []byte  // the answer under construction
@@ -43,7 +44,7 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
 }
 
 func (s *Server) release(x *exchange) {
-	x.ctx, x.param, x.head, x.caller, x.wire = nil, "", head{}, nil, reservationRequest{}
+	x.ctx, x.param, x.second, x.head, x.caller, x.wire = nil, "", "", head{}, nil, reservationRequest{}
 	x.buf, x.starts, x.canon = x.buf[:0], x.starts[:0], x.canon[:0]
 	if x.lent || cap(x.buf) > 64<<10 || cap(x.starts) > 1024 {
 		return

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,21 +12,19 @@ import (
 
 // getMine lists the caller's reservations, newest start first, from the store: as_of says how fresh that is.
 func (s *Server) getMine(x *exchange) {
-	if s.cfg.Lists == nil {
-		x.fail(kindStoreAway)
-		return
-	}
 	filter, scope, t := x.listFilter()
 	if t != nil {
 		x.trouble(t)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
+	ctx, cancel := x.listing()
+	if ctx == nil {
+		return
+	}
 	defer cancel()
 	page, err := s.cfg.Lists.ReservationsOf(ctx, x.caller.account, filter)
 	if err != nil {
-		s.log.Warn("the store did not answer", "endpoint", x.endpoint.pattern, "error", err)
-		x.fail(kindStoreAway)
+		x.storeFault(err)
 		return
 	}
 	b := append(x.buf[:0], `{"items":[`...)
@@ -103,27 +100,15 @@ func appendRow(dst []byte, r *persistence.ReservationRow) []byte {
 	return append(dst, '}')
 }
 
-// getDaySheet lists a service day of a restaurant for its owner, in order of start, from the owner node's view.
+// getDaySheet lists a service day of a restaurant for its staff, in order of start, from the owner node's view.
 func (s *Server) getDaySheet(x *exchange) {
-	id, ok := x.pathRestaurant()
-	if !ok {
-		return
-	}
-	if x.caller.role == engine.RoleCustomer {
-		x.fail(kindForbidden)
+	id, v := x.inside(engine.RoleHost)
+	if v == nil {
 		return
 	}
 	day, limit, after, date, t := x.sheetQuery()
 	if t != nil {
 		x.trouble(t)
-		return
-	}
-	v := x.restaurant(id)
-	if v == nil {
-		return
-	}
-	if v.Restaurant().Owner != x.caller.account && x.caller.role != engine.RoleAdmin {
-		x.fail(kindNotFound)
 		return
 	}
 	sheet := v.DaySheet(day, nil)

@@ -23,6 +23,8 @@ type House interface {
 // Lists answers from the read model: a persistence.Store.
 type Lists interface {
 	ReservationsOf(ctx context.Context, guest engine.AccountID, f persistence.ListFilter) (persistence.Page, error)
+	ReviewsOf(ctx context.Context, r engine.RestaurantID, f persistence.ReviewFilter) (persistence.ReviewPage, error)
+	PlacesOf(ctx context.Context, a engine.AccountID, after string, limit int) (persistence.PlacePage, error)
 }
 
 // Follower is a sink whose lag /readyz reports: a persistence.Sink.

@@ -169,10 +169,9 @@ func (x *exchange) subject() (*engine.RestaurantView, *engine.Reservation) {
 	return v, r
 }
 
-// maySee says whether the caller may read a reservation: its guest, the restaurant's owner, an admin.
+// maySee says whether the caller may read a reservation: its guest, the restaurant's staff, an admin.
 func (x *exchange) maySee(v *engine.RestaurantView, r *engine.Reservation) bool {
-	c := x.caller
-	return c.role == engine.RoleAdmin || r.Guest == c.account || v.Restaurant().Owner == c.account
+	return r.Guest == x.caller.account || engine.IsStaff(v.RankOf(x.who()))
 }
 
 func (s *Server) getReservation(x *exchange) {

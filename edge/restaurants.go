@@ -28,7 +28,7 @@ type restaurantJSON struct {
 	Longitude     float64     `json:"longitude"`
 	OpeningHours  []hoursJSON `json:"opening_hours"`
 	AverageRating *float64    `json:"average_rating"` // null: nobody has reviewed it
-	TotalReviews  int         `json:"total_reviews"`
+	TotalReviews  int64       `json:"total_reviews"`
 	Version       uint64      `json:"version"`
 }
 
@@ -39,6 +39,7 @@ func restaurantOfView(r *engine.Restaurant) restaurantJSON {
 		ID: string(r.ID), Name: r.Name, Address: r.Address, City: r.City, Country: r.Country, CuisineType: r.CuisineType,
 		Description: r.Description, Phone: r.Phone, Email: r.Email, TimeZone: r.TimeZone, Latitude: r.Latitude,
 		Longitude: r.Longitude, OpeningHours: []hoursJSON{}, Version: uint64(r.Version),
+		AverageRating: averageOf(r.Ratings), TotalReviews: r.Ratings.Count,
 	}
 	clock := func(m int) string { return string(appendClock(nil, m)) }
 	for _, h := range r.OpeningHours {

@@ -53,6 +53,8 @@ func (s *Server) routes() {
 	s.route("GET", "/me", needCaller, s.getMe)
 	s.route("PATCH", "/me", needCaller|needBody, s.patchMe)
 
+	s.route("GET", "/me/restaurants", needCaller, s.getPlaces)
+
 	s.route("POST", "/restaurants", needCaller|needBody, s.postRestaurant)
 	s.route("GET", "/restaurants/{id}", 0, s.getRestaurant)
 	s.route("PATCH", "/restaurants/{id}", needCaller|needBody, s.patchRestaurant)
@@ -63,10 +65,17 @@ func (s *Server) routes() {
 	s.calendar = s.route("GET", "/restaurants/{id}/availability", 0, s.getAvailability)
 	s.route("GET", "/restaurants/{id}/reservations", needCaller, s.getDaySheet)
 
+	s.route("GET", "/restaurants/{id}/reviews", 0, s.getReviews)
+	s.route("POST", "/restaurants/{id}/staff", needCaller|needBody, s.postStaff)
+	s.route("GET", "/restaurants/{id}/staff", needCaller, s.getStaff)
+	s.route("PATCH", "/restaurants/{id}/staff/{user_id}", needCaller|needBody, s.patchStaff)
+	s.route("DELETE", "/restaurants/{id}/staff/{user_id}", needCaller, s.deleteStaff)
+
 	s.createReservation = s.route("POST", "/reservations", needCaller|needBody, s.postReservation)
 	s.route("GET", "/reservations", needCaller, s.getMine)
 	s.route("GET", "/reservations/{id}", needCaller, s.getReservation)
 	s.route("PATCH", "/reservations/{id}", needCaller|needBody, s.patchReservation)
+	s.route("POST", "/reservations/{id}/review", needCaller|needBody, s.postReview)
 	for _, t := range transitions {
 		s.route("POST", "/reservations/{id}/"+t.name, needCaller, func(x *exchange) { s.transition(x, t) })
 	}
@@ -92,6 +101,9 @@ func (s *Server) add(e *endpoint) *endpoint {
 		x := exchangeOf(ctx)
 		if id, ok := ctx.UserValue("id").(string); ok {
 			x.param = id
+		}
+		if id, ok := ctx.UserValue("user_id").(string); ok {
+			x.second = id
 		}
 		s.run(x, e)
 	})
@@ -152,7 +164,7 @@ func (x *exchange) check(e *endpoint) kind {
 			return kindUnauthorized
 		}
 	}
-	if x.param != "" && !fitsID(x.param) {
+	if x.param != "" && !fitsID(x.param) || x.second != "" && !fitsID(x.second) {
 		return kindMalformed
 	}
 	if e.method != "GET" && (e.needs&needBody != 0 || len(x.body()) > 0) && !isJSON(h.contentType) {
