@@ -74,6 +74,8 @@ type Store interface {
 	ReviewsOf(ctx context.Context, r engine.RestaurantID, f ReviewFilter) (ReviewPage, error)
 	// PlacesOf lists the restaurants that an account owns or works at, in an order that stays. Limit is 1–100.
 	PlacesOf(ctx context.Context, a engine.AccountID, after string, limit int) (PlacePage, error)
+	// Search finds restaurants.
+	Search(ctx context.Context, f SearchFilter) (SearchPage, error)
 	// Close ends the store's use. Idempotent.
 	Close() error
 }

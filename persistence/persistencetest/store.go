@@ -38,6 +38,7 @@ func ExerciseStore(t *testing.T, open func(t *testing.T, dir string) TestStore) 
 		{"two projectors at once", storeTwo},
 		{"refuses a gap", storeGap},
 		{"lists", storeLists},
+		{"searches", storeSearch},
 		{"lists reviews", storeReviews},
 		{"lists restaurants of an account", storePlaces},
 		{"reset", storeReset},

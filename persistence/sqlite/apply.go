@@ -25,7 +25,10 @@ func (t *tx) apply(h *head, c *persistence.Committed) error {
 		if err != nil {
 			return err
 		}
-		return t.must("change the restaurant", t.stmts.changeRestaurant, append(args, h.n)...)
+		if err := t.must("change the restaurant", t.stmts.changeRestaurant, append(args, h.n)...); err != nil {
+			return err
+		}
+		return t.indexRestaurant(h.n, e.RestaurantChanged.GetRestaurant())
 	case *enginepb.Event_TableAdded:
 		return t.table(h, e.TableAdded.GetTable())
 	case *enginepb.Event_TableChanged:
@@ -103,7 +106,10 @@ func (t *tx) restaurant(h *head, pb *enginepb.Restaurant, version engine.Version
 	if err != nil {
 		return err
 	}
-	return t.exec(t.stmts.restaurant, append([]any{h.n, int64(version)}, args...)...)
+	if err := t.exec(t.stmts.restaurant, append([]any{h.n, int64(version)}, args...)...); err != nil {
+		return err
+	}
+	return t.indexRestaurant(h.n, pb)
 }
 
 // restaurantColumns are the columns owner to opening_hours.

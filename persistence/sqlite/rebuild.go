@@ -23,7 +23,7 @@ var errLoaded = errors.New("sqlite: the aggregate is in the store already")
 // Reset implements persistence.Rebuildable.
 func (s *Store) Reset(ctx context.Context) error {
 	err := s.transact(ctx, func(t *tx) error {
-		for _, table := range []string{"events", "reviews", "staff", "reservations", "accounts", "tables", "restaurants", "heads", "names", "cursor"} {
+		for _, table := range []string{"search", "search_words", "places", "events", "reviews", "staff", "reservations", "accounts", "tables", "restaurants", "heads", "names", "cursor"} {
 			if err := t.step(); err != nil {
 				return err
 			}

@@ -34,6 +34,8 @@ type statements struct {
 	table, dropTable, account, eraseAccount *sql.Stmt
 	member, dropMember                      *sql.Stmt
 	review, reviewed, rate, ratings         *sql.Stmt
+	searchRow, place, addWords, dropWords   *sql.Stmt
+	addTerm, addTrigrams                    *sql.Stmt
 	event, lastEvent                        *sql.Stmt
 }
 
@@ -94,6 +96,12 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 	st.reviewed = one("UPDATE reservations SET version = version + 1 WHERE restaurant = ? AND own = ?")
 	st.rate = one("UPDATE restaurants SET rating_sum = rating_sum + ?, rating_count = rating_count + 1 WHERE n = ?")
 	st.ratings = one("UPDATE restaurants SET rating_sum = ?, rating_count = ? WHERE n = ?")
+	st.searchRow = one("REPLACE INTO search (n, name, city, cuisine) VALUES (?,?,?,?)")
+	st.place = one("REPLACE INTO places (n, min_lat, max_lat, min_lon, max_lon) VALUES (?,?,?,?,?)")
+	st.addWords = one("INSERT INTO search_words (rowid, name, cuisine, city, text) VALUES (?,?,?,?,?)")
+	st.dropWords = one("DELETE FROM search_words WHERE rowid = ?")
+	st.addTerm = one("INSERT OR IGNORE INTO terms (term) VALUES (?)")
+	st.addTrigrams = one("INSERT INTO term_trigrams (rowid, term) VALUES (?,?)")
 	st.event = one("INSERT INTO events (seq, at_ms, body) VALUES (?,?,?)")
 	st.lastEvent = one("SELECT coalesce(max(seq), 0) FROM events")
 	if len(errs) > 0 {

@@ -83,8 +83,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.conn, err = s.write.Conn(ctx); err != nil {
 		return err
 	}
-	s.stmts, err = prepare(ctx, s.conn)
-	return err
+	if s.stmts, err = prepare(ctx, s.conn); err != nil {
+		return err
+	}
+	return s.fillSearch(ctx)
 }
 
 func dsn(path string, cache int, lock string, pragmas ...string) string {

@@ -1,0 +1,213 @@
+package persistencetest
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"maitred/engine"
+	"maitred/engine/enginepb"
+	"maitred/persistence"
+)
+
+// Restaurants for searches: names with accents, words that are alike, places around Rome and on the other side of the world.
+var (
+	searchNames    = []string{"Trattoria da Nonna", "Osteria dell'Òrto", "Trattoria Ponte", "L'Antica Pizzeria", "Caffè Perù", "Nonno Cesare", "Pizzería", "Ōsaka Sushi", "Straße 9"}
+	searchCities   = []string{"Roma", "ROMA", "Forlì", "Suva"}
+	searchCuisines = []string{"Romana", "pizza", "giapponese", ""}
+	searchStreets  = []string{"Via Appia 12", "Piazza Navona", "Lungotevere Ripa", ""}
+	searchTexts    = []string{"Cucina casalinga, vista sul fiume", "Crêpes & galettes", ""}
+	searchZones    = []string{"Europe/Rome", "Pacific/Fiji", "America/New_York"}
+)
+
+func makeRestaurants(rng *rand.Rand, n int) []*enginepb.Restaurant {
+	pick := func(from []string) string { return from[rng.IntN(len(from))] }
+	var out []*enginepb.Restaurant
+	for i := range n {
+		r := &enginepb.Restaurant{Id: string(engine.MakeRestaurantID(uint64(i + 1))), Owner: string(engine.MakeAccountID([16]byte{1})),
+			Name: pick(searchNames), City: pick(searchCities), CuisineType: pick(searchCuisines), Address: pick(searchStreets),
+			Description: pick(searchTexts), TimeZone: pick(searchZones), Latitude: 41.9 + rng.NormFloat64()/20, Longitude: 12.5 + rng.NormFloat64()/20}
+		if rng.IntN(6) == 0 {
+			r.Latitude, r.Longitude = -18+rng.Float64(), []float64{179.9, -179.9}[rng.IntN(2)]+rng.Float64()/10-0.05
+		}
+		for range rng.IntN(3) {
+			open := int32(rng.IntN(24)) * 60
+			r.OpeningHours = append(r.OpeningHours, &enginepb.OpeningHours{Days: uint32(1 + rng.IntN(127)), OpenMin: open,
+				LastSeatingMin: open + int32(rng.IntN(10))*60, CloseMin: open + 700})
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// wanted is the oracle: every restaurant, one after the other, by the words of persistence.SearchFilter. typos says how the text
+// is taken.
+func wanted(all []*enginepb.Restaurant, f persistence.SearchFilter, typos bool) (out []*enginepb.Restaurant) {
+	for _, r := range all {
+		if textFits(r, f.Text, typos) && placeFits(r, f) && hoursFit(r, f.OpenAt) &&
+			(persistence.Fold(f.City) == "" || persistence.Fold(f.City) == persistence.Fold(r.City)) &&
+			(persistence.Fold(f.Cuisine) == "" || persistence.Fold(f.Cuisine) == persistence.Fold(r.CuisineType)) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func textFits(r *enginepb.Restaurant, text string, typos bool) bool {
+	has := persistence.Words(strings.Join([]string{r.Name, r.CuisineType, r.City, r.Address, r.Description}, " "))
+	words := persistence.Words(text)
+	for i, w := range words {
+		if !slices.ContainsFunc(has, func(h string) bool {
+			return h == w || i == len(words)-1 && strings.HasPrefix(h, w) || typos && persistence.WithinEdits(w, h, persistence.Typos(w)) && persistence.Typos(h) > 0
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+func placeFits(r *enginepb.Restaurant, f persistence.SearchFilter) bool {
+	if f.Box != nil && !f.Box.Contains(r.Latitude, r.Longitude) {
+		return false
+	}
+	return f.Near == nil || persistence.DistanceKm(f.Near.Latitude, f.Near.Longitude, r.Latitude, r.Longitude) <= f.Near.RadiusKm
+}
+
+// hoursFit looks at the clock of the restaurant minute by minute of the shifts.
+func hoursFit(r *enginepb.Restaurant, m *persistence.Moment) bool {
+	if m == nil {
+		return true
+	}
+	zone, err := time.LoadLocation(r.TimeZone)
+	if err != nil {
+		panic(err)
+	}
+	local := time.Unix(int64(m.Day)*86_400+int64(m.Minutes)*60, 0).UTC()
+	if !m.At.IsZero() {
+		t := m.At.In(zone)
+		local = time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), 0, 0, time.UTC)
+	}
+	for _, h := range r.OpeningHours {
+		for back := range 2 {
+			day := time.Date(local.Year(), local.Month(), local.Day()-back, 0, 0, 0, 0, time.UTC)
+			since := int32(local.Sub(day) / time.Minute)
+			if h.Days>>((int(day.Weekday())+6)%7)&1 == 1 && since >= h.OpenMin && since <= h.LastSeatingMin {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func makeFilter(rng *rand.Rand) (f persistence.SearchFilter) {
+	pick := func(from ...string) string { return from[rng.IntN(len(from))] }
+	f.Limit = []int{1, 3, 100}[rng.IntN(3)]
+	if rng.IntN(2) == 0 {
+		f.Text = pick("nonna", "tratoria", "Trattoria da", "òrto", "ORTO dell", "pizz", "peru", "strasse", "osaka sushi", "crepes", "via appia", "nona", "sushi roma",
+			"pizzeria anticha", "zzz", `nonna" OR name:"x`, "NEAR(a b)", "nonna*", "-nonna", "caffé", "galetes", "^nonna", "{name}:nonna", "a AND b", "fiume vista cuc")
+	}
+	if rng.IntN(3) == 0 {
+		f.City = pick(searchCities...)
+	}
+	if rng.IntN(4) == 0 {
+		f.Cuisine = pick("ROMANA", "Pizza", "giapponese", "x")
+	}
+	switch rng.IntN(5) {
+	case 0:
+		f.Near = &persistence.Circle{Latitude: 41.9, Longitude: 12.5, RadiusKm: []float64{0.3, 3, 20}[rng.IntN(3)]}
+	case 1:
+		f.Near = &persistence.Circle{Latitude: -17.5, Longitude: []float64{179.99, -179.99}[rng.IntN(2)], RadiusKm: 60}
+	case 2:
+		f.Box = &persistence.Box{MinLat: 41.85, MaxLat: 41.95, MinLon: 12.4, MaxLon: 12.5 + rng.Float64()/10}
+	}
+	switch rng.IntN(4) {
+	case 0:
+		f.OpenAt = &persistence.Moment{At: time.Date(2026, 10, 25, rng.IntN(24), 30, 0, 0, time.UTC)} // clocks change in Rome
+	case 1:
+		f.OpenAt = &persistence.Moment{Day: engine.Day(20_700 + rng.IntN(7)), Minutes: rng.IntN(1440)}
+	}
+	return f
+}
+
+func storeSearch(t *testing.T, dir string, open func(*testing.T, string) TestStore) {
+	rng := rand.New(rand.NewPCG(41, 1))
+	s, all := open(t, dir), makeRestaurants(rng, 150)
+	defer s.Close()
+	write := func(seq persistence.Seq, v engine.Version, from []*enginepb.Restaurant) {
+		var events []persistence.Committed
+		for i, r := range from {
+			e := &enginepb.Event{AtMs: 1_790_000_000_000, Body: &enginepb.Event_RestaurantCreated{RestaurantCreated: &enginepb.RestaurantCreated{Restaurant: r}}}
+			if v > 1 {
+				e.Body = &enginepb.Event_RestaurantChanged{RestaurantChanged: &enginepb.RestaurantChanged{Restaurant: r}}
+			}
+			events = append(events, persistence.Committed{Seq: seq, Index: i, Aggregate: engine.AggregateID(r.Id), Version: v, Event: e})
+		}
+		require.NoError(t, s.Write(t.Context(), cursor(t, s), at(seq), events))
+	}
+	write(1, 1, makeRestaurants(rand.New(rand.NewPCG(42, 1)), 150)) // all of them were something else before
+	write(2, 2, all)
+	hits, guesses := 0, 0
+	for range 600 {
+		f := makeFilter(rng)
+		want := wanted(all, f, false)
+		if len(want) == 0 && len(persistence.Words(f.Text)) > 0 {
+			want = wanted(all, f, true)
+			guesses += min(1, len(want))
+		}
+		got := searchAll(t, s, f)
+		require.ElementsMatch(t, idsOf(want), idsOfRows(got), "%+v", f)
+		requireOrder(t, got, f)
+		hits += min(1, len(got))
+	}
+	require.Greater(t, hits, 100)
+	require.Greater(t, guesses, 10)
+	_, err := s.Search(t.Context(), persistence.SearchFilter{Limit: 1, After: "?"})
+	require.ErrorIs(t, err, persistence.ErrBadPlace)
+}
+
+func searchAll(t *testing.T, s persistence.Store, f persistence.SearchFilter) (got []persistence.SearchRow) {
+	t.Helper()
+	for pages := 0; ; pages++ {
+		require.Less(t, pages, 500, "%+v does not end", f)
+		page, err := s.Search(t.Context(), f)
+		require.NoError(t, err, "%+v", f)
+		require.LessOrEqual(t, len(page.Rows), f.Limit)
+		got = append(got, page.Rows...)
+		if page.Next == "" {
+			return got
+		}
+		f.After = page.Next
+	}
+}
+
+func requireOrder(t *testing.T, got []persistence.SearchRow, f persistence.SearchFilter) {
+	t.Helper()
+	switch {
+	case len(persistence.Words(f.Text)) > 0:
+	case f.Near != nil:
+		require.True(t, slices.IsSortedFunc(got, func(a, b persistence.SearchRow) int { return cmp.Compare(a.DistanceKm, b.DistanceKm) }))
+	default:
+		require.True(t, slices.IsSortedFunc(got, func(a, b persistence.SearchRow) int {
+			return strings.Compare(persistence.Fold(a.Name), persistence.Fold(b.Name))
+		}))
+	}
+}
+
+func idsOf(rows []*enginepb.Restaurant) (ids []string) {
+	for _, r := range rows {
+		ids = append(ids, r.Id)
+	}
+	return ids
+}
+
+func idsOfRows(rows []persistence.SearchRow) (ids []string) {
+	for i := range rows {
+		ids = append(ids, string(rows[i].ID))
+	}
+	return ids
+}

@@ -1,0 +1,97 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"maitred/engine/enginepb"
+	"maitred/persistence"
+)
+
+// ends mark where a term begins and ends, so that its first and last letters are in as many trigrams as the others.
+const (
+	termBegin = "\x02\x02"
+	termEnd   = "\x03\x03"
+)
+
+// indexRestaurant puts a restaurant into the search in the place of what it was.
+func (t *tx) indexRestaurant(n int64, pb *enginepb.Restaurant) error {
+	name, city, cuisine := persistence.Fold(pb.GetName()), persistence.Fold(pb.GetCity()), persistence.Fold(pb.GetCuisineType())
+	text := persistence.Fold(pb.GetAddress() + " " + pb.GetDescription())
+	if err := t.exec(t.stmts.searchRow, n, name, city, cuisine); err != nil {
+		return fmt.Errorf("search row: %w", err)
+	}
+	if err := t.exec(t.stmts.dropWords, n); err != nil {
+		return fmt.Errorf("drop words: %w", err)
+	}
+	if err := t.exec(t.stmts.addWords, n, name, cuisine, city, text); err != nil {
+		return fmt.Errorf("add words: %w", err)
+	}
+	lat, lon := pb.GetLatitude(), pb.GetLongitude()
+	if err := t.exec(t.stmts.place, n, lat, lat, lon, lon); err != nil {
+		return fmt.Errorf("place: %w", err)
+	}
+	return t.addTerms(name, cuisine, city, text)
+}
+
+// addTerms adds the words that were never seen.
+func (t *tx) addTerms(texts ...string) error {
+	var words []string
+	for _, text := range texts {
+		words = append(words, persistence.Words(text)...)
+	}
+	slices.Sort(words)
+	for _, w := range slices.Compact(words) {
+		if persistence.Typos(w) == 0 {
+			continue // found only as it is written
+		}
+		if err := t.step(); err != nil {
+			return err
+		}
+		res, err := t.stmts.addTerm.ExecContext(t.ctx, w)
+		if err != nil {
+			return fmt.Errorf("add a term: %w", err)
+		}
+		if added, err := res.RowsAffected(); err != nil || added == 0 {
+			continue
+		}
+		n, err := res.LastInsertId()
+		if err != nil {
+			return fmt.Errorf("add a term: %w", err)
+		}
+		if err := t.exec(t.stmts.addTrigrams, n, termBegin+w+termEnd); err != nil {
+			return fmt.Errorf("add the trigrams of a term: %w", err)
+		}
+	}
+	return nil
+}
+
+// fillSearch indexes the restaurants of a store that is older than its search.
+func (s *Store) fillSearch(ctx context.Context) error {
+	var missing bool
+	if err := s.conn.QueryRowContext(ctx, "SELECT exists (SELECT 1 FROM restaurants WHERE n NOT IN (SELECT n FROM search))").Scan(&missing); err != nil || !missing {
+		return err
+	}
+	return s.transact(ctx, func(t *tx) error {
+		var n int64
+		var r enginepb.Restaurant
+		type row struct {
+			n int64
+			r enginepb.Restaurant
+		}
+		var rows []row //nolint:govet // the messages are fresh
+		err := each(ctx, s.conn, `SELECT n, name, address, city, cuisine_type, description, latitude, longitude FROM restaurants
+ WHERE n NOT IN (SELECT n FROM search)`, []any{&n, &r.Name, &r.Address, &r.City, &r.CuisineType, &r.Description, &r.Latitude, &r.Longitude}, func() error {
+			rows = append(rows, row{n: n, r: enginepb.Restaurant{Name: r.Name, Address: r.Address, City: r.City, CuisineType: r.CuisineType,
+				Description: r.Description, Latitude: r.Latitude, Longitude: r.Longitude}})
+			return nil
+		})
+		for i := range rows {
+			if err == nil {
+				err = t.indexRestaurant(rows[i].n, &rows[i].r)
+			}
+		}
+		return err
+	})
+}
