@@ -25,7 +25,8 @@ const (
 // last one may also be the beginning of one. When nothing matches so, each word may also be misspelt: by one edit if it has
 // 4 to 7 letters, by two if it has more (an edit inserts, drops or replaces a letter, or swaps neighbours).
 //
-// Order: with Text by relevance, else with Near by distance, else by name; then in an order that stays.
+// Order: with Near by distance, else with Text by relevance (in the order of registration when a thousand match), else by name;
+// then in an order that stays.
 type SearchFilter struct {
 	Text          string
 	City, Cuisine string // whole, case and accents do not matter

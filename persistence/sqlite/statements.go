@@ -96,7 +96,7 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 	st.reviewed = one("UPDATE reservations SET version = version + 1 WHERE restaurant = ? AND own = ?")
 	st.rate = one("UPDATE restaurants SET rating_sum = rating_sum + ?, rating_count = rating_count + 1 WHERE n = ?")
 	st.ratings = one("UPDATE restaurants SET rating_sum = ?, rating_count = ? WHERE n = ?")
-	st.searchRow = one("REPLACE INTO search (n, name, city, cuisine) VALUES (?,?,?,?)")
+	st.searchRow = one("REPLACE INTO search (n, name, city, cuisine, words) VALUES (?,?,?,?,?)")
 	st.place = one("REPLACE INTO places (n, min_lat, max_lat, min_lon, max_lon) VALUES (?,?,?,?,?)")
 	st.addWords = one("INSERT INTO search_words (rowid, name, cuisine, city, text) VALUES (?,?,?,?,?)")
 	st.dropWords = one("DELETE FROM search_words WHERE rowid = ?")
