@@ -44,6 +44,7 @@ type Outcome struct {
 	Table        *Table
 	Restaurant   *Restaurant
 	Account      *AccountInfo
-	Family       string // session family, for OpenSession and RotateSession
+	APIKey       *APIKey // for AddAPIKey
+	Family       string  // session family, for OpenSession and RotateSession
 	Alternatives []Alternative
 }
