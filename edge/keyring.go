@@ -131,6 +131,16 @@ func (k *Keys) reload(now time.Time) error {
 	return nil
 }
 
+// ReadKeys is OpenKeys for a directory that must have keys.
+func ReadKeys(dir string) (*Keys, error) {
+	path := filepath.Join(dir, keysFile)
+	d, err := readKeys(path)
+	if err != nil {
+		return nil, err
+	}
+	return newKeys(path, d)
+}
+
 // KeyInfo describes a signing key; it holds no secret.
 type KeyInfo struct {
 	ID    string
