@@ -58,13 +58,16 @@ func (s *Server) noteThrottle(id engine.AccountID, from string) {
 		s.log.Warn("the audit of a throttled login is dropped")
 		return
 	}
-	s.background.Go(func() {
+	started := s.background.run(func() {
 		defer func() { <-s.notes }()
 		cmd := &engine.Command{Caller: engine.Caller{Role: engine.RoleSystem, From: from}, Body: &engine.NoteThrottle{}}
 		if _, err := s.house.Do(engine.AggregateID(id), cmd, time.Now().Add(commandTimeout)); err != nil {
 			s.log.Warn("the audit of a throttled login failed", "error", err)
 		}
 	})
+	if !started { // the server closes
+		<-s.notes
+	}
 }
 
 // judgeLogin answers the login.

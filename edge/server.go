@@ -41,8 +41,8 @@ type Server struct {
 	served  chan error // the end of Serve; nil before Open
 	closing bool
 
-	stop       chan struct{}  // closed by Close
-	background sync.WaitGroup // of notes, and the look at the keys
+	stop       chan struct{} // closed by Close
+	background background    // notes, and the look at the keys
 }
 
 // New makes a server that does not listen yet.
@@ -110,7 +110,7 @@ func (s *Server) Open(ln net.Listener) error {
 		return errors.New("edge: opened already")
 	}
 	s.ln, s.served = ln, make(chan error, 1)
-	s.background.Go(func() { s.watchKeys(s.cfg.KeysEvery, s.stop) })
+	s.background.run(func() { s.watchKeys(s.cfg.KeysEvery, s.stop) })
 	go func() {
 		err := s.http.Serve(ln)
 		if err != nil {
@@ -130,7 +130,7 @@ func (s *Server) Close() error {
 	}
 	s.closing = true
 	close(s.stop)
-	defer s.background.Wait()
+	defer s.background.end()
 	if s.served == nil {
 		return nil
 	}
