@@ -155,8 +155,8 @@ func (x *exchange) session(id engine.AccountID) (open *engine.OpenSession, token
 // prove lays the code into the session as proof: a time step, or the hash of a recovery code.
 func prove(f *engine.SecondFactor, code string, now time.Time, session *engine.OpenSession) bool {
 	if step, ok := totpStep(f.Secret, code, now); ok {
-		session.Step = step
-		return step > f.LastStep
+		session.Step = step // whether it is later than the last one is the account's decision
+		return true
 	}
 	session.Recovery = sha256.Sum256([]byte(normalRecovery(code)))
 	for _, left := range f.Recovery {

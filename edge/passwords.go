@@ -77,7 +77,6 @@ func (p *passwords) enter() error {
 		return errPasswordsBusy
 	}
 	p.slots <- struct{}{}
-	p.done.Add(1)
 	running := p.running.Add(1)
 	for most := p.most.Load(); running > most && !p.most.CompareAndSwap(most, running); most = p.most.Load() {
 	}
@@ -96,6 +95,7 @@ func (p *passwords) hash(password string) (string, error) {
 		return "", err
 	}
 	defer p.leave()
+	p.done.Add(1)
 	phc, err := argon2id.CreateHash(password, p.params)
 	if err != nil {
 		return "", fmt.Errorf("edge: hash a password: %w", err)
@@ -113,6 +113,7 @@ func (p *passwords) matches(password, phc string) (bool, error) {
 	if !known {
 		phc = p.dummy
 	}
+	p.done.Add(1)
 	ok, err := argon2id.ComparePasswordAndHash(password, phc)
 	if err != nil {
 		return false, fmt.Errorf("edge: compare a password: %w", err)

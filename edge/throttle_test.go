@@ -26,16 +26,19 @@ func TestThrottleIsBounded(t *testing.T) {
 		a.end(failed, now)
 		th.all = attempts{} // not what is looked at here
 	}
-	for n := range accountFailures {
-		fail(0, n)
+	const waiting = 200
+	for n := range waiting * accountFailures {
+		fail(n%waiting, n)
 	}
-	for n := 1; n < maxAttempts+5_000; n++ {
-		fail(n, n)
+	for n := waiting; n < maxAttempts+5_000; n++ {
+		fail(n, n+waiting*accountFailures)
 	}
 	require.Len(t, th.accounts, maxAttempts)
 	require.Len(t, th.addresses, maxAttempts)
-	_, wait := th.begin(accountNumber(0), addressNumber(1<<20), now)
-	require.Equal(t, firstWait, wait)
+	for n := range waiting {
+		_, wait := th.begin(accountNumber(n), addressNumber(1<<20), now)
+		require.Equal(t, firstWait, wait)
+	}
 	now = now.Add(2 * failureWindow)
 	fail(1<<20, 1<<20)
 	require.Less(t, len(th.accounts), maxAttempts, "what is over makes room")
