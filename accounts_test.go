@@ -91,6 +91,11 @@ func TestUserCreateAndAudit(t *testing.T) {
 	require.NotContains(t, all, "reservation_created", "a guest's own reservation is no privileged act")
 	require.Contains(t, audit(t, data, restaurant), "reservation_created "+reservation.ID)
 	require.Equal(t, 4, strings.Count(audit(t, data, restaurant), "\n"))
+	newest, _, _ := strings.Cut(all, "\n")
+	require.Contains(t, newest, "seated", "newest first")
+	var one bytes.Buffer
+	require.NoError(t, (&AuditCmd{Data: data, Limit: 1}).run(t.Context(), &one))
+	require.Equal(t, newest+"\n", one.String())
 	for _, personal := range []string{"@", "boss", "argon2"} {
 		require.NotContains(t, strings.ToLower(all), personal)
 	}

@@ -157,39 +157,6 @@ func (s *Store) Events(ctx context.Context, after persistence.Seq, limit int) (o
 	return out, reached, nil
 }
 
-// Recent calls fn for the events of all aggregates, newest first, until it returns false.
-func (s *Store) Recent(ctx context.Context, fn func(persistence.Committed) bool) error {
-	names := map[int64]engine.AggregateID{}
-	err := s.view(ctx, func(q querier) error {
-		rows, err := q.QueryContext(ctx, "SELECT seq, body FROM events ORDER BY seq DESC")
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var seq persistence.Seq
-			var body []byte
-			if err := rows.Scan(&seq, &body); err != nil {
-				return err
-			}
-			frame, err := readFrame(ctx, q, names, seq, body)
-			if err != nil {
-				return err
-			}
-			for i := len(frame) - 1; i >= 0; i-- {
-				if !fn(frame[i]) {
-					return nil
-				}
-			}
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return fmt.Errorf("sqlite: recent events: %w", err)
-	}
-	return nil
-}
-
 func readFrame(ctx context.Context, q querier, names map[int64]engine.AggregateID, seq persistence.Seq, body []byte) (out []persistence.Committed, err error) {
 	err = readAudit(seq, body, func(a audited, event []byte) (err error) {
 		if a.Aggregate, err = nameOf(ctx, q, names, a.n); err != nil {

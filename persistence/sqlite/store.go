@@ -70,21 +70,6 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	return s, nil
 }
 
-// OpenReader opens the store in the file path for reading alone: History, Recent, Events and lists. The store must be there; it
-// is not brought up to date, and whoever writes it is not disturbed.
-func OpenReader(ctx context.Context, path string) (*Store, error) {
-	dsn := dsn(path, cacheKiB/8, "deferred", "query_only(1)") + "&mode=rw" // rw: a log in the way of SQLite's must be open to it
-	read, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
-	}
-	s := &Store{path: path, read: read}
-	if _, err := s.Cursor(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("sqlite: open %s: %w", path, err), s.Close())
-	}
-	return s, nil
-}
-
 func (s *Store) open(ctx context.Context) (err error) {
 	if s.write, err = sql.Open("sqlite", dsn(s.path, cacheKiB, "immediate", "wal_autocheckpoint("+strconv.Itoa(walPages)+")")); err != nil {
 		return err
