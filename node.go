@@ -49,9 +49,17 @@ type closer struct {
 
 // Open starts the node and returns when it serves. On an error everything that was opened is closed again.
 func (n *Node) Open(ctx context.Context) error {
+	return n.open(ctx, n.openEdge, n.openPprof)
+}
+
+// OpenWithoutEdge starts the node for an operator's command: it decides and stores, and nobody outside reaches it.
+func (n *Node) OpenWithoutEdge(ctx context.Context) error { return n.open(ctx) }
+
+func (n *Node) open(ctx context.Context, outside ...func(context.Context) error) error {
 	n.Registry = prometheus.NewRegistry()
 	n.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(context.Context) error{n.openData, n.openStore, n.openHouse, n.openProjector, n.openEdge, n.openPprof} {
+	inside := []func(context.Context) error{n.openData, n.openStore, n.openHouse, n.openProjector}
+	for _, step := range append(inside, outside...) {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, n.Close())
 		}

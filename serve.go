@@ -34,6 +34,7 @@ func (c *ServeCmd) Run() error {
 	if err := node.Open(ctx); err != nil {
 		return err
 	}
+	defer reloadOnHangup(node)()
 	node.Log.Info("serving", "address", "http://"+node.Addr(), "data", c.Data, "after", time.Since(began).Round(time.Millisecond).String())
 	if c.Demo {
 		if err := loadDemo(ctx, node); err != nil {

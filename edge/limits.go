@@ -48,3 +48,33 @@ const (
 	tokenTTL       = 10 * time.Minute
 	sessionTTL     = 30 * 24 * time.Hour // absolute, of a refresh family
 )
+
+// Bounds of accounts: passwords, guesses, keys.
+const (
+	passwordMemory     = 19_456 // KiB of argon2id: OWASP's least, with
+	passwordPasses     = 2
+	passwordMostPasses = 10
+	passwordTarget     = 30 * time.Millisecond // what a hash is to take at least
+
+	accountFailures = 5       // failed logins of an account before it waits
+	addressFailures = 30      // of an address (an IPv6 network of 64 bits)
+	globalFailures  = 1_000   // of all
+	maxAttempts     = 1 << 16 // accounts, and addresses, with failed logins that are remembered
+	failureWindow   = 15 * time.Minute
+	firstWait       = 15 * time.Second // after accountFailures or addressFailures; twice as long each time
+	longestWait     = 15 * time.Minute
+	globalWait      = time.Second // after globalFailures: one failure a second in all
+	maxNotes        = 8           // audit events of throttled logins in flight; beyond, one is dropped
+	maxCode         = 32          // bytes of a second factor's or recovery code
+
+	maxKeyName    = 50
+	maxAPIKeyNote = time.Minute // a verified API key is remembered this long
+	defaultQuota  = 600         // requests a minute of an API key
+
+	maxRetiredKeys = 8 // signing keys that sign no more and still verify
+	jwksMaxAge     = 5 * time.Minute
+	keysEvery      = 30 * time.Second // how often the file of keys is looked at
+	retiredKeyTTL  = time.Hour        // a retired key verifies this long: more than tokenTTL + jwksMaxAge + keysEvery
+)
+
+var _ [retiredKeyTTL - tokenTTL - jwksMaxAge - keysEvery]struct{} // a negative length does not compile

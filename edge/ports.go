@@ -59,5 +59,6 @@ type Config struct {
 	MaxConnsPerIP  int           // 0 = no limit
 	RateLimit      int           // requests a minute and IP address; 0 = no limit
 	PasswordMemory uint32        // KiB of argon2id; 19,456. Only tests want less.
+	KeysEvery      time.Duration // between looks at the file of keys; 30 s
 	CloseTimeout   time.Duration // for requests in flight at Close; 5 s
 }

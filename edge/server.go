@@ -25,6 +25,8 @@ type Server struct {
 	mint      mint
 	tokens    *Tokens
 	passwords *passwords
+	throttle  *throttle
+	notes     chan struct{} // bounds what goes on in the background for an audit
 	limiter   *limiter
 	metrics   *metrics
 	exchanges sync.Pool
@@ -38,6 +40,9 @@ type Server struct {
 	ln      net.Listener
 	served  chan error // the end of Serve; nil before Open
 	closing bool
+
+	stop       chan struct{} // closed by Close
+	background background    // notes, and the look at the keys
 }
 
 // New makes a server that does not listen yet.
@@ -54,6 +59,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = 16_384
 	}
+	if cfg.KeysEvery == 0 {
+		cfg.KeysEvery = keysEvery
+	}
 	if cfg.CloseTimeout == 0 {
 		cfg.CloseTimeout = closeTimeout
 	}
@@ -64,6 +72,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, house: cfg.House, log: cfg.Log, now: cfg.Now, mint: mint{cfg.Random}, metrics: m,
 		tokens: NewTokens(cfg.Keys), limiter: newLimiter(cfg.RateLimit),
+		throttle: newThrottle(), notes: make(chan struct{}, maxNotes), stop: make(chan struct{}),
 	}
 	if s.passwords, err = newPasswords(cfg.PasswordMemory); err != nil {
 		return nil, err
@@ -101,6 +110,7 @@ func (s *Server) Open(ln net.Listener) error {
 		return errors.New("edge: opened already")
 	}
 	s.ln, s.served = ln, make(chan error, 1)
+	s.background.run(func() { s.watchKeys(s.cfg.KeysEvery, s.stop) })
 	go func() {
 		err := s.http.Serve(ln)
 		if err != nil {
@@ -119,6 +129,8 @@ func (s *Server) Close() error {
 		return nil
 	}
 	s.closing = true
+	close(s.stop)
+	defer s.background.end()
 	if s.served == nil {
 		return nil
 	}

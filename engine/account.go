@@ -24,6 +24,10 @@ type ident struct {
 	sessions []session // oldest first
 	version  Version
 	last     Instant
+
+	factor    *SecondFactor // nil = none
+	keys      []APIKey      // oldest first; replaced, never changed in place
+	throttled Instant       // of the last LoginThrottled
 }
 
 func (s *ident) apply(e *Event) {
@@ -51,8 +55,9 @@ func (s *ident) apply(e *Event) {
 	case *enginepb.Event_AccountErased:
 		assert(s.info != nil, "I5: an unknown account is erased")
 		s.info, s.erased, s.sessions = nil, true, nil
+		s.factor, s.keys, s.throttled = nil, nil, 0
 	default:
-		panic("engine: I5: an event that an account does not know")
+		assert(s.applySecurity(e), "I5: an event that an account does not know")
 	}
 }
 

@@ -43,12 +43,27 @@ func (d *accountDecision) decide() Outcome {
 		return d.exchange(body)
 	case *RevokeSession:
 		return d.revoke(body)
+	case *BeginSecondFactor:
+		return d.beginFactor(body)
+	case *ConfirmSecondFactor:
+		return d.confirmFactor(body)
+	case *RemoveSecondFactor:
+		return d.removeFactor()
+	case *AddAPIKey:
+		return d.addAPIKey(body)
+	case *RevokeAPIKey:
+		return d.revokeAPIKey(body)
+	case *RehashPassword:
+		return d.rehash(body)
+	case *NoteThrottle:
+		return d.noteThrottle()
 	}
 	panic("engine: a command that an account does not know")
 }
 
 func (d *accountDecision) emit(body enginepb.EventBody) {
-	d.events = append(d.events, &Event{AtMs: int64(d.now), ByAccount: string(d.cmd.Caller.Account), ByRole: d.cmd.Caller.Role, Body: body})
+	d.events = append(d.events, &Event{AtMs: int64(d.now), ByAccount: string(d.cmd.Caller.Account), ByRole: d.cmd.Caller.Role,
+		From: d.cmd.Caller.from(), Body: body})
 }
 
 // done is the answer after events; family is what a replay names.
@@ -142,6 +157,9 @@ func (d *accountDecision) open(c *OpenSession) Outcome {
 	if field := c.nonsense(d.now); field != "" {
 		return invalid(field)
 	}
+	if !d.proveFactor(c) {
+		return refuse(CodeUnauthorized)
+	}
 	d.begin(c)
 	return d.done(CodeCreated, d.info, c.Family)
 }
@@ -201,7 +219,11 @@ func (d *accountDecision) revoke(c *RevokeSession) Outcome {
 
 // AppendBase implements Aggregate.
 func (a *account) AppendBase(dst []byte) []byte {
-	base := &enginepb.AccountBase{Receipts: a.receipts.proto(), LastMs: int64(a.last), Version: uint64(a.version), Erased: a.erased}
+	base := &enginepb.AccountBase{Receipts: a.receipts.proto(), LastMs: int64(a.last), Version: uint64(a.version), Erased: a.erased,
+		SecondFactor: a.factor.proto(), ThrottledMs: int64(a.throttled)}
+	for i := range a.keys {
+		base.ApiKeys = append(base.ApiKeys, a.keys[i].proto())
+	}
 	if a.info != nil {
 		base.Account = a.info.proto()
 	}
@@ -243,5 +265,10 @@ func openAccount(id AccountID, b []byte) (*account, error) {
 		a.sessions = append(a.sessions, s)
 	}
 	a.receipts.load(base.Receipts)
+	a.factor, a.throttled = factorFrom(base.SecondFactor), Instant(base.ThrottledMs)
+	for _, p := range base.ApiKeys {
+		a.addKey(keyFrom(p))
+	}
+	assert(a.factor == nil || a.info != nil, "I5: a second factor of no account")
 	return a, nil
 }

@@ -45,6 +45,7 @@ type Outcome struct {
 	Restaurant   *Restaurant
 	Member       *Member
 	Account      *AccountInfo
-	Family       string // session family, for OpenSession and RotateSession
+	APIKey       *APIKey // for AddAPIKey
+	Family       string  // session family, for OpenSession and RotateSession
 	Alternatives []Alternative
 }

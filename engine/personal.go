@@ -13,6 +13,19 @@ func HidePersonal(e *Event) {
 		hideAccount(body.AccountRegistered.GetAccount())
 	case *enginepb.Event_AccountChanged:
 		hideAccount(body.AccountChanged.GetAccount())
+	case *enginepb.Event_SecondFactorChanged:
+		if f := body.SecondFactorChanged.GetFactor(); f != nil {
+			f.Secret, f.Recovery = nil, nil
+		}
+	case *enginepb.Event_SecondFactorUsed:
+		body.SecondFactorUsed.Recovery = nil
+	case *enginepb.Event_ApiKeyAdded:
+		if k := body.ApiKeyAdded.GetKey(); k != nil {
+			hide(&k.Name)
+			k.Hash = nil
+		}
+	case *enginepb.Event_PasswordRehashed:
+		hide(&body.PasswordRehashed.PasswordHash)
 	case *enginepb.Event_ReservationCreated:
 		if r := body.ReservationCreated.GetReservation(); r != nil {
 			hide(&r.SpecialRequests)

@@ -156,6 +156,9 @@ func (d *decision) emit(body enginepb.EventBody) *Event {
 		}
 	}
 	e := &Event{AtMs: int64(d.now), ByAccount: string(d.cmd.Caller.Account), ByRole: role, Body: body}
+	if d.cmd.Caller.From != "" && (d.info == nil || d.staff()) { // a guest's own reservation keeps no address
+		e.From = d.cmd.Caller.from()
+	}
 	d.events = append(d.events, e)
 	return e
 }

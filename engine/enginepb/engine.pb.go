@@ -169,6 +169,7 @@ type Event struct {
 	ByAccount string                 `protobuf:"bytes,2,opt,name=by_account,json=byAccount,proto3" json:"by_account,omitempty"` // empty for the system
 	ByRole    Role                   `protobuf:"varint,3,opt,name=by_role,json=byRole,proto3,enum=maitred.engine.v1.Role" json:"by_role,omitempty"`
 	Receipt   *Receipt               `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"` // absent when the command had no key
+	From      string                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`       // client address of a privileged act, textual, ≤ 45 bytes; empty for guests' own reservations
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Event_RestaurantCreated
@@ -188,6 +189,12 @@ type Event struct {
 	//	*Event_SessionRotated
 	//	*Event_SessionRevoked
 	//	*Event_AccountErased
+	//	*Event_SecondFactorChanged
+	//	*Event_ApiKeyAdded
+	//	*Event_ApiKeyRevoked
+	//	*Event_PasswordRehashed
+	//	*Event_SecondFactorUsed
+	//	*Event_LoginThrottled
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -249,6 +256,13 @@ func (x *Event) GetReceipt() *Receipt {
 		return x.Receipt
 	}
 	return nil
+}
+
+func (x *Event) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
 }
 
 func (x *Event) GetBody() isEvent_Body {
@@ -411,6 +425,60 @@ func (x *Event) GetAccountErased() *AccountErased {
 	return nil
 }
 
+func (x *Event) GetSecondFactorChanged() *SecondFactorChanged {
+	if x != nil {
+		if x, ok := x.Body.(*Event_SecondFactorChanged); ok {
+			return x.SecondFactorChanged
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetApiKeyAdded() *ApiKeyAdded {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ApiKeyAdded); ok {
+			return x.ApiKeyAdded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetApiKeyRevoked() *ApiKeyRevoked {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ApiKeyRevoked); ok {
+			return x.ApiKeyRevoked
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetPasswordRehashed() *PasswordRehashed {
+	if x != nil {
+		if x, ok := x.Body.(*Event_PasswordRehashed); ok {
+			return x.PasswordRehashed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSecondFactorUsed() *SecondFactorUsed {
+	if x != nil {
+		if x, ok := x.Body.(*Event_SecondFactorUsed); ok {
+			return x.SecondFactorUsed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetLoginThrottled() *LoginThrottled {
+	if x != nil {
+		if x, ok := x.Body.(*Event_LoginThrottled); ok {
+			return x.LoginThrottled
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -483,6 +551,30 @@ type Event_AccountErased struct {
 	AccountErased *AccountErased `protobuf:"bytes,45,opt,name=account_erased,json=accountErased,proto3,oneof"`
 }
 
+type Event_SecondFactorChanged struct {
+	SecondFactorChanged *SecondFactorChanged `protobuf:"bytes,46,opt,name=second_factor_changed,json=secondFactorChanged,proto3,oneof"`
+}
+
+type Event_ApiKeyAdded struct {
+	ApiKeyAdded *ApiKeyAdded `protobuf:"bytes,47,opt,name=api_key_added,json=apiKeyAdded,proto3,oneof"`
+}
+
+type Event_ApiKeyRevoked struct {
+	ApiKeyRevoked *ApiKeyRevoked `protobuf:"bytes,48,opt,name=api_key_revoked,json=apiKeyRevoked,proto3,oneof"`
+}
+
+type Event_PasswordRehashed struct {
+	PasswordRehashed *PasswordRehashed `protobuf:"bytes,49,opt,name=password_rehashed,json=passwordRehashed,proto3,oneof"`
+}
+
+type Event_SecondFactorUsed struct {
+	SecondFactorUsed *SecondFactorUsed `protobuf:"bytes,50,opt,name=second_factor_used,json=secondFactorUsed,proto3,oneof"`
+}
+
+type Event_LoginThrottled struct {
+	LoginThrottled *LoginThrottled `protobuf:"bytes,51,opt,name=login_throttled,json=loginThrottled,proto3,oneof"`
+}
+
 func (*Event_RestaurantCreated) isEvent_Body() {}
 
 func (*Event_RestaurantChanged) isEvent_Body() {}
@@ -516,6 +608,18 @@ func (*Event_SessionRotated) isEvent_Body() {}
 func (*Event_SessionRevoked) isEvent_Body() {}
 
 func (*Event_AccountErased) isEvent_Body() {}
+
+func (*Event_SecondFactorChanged) isEvent_Body() {}
+
+func (*Event_ApiKeyAdded) isEvent_Body() {}
+
+func (*Event_ApiKeyRevoked) isEvent_Body() {}
+
+func (*Event_PasswordRehashed) isEvent_Body() {}
+
+func (*Event_SecondFactorUsed) isEvent_Body() {}
+
+func (*Event_LoginThrottled) isEvent_Body() {}
 
 // Receipt remembers a command by its key, so that a retry gets the same answer.
 type Receipt struct {
@@ -2189,6 +2293,423 @@ func (*AccountErased) Descriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
+// SecondFactor is a time-based one-time password (RFC 6238). recovery: SHA-256 of each code that is left, 32 bytes each.
+type SecondFactor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Secret        []byte                 `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	Active        bool                   `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`                     // false: begun, not confirmed yet
+	LastStep      int64                  `protobuf:"varint,3,opt,name=last_step,json=lastStep,proto3" json:"last_step,omitempty"` // the newest time step that was accepted: none up to it is accepted again
+	Recovery      []byte                 `protobuf:"bytes,4,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecondFactor) Reset() {
+	*x = SecondFactor{}
+	mi := &file_engine_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecondFactor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecondFactor) ProtoMessage() {}
+
+func (x *SecondFactor) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecondFactor.ProtoReflect.Descriptor instead.
+func (*SecondFactor) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *SecondFactor) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *SecondFactor) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *SecondFactor) GetLastStep() int64 {
+	if x != nil {
+		return x.LastStep
+	}
+	return 0
+}
+
+func (x *SecondFactor) GetRecovery() []byte {
+	if x != nil {
+		return x.Recovery
+	}
+	return nil
+}
+
+type SecondFactorChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Factor        *SecondFactor          `protobuf:"bytes,1,opt,name=factor,proto3" json:"factor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecondFactorChanged) Reset() {
+	*x = SecondFactorChanged{}
+	mi := &file_engine_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecondFactorChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecondFactorChanged) ProtoMessage() {}
+
+func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecondFactorChanged.ProtoReflect.Descriptor instead.
+func (*SecondFactorChanged) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SecondFactorChanged) GetFactor() *SecondFactor {
+	if x != nil {
+		return x.Factor
+	}
+	return nil
+}
+
+type SecondFactorUsed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Step          int64                  `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
+	Recovery      []byte                 `protobuf:"bytes,2,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecondFactorUsed) Reset() {
+	*x = SecondFactorUsed{}
+	mi := &file_engine_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecondFactorUsed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecondFactorUsed) ProtoMessage() {}
+
+func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecondFactorUsed.ProtoReflect.Descriptor instead.
+func (*SecondFactorUsed) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SecondFactorUsed) GetStep() int64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *SecondFactorUsed) GetRecovery() []byte {
+	if x != nil {
+		return x.Recovery
+	}
+	return nil
+}
+
+type ApiKey struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name           string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Hash           []byte                 `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`                                              // SHA-256 of the key
+	QuotaPerMinute int32                  `protobuf:"varint,4,opt,name=quota_per_minute,json=quotaPerMinute,proto3" json:"quota_per_minute,omitempty"` // 0 = the default
+	CreatedMs      int64                  `protobuf:"varint,5,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	ReadOnly       bool                   `protobuf:"varint,6,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ApiKey) Reset() {
+	*x = ApiKey{}
+	mi := &file_engine_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKey) ProtoMessage() {}
+
+func (x *ApiKey) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
+func (*ApiKey) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ApiKey) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ApiKey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ApiKey) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *ApiKey) GetQuotaPerMinute() int32 {
+	if x != nil {
+		return x.QuotaPerMinute
+	}
+	return 0
+}
+
+func (x *ApiKey) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+func (x *ApiKey) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return false
+}
+
+type ApiKeyAdded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *ApiKey                `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiKeyAdded) Reset() {
+	*x = ApiKeyAdded{}
+	mi := &file_engine_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKeyAdded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKeyAdded) ProtoMessage() {}
+
+func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKeyAdded.ProtoReflect.Descriptor instead.
+func (*ApiKeyAdded) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ApiKeyAdded) GetKey() *ApiKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+type ApiKeyRevoked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiKeyRevoked) Reset() {
+	*x = ApiKeyRevoked{}
+	mi := &file_engine_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKeyRevoked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKeyRevoked) ProtoMessage() {}
+
+func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
+func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ApiKeyRevoked) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type PasswordRehashed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PasswordHash  string                 `protobuf:"bytes,1,opt,name=password_hash,json=passwordHash,proto3" json:"password_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PasswordRehashed) Reset() {
+	*x = PasswordRehashed{}
+	mi := &file_engine_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PasswordRehashed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PasswordRehashed) ProtoMessage() {}
+
+func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PasswordRehashed.ProtoReflect.Descriptor instead.
+func (*PasswordRehashed) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *PasswordRehashed) GetPasswordHash() string {
+	if x != nil {
+		return x.PasswordHash
+	}
+	return ""
+}
+
+type LoginThrottled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoginThrottled) Reset() {
+	*x = LoginThrottled{}
+	mi := &file_engine_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoginThrottled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoginThrottled) ProtoMessage() {}
+
+func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoginThrottled.ProtoReflect.Descriptor instead.
+func (*LoginThrottled) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{33}
+}
+
 // RestaurantBase is the whole state of a restaurant at one version.
 type RestaurantBase struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -2208,7 +2729,7 @@ type RestaurantBase struct {
 
 func (x *RestaurantBase) Reset() {
 	*x = RestaurantBase{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +2741,7 @@ func (x *RestaurantBase) String() string {
 func (*RestaurantBase) ProtoMessage() {}
 
 func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2233,7 +2754,7 @@ func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantBase.ProtoReflect.Descriptor instead.
 func (*RestaurantBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RestaurantBase) GetRestaurant() *Restaurant {
@@ -2320,7 +2841,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2853,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2866,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Session) GetFamily() string {
@@ -2391,13 +2912,16 @@ type AccountBase struct {
 	LastMs        int64                  `protobuf:"varint,4,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"`
 	Version       uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
 	Erased        bool                   `protobuf:"varint,6,opt,name=erased,proto3" json:"erased,omitempty"`
+	SecondFactor  *SecondFactor          `protobuf:"bytes,7,opt,name=second_factor,json=secondFactor,proto3" json:"second_factor,omitempty"`
+	ApiKeys       []*ApiKey              `protobuf:"bytes,8,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`              // oldest first
+	ThrottledMs   int64                  `protobuf:"varint,9,opt,name=throttled_ms,json=throttledMs,proto3" json:"throttled_ms,omitempty"` // time of the last LoginThrottled
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AccountBase) Reset() {
 	*x = AccountBase{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2933,7 @@ func (x *AccountBase) String() string {
 func (*AccountBase) ProtoMessage() {}
 
 func (x *AccountBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2946,7 @@ func (x *AccountBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBase.ProtoReflect.Descriptor instead.
 func (*AccountBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AccountBase) GetAccount() *Account {
@@ -2467,17 +2991,39 @@ func (x *AccountBase) GetErased() bool {
 	return false
 }
 
+func (x *AccountBase) GetSecondFactor() *SecondFactor {
+	if x != nil {
+		return x.SecondFactor
+	}
+	return nil
+}
+
+func (x *AccountBase) GetApiKeys() []*ApiKey {
+	if x != nil {
+		return x.ApiKeys
+	}
+	return nil
+}
+
+func (x *AccountBase) GetThrottledMs() int64 {
+	if x != nil {
+		return x.ThrottledMs
+	}
+	return 0
+}
+
 var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
 	"\n" +
-	"\fengine.proto\x12\x11maitred.engine.v1\"\xf8\v\n" +
+	"\fengine.proto\x12\x11maitred.engine.v1\"\xf3\x0f\n" +
 	"\x05Event\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x1d\n" +
 	"\n" +
 	"by_account\x18\x02 \x01(\tR\tbyAccount\x120\n" +
 	"\aby_role\x18\x03 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x06byRole\x124\n" +
-	"\areceipt\x18\x04 \x01(\v2\x1a.maitred.engine.v1.ReceiptR\areceipt\x12U\n" +
+	"\areceipt\x18\x04 \x01(\v2\x1a.maitred.engine.v1.ReceiptR\areceipt\x12\x12\n" +
+	"\x04from\x18\x05 \x01(\tR\x04from\x12U\n" +
 	"\x12restaurant_created\x18\n" +
 	" \x01(\v2$.maitred.engine.v1.RestaurantCreatedH\x00R\x11restaurantCreated\x12U\n" +
 	"\x12restaurant_changed\x18\v \x01(\v2$.maitred.engine.v1.RestaurantChangedH\x00R\x11restaurantChanged\x12@\n" +
@@ -2496,7 +3042,13 @@ const file_engine_proto_rawDesc = "" +
 	"\x0esession_opened\x18* \x01(\v2 .maitred.engine.v1.SessionOpenedH\x00R\rsessionOpened\x12L\n" +
 	"\x0fsession_rotated\x18+ \x01(\v2!.maitred.engine.v1.SessionRotatedH\x00R\x0esessionRotated\x12L\n" +
 	"\x0fsession_revoked\x18, \x01(\v2!.maitred.engine.v1.SessionRevokedH\x00R\x0esessionRevoked\x12I\n" +
-	"\x0eaccount_erased\x18- \x01(\v2 .maitred.engine.v1.AccountErasedH\x00R\raccountErasedB\x06\n" +
+	"\x0eaccount_erased\x18- \x01(\v2 .maitred.engine.v1.AccountErasedH\x00R\raccountErased\x12\\\n" +
+	"\x15second_factor_changed\x18. \x01(\v2&.maitred.engine.v1.SecondFactorChangedH\x00R\x13secondFactorChanged\x12D\n" +
+	"\rapi_key_added\x18/ \x01(\v2\x1e.maitred.engine.v1.ApiKeyAddedH\x00R\vapiKeyAdded\x12J\n" +
+	"\x0fapi_key_revoked\x180 \x01(\v2 .maitred.engine.v1.ApiKeyRevokedH\x00R\rapiKeyRevoked\x12R\n" +
+	"\x11password_rehashed\x181 \x01(\v2#.maitred.engine.v1.PasswordRehashedH\x00R\x10passwordRehashed\x12S\n" +
+	"\x12second_factor_used\x182 \x01(\v2#.maitred.engine.v1.SecondFactorUsedH\x00R\x10secondFactorUsed\x12L\n" +
+	"\x0flogin_throttled\x183 \x01(\v2!.maitred.engine.v1.LoginThrottledH\x00R\x0eloginThrottledB\x06\n" +
 	"\x04body\"x\n" +
 	"\aReceipt\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x12\n" +
@@ -2634,7 +3186,32 @@ const file_engine_proto_rawDesc = "" +
 	"\x0eSessionRevoked\x12\x16\n" +
 	"\x06family\x18\x01 \x01(\tR\x06family\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x0f\n" +
-	"\rAccountErased\"\xd2\x03\n" +
+	"\rAccountErased\"w\n" +
+	"\fSecondFactor\x12\x16\n" +
+	"\x06secret\x18\x01 \x01(\fR\x06secret\x12\x16\n" +
+	"\x06active\x18\x02 \x01(\bR\x06active\x12\x1b\n" +
+	"\tlast_step\x18\x03 \x01(\x03R\blastStep\x12\x1a\n" +
+	"\brecovery\x18\x04 \x01(\fR\brecovery\"N\n" +
+	"\x13SecondFactorChanged\x127\n" +
+	"\x06factor\x18\x01 \x01(\v2\x1f.maitred.engine.v1.SecondFactorR\x06factor\"B\n" +
+	"\x10SecondFactorUsed\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\x03R\x04step\x12\x1a\n" +
+	"\brecovery\x18\x02 \x01(\fR\brecovery\"\xa6\x01\n" +
+	"\x06ApiKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\x12(\n" +
+	"\x10quota_per_minute\x18\x04 \x01(\x05R\x0equotaPerMinute\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\x05 \x01(\x03R\tcreatedMs\x12\x1b\n" +
+	"\tread_only\x18\x06 \x01(\bR\breadOnly\":\n" +
+	"\vApiKeyAdded\x12+\n" +
+	"\x03key\x18\x01 \x01(\v2\x19.maitred.engine.v1.ApiKeyR\x03key\"\x1f\n" +
+	"\rApiKeyRevoked\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"7\n" +
+	"\x10PasswordRehashed\x12#\n" +
+	"\rpassword_hash\x18\x01 \x01(\tR\fpasswordHash\"\x10\n" +
+	"\x0eLoginThrottled\"\xd2\x03\n" +
 	"\x0eRestaurantBase\x12=\n" +
 	"\n" +
 	"restaurant\x18\x01 \x01(\v2\x1d.maitred.engine.v1.RestaurantR\n" +
@@ -2656,14 +3233,17 @@ const file_engine_proto_rawDesc = "" +
 	"\bprevious\x18\x03 \x01(\fR\bprevious\x12\x1d\n" +
 	"\n" +
 	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\x12\x1b\n" +
-	"\topened_ms\x18\x05 \x01(\x03R\bopenedMs\"\xfe\x01\n" +
+	"\topened_ms\x18\x05 \x01(\x03R\bopenedMs\"\x9d\x03\n" +
 	"\vAccountBase\x124\n" +
 	"\aaccount\x18\x01 \x01(\v2\x1a.maitred.engine.v1.AccountR\aaccount\x126\n" +
 	"\bsessions\x18\x02 \x03(\v2\x1a.maitred.engine.v1.SessionR\bsessions\x126\n" +
 	"\breceipts\x18\x03 \x03(\v2\x1a.maitred.engine.v1.ReceiptR\breceipts\x12\x17\n" +
 	"\alast_ms\x18\x04 \x01(\x03R\x06lastMs\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06erased\x18\x06 \x01(\bR\x06erased*\x81\x01\n" +
+	"\x06erased\x18\x06 \x01(\bR\x06erased\x12D\n" +
+	"\rsecond_factor\x18\a \x01(\v2\x1f.maitred.engine.v1.SecondFactorR\fsecondFactor\x124\n" +
+	"\bapi_keys\x18\b \x03(\v2\x19.maitred.engine.v1.ApiKeyR\aapiKeys\x12!\n" +
+	"\fthrottled_ms\x18\t \x01(\x03R\vthrottledMs*\x81\x01\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rROLE_CUSTOMER\x10\x01\x12\x0e\n" +
@@ -2699,7 +3279,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
@@ -2729,9 +3309,17 @@ var file_engine_proto_goTypes = []any{
 	(*SessionRotated)(nil),           // 25: maitred.engine.v1.SessionRotated
 	(*SessionRevoked)(nil),           // 26: maitred.engine.v1.SessionRevoked
 	(*AccountErased)(nil),            // 27: maitred.engine.v1.AccountErased
-	(*RestaurantBase)(nil),           // 28: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 29: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 30: maitred.engine.v1.AccountBase
+	(*SecondFactor)(nil),             // 28: maitred.engine.v1.SecondFactor
+	(*SecondFactorChanged)(nil),      // 29: maitred.engine.v1.SecondFactorChanged
+	(*SecondFactorUsed)(nil),         // 30: maitred.engine.v1.SecondFactorUsed
+	(*ApiKey)(nil),                   // 31: maitred.engine.v1.ApiKey
+	(*ApiKeyAdded)(nil),              // 32: maitred.engine.v1.ApiKeyAdded
+	(*ApiKeyRevoked)(nil),            // 33: maitred.engine.v1.ApiKeyRevoked
+	(*PasswordRehashed)(nil),         // 34: maitred.engine.v1.PasswordRehashed
+	(*LoginThrottled)(nil),           // 35: maitred.engine.v1.LoginThrottled
+	(*RestaurantBase)(nil),           // 36: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 37: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 38: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
@@ -2753,33 +3341,43 @@ var file_engine_proto_depIdxs = []int32{
 	25, // 16: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
 	26, // 17: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
 	27, // 18: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	4,  // 19: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
-	5,  // 20: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	5,  // 21: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	6,  // 22: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	6,  // 23: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	13, // 24: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 25: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	14, // 26: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	1,  // 27: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	0,  // 28: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
-	17, // 29: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
-	23, // 30: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	23, // 31: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 32: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	5,  // 33: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	6,  // 34: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	13, // 35: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	3,  // 36: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	17, // 37: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
-	23, // 38: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	29, // 39: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	3,  // 40: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	29, // 19: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
+	32, // 20: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
+	33, // 21: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
+	34, // 22: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
+	30, // 23: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
+	35, // 24: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
+	4,  // 25: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
+	5,  // 26: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	5,  // 27: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	6,  // 28: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	6,  // 29: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	13, // 30: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 31: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	14, // 32: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	1,  // 33: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	0,  // 34: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
+	17, // 35: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
+	23, // 36: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	23, // 37: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 38: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	28, // 39: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
+	31, // 40: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
+	5,  // 41: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	6,  // 42: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	13, // 43: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	3,  // 44: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	17, // 45: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
+	23, // 46: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	37, // 47: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	3,  // 48: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	28, // 49: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
+	31, // 50: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
+	51, // [51:51] is the sub-list for method output_type
+	51, // [51:51] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -2805,6 +3403,12 @@ func file_engine_proto_init() {
 		(*Event_SessionRotated)(nil),
 		(*Event_SessionRevoked)(nil),
 		(*Event_AccountErased)(nil),
+		(*Event_SecondFactorChanged)(nil),
+		(*Event_ApiKeyAdded)(nil),
+		(*Event_ApiKeyRevoked)(nil),
+		(*Event_PasswordRehashed)(nil),
+		(*Event_SecondFactorUsed)(nil),
+		(*Event_LoginThrottled)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2812,7 +3416,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   29,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

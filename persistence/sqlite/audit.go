@@ -143,17 +143,11 @@ func (s *Store) Events(ctx context.Context, after persistence.Seq, limit int) (o
 			if err := rows.Scan(&reached, &body); err != nil {
 				return err
 			}
-			err := readAudit(reached, body, func(a audited, event []byte) error {
-				if a.Aggregate, err = nameOf(ctx, q, names, a.n); err != nil {
-					return err
-				}
-				a.Event, err = decodeEvent(event)
-				out = append(out, a.Committed)
-				return err
-			})
+			frame, err := readFrame(ctx, q, names, reached, body)
 			if err != nil {
 				return err
 			}
+			out = append(out, frame...)
 		}
 		return rows.Err()
 	})
@@ -161,6 +155,18 @@ func (s *Store) Events(ctx context.Context, after persistence.Seq, limit int) (o
 		return nil, after, fmt.Errorf("sqlite: events after %d: %w", after, err)
 	}
 	return out, reached, nil
+}
+
+func readFrame(ctx context.Context, q querier, names map[int64]engine.AggregateID, seq persistence.Seq, body []byte) (out []persistence.Committed, err error) {
+	err = readAudit(seq, body, func(a audited, event []byte) (err error) {
+		if a.Aggregate, err = nameOf(ctx, q, names, a.n); err != nil {
+			return err
+		}
+		a.Event, err = decodeEvent(event)
+		out = append(out, a.Committed)
+		return err
+	})
+	return out, err
 }
 
 func nameOf(ctx context.Context, q querier, names map[int64]engine.AggregateID, n int64) (engine.AggregateID, error) {
