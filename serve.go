@@ -34,20 +34,37 @@ func (c *ServeCmd) Run() error {
 	if err := node.Open(ctx); err != nil {
 		return err
 	}
-	node.Log.Info("serving", "address", "http://"+node.Addr(), "data", c.Data, "after", time.Since(began).Round(time.Millisecond).String())
+	node.Log.Info("serving", "address", node.URL(), "admin", node.AdminAddr(), "data", c.Data, "after", time.Since(began).Round(time.Millisecond).String())
 	if c.Demo {
 		if err := loadDemo(ctx, node); err != nil {
 			node.Log.Error("the demo could not be loaded", "error", err)
 		}
 	}
-	select {
-	case err := <-halted:
+	if err := c.attend(ctx, node, halted); err != nil {
 		return errors.Join(err, closeWithin(node, c.ShutdownGrace))
-	case <-ctx.Done():
 	}
 	stop() // a second signal ends the process at once
 	node.Log.Info("stopping", "grace", c.ShutdownGrace.String())
 	return closeWithin(node, c.ShutdownGrace)
+}
+
+// attend returns when the node is to stop: nil when it was told to, else why it had to. SIGHUP reads the certificate anew.
+func (c *ServeCmd) attend(ctx context.Context, node *Node, halted <-chan error) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case err := <-halted:
+			return err
+		case <-hangup:
+			if err := node.Reload(); err != nil {
+				node.Log.Error("reload", "error", err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // closeWithin gives up waiting after grace: what was acknowledged is on disk in any case.

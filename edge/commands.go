@@ -92,7 +92,7 @@ func (x *exchange) ifMatch(needed bool) (engine.Version, *trouble) {
 
 // do lets the house decide and answers everything but a success; nil then.
 func (x *exchange) do(id engine.AggregateID, cmd *engine.Command) *engine.Outcome {
-	out, err := x.s.house.Do(id, cmd, x.deadline(commandTimeout))
+	out, err := x.decide(id, cmd)
 	if err != nil {
 		x.fault(err)
 		return nil

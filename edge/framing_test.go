@@ -169,7 +169,7 @@ func TestMetricLabelsAreBounded(t *testing.T) {
 		s.ask("BREW", fmt.Sprintf("/%d", i), "", "")
 	}
 	s.ask("POST", "/api/v1/reservations", s.token(guestID, engine.RoleCustomer), reservationBody)
-	page := s.ask("GET", "/metrics", "", "").text
+	page := s.figures()
 	require.Contains(t, page, `http_requests_total{endpoint="/api/v1/reservations/{id}/cancel",method="POST",status="404"} 20`)
 	require.Contains(t, page, `http_requests_total{endpoint="other",method="other",status="404"}`)
 	require.Contains(t, page, "\nreservations_created_total 1\n")

@@ -36,6 +36,9 @@ const (
 	passwordSlots  = 2  // hashes at once
 	passwordQueue  = 50 // waiting beyond that: 429
 	maxRevocations = 1 << 16
+	maxInHand      = 8192    // requests at once
+	maxPerConn     = 100_000 // requests of a connection: then it is closed, so that clients spread anew
+	redirectConns  = 1024
 
 	readTimeout    = 5 * time.Second // of a whole request
 	writeTimeout   = 5 * time.Second
@@ -45,6 +48,7 @@ const (
 	listTimeout    = 2 * time.Second
 	probeTimeout   = time.Second
 	closeTimeout   = 5 * time.Second
+	refusalTimeout = 50 * time.Millisecond // for telling a connection that there is no room
 	tokenTTL       = 10 * time.Minute
 	sessionTTL     = 30 * 24 * time.Hour // absolute, of a refresh family
 )

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fasthttp/router"
@@ -26,6 +28,9 @@ type Server struct {
 	tokens    *Tokens
 	passwords *passwords
 	limiter   *limiter
+	keyCaller func(authorization []byte, now time.Time) *bearer // looks among the machine keys verified lately; nil = there are none
+	cors      cors
+	inHand    atomic.Int64
 	metrics   *metrics
 	exchanges sync.Pool
 
@@ -54,6 +59,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = 16_384
 	}
+	if cfg.MaxInHand == 0 {
+		cfg.MaxInHand = maxInHand
+	}
 	if cfg.CloseTimeout == 0 {
 		cfg.CloseTimeout = closeTimeout
 	}
@@ -66,6 +74,9 @@ func New(cfg Config) (*Server, error) {
 		tokens: NewTokens(cfg.Keys), limiter: newLimiter(cfg.RateLimit),
 	}
 	if s.passwords, err = newPasswords(cfg.PasswordMemory); err != nil {
+		return nil, err
+	}
+	if s.cors, err = newCORS(cfg.CORSOrigins); err != nil {
 		return nil, err
 	}
 	s.exchanges.New = func() any { return new(exchange) }
@@ -81,7 +92,7 @@ func New(cfg Config) (*Server, error) {
 		MaxRequestBodySize: maxBody,
 		ReadBufferSize:     readBuffer,
 		WriteBufferSize:    writeBuffer,
-		MaxConnsPerIP:      cfg.MaxConnsPerIP,
+		MaxRequestsPerConn: maxPerConn,
 		Concurrency:        cfg.MaxConns,
 
 		NoDefaultServerHeader:        true,
@@ -99,6 +110,12 @@ func (s *Server) Open(ln net.Listener) error {
 	defer s.mu.Unlock()
 	if s.closing || s.served != nil {
 		return errors.New("edge: opened already")
+	}
+	ln = &connections{
+		Listener: ln, most: s.cfg.MaxConns, mostEach: s.cfg.MaxConnsPerIP, exempt: s.trusts, plain: s.cfg.TLS == nil, each: map[[16]byte]int{},
+	}
+	if s.cfg.TLS != nil {
+		ln = tls.NewListener(ln, s.cfg.TLS)
 	}
 	s.ln, s.served = ln, make(chan error, 1)
 	go func() {
@@ -143,8 +160,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 		x.fail(k)
 		return
 	}
-	if s.limiter != nil && !s.limiter.allow(ctx.RemoteIP(), x.now) {
-		x.fail(kindTooMany)
+	if !x.admit() {
 		return
 	}
 	if s.dispatch(x) {
@@ -154,13 +170,32 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	s.router.Handler(ctx)
 }
 
+// admit lets a request in, or has answered it: probes always, others while there is room, in the name of a page that may call,
+// and within the client's limit.
+func (x *exchange) admit() bool {
+	s := x.s
+	if uri := x.ctx.Request.Header.RequestURI(); string(uri) == "/healthz" || string(uri) == "/readyz" {
+		return true
+	}
+	x.inHand = true
+	if s.inHand.Add(1) > int64(s.cfg.MaxInHand) {
+		x.fail(kindBusy)
+		return false
+	}
+	known := s.cors != nil && s.cors.admit(x)
+	if s.limiter != nil && !x.pay() {
+		return false
+	}
+	return !known || !x.preflight()
+}
+
 // finish counts the answer; a handler that panicked answers 500 and its exchange is not used again.
 func (s *Server) finish(x *exchange) {
 	ctx := x.ctx
 	fault := recover()
 	if fault != nil {
 		s.metrics.panics.Inc()
-		s.log.Error("handler panicked", "endpoint", x.endpoint.pattern, "panic", fault, "stack", string(debug.Stack()))
+		s.log.Error("handler panicked", "endpoint", x.endpoint.pattern, "request_id", string(x.requestID()), "panic", fault, "stack", string(debug.Stack()))
 		ctx.Response.Reset()
 		s.secure(ctx)
 		ctx.Response.Header.SetContentType("application/problem+json")
@@ -168,7 +203,15 @@ func (s *Server) finish(x *exchange) {
 		ctx.Response.SetBody(appendProblem(nil, &trouble{kind: kindInternal}))
 		ctx.SetConnectionClose()
 	}
-	x.endpoint.count(ctx.Response.StatusCode(), time.Since(ctx.Time()).Seconds())
+	took := time.Since(ctx.Time())
+	x.endpoint.count(ctx.Response.StatusCode(), took.Seconds())
+	s.account(x, took)
+	if x.span != nil {
+		x.span.end(x)
+	}
+	if x.inHand {
+		s.inHand.Add(-1)
+	}
 	if fault == nil {
 		s.release(x)
 	}
@@ -181,6 +224,11 @@ var securityHeaders = [...][2][]byte{
 	{[]byte("Referrer-Policy"), []byte("no-referrer")},
 }
 
+var (
+	headerHSTS = []byte("Strict-Transport-Security")
+	valueHSTS  = []byte("max-age=31536000")
+)
+
 var contentTypeJSON = []byte("application/json")
 
 // secure sets what is the same in every answer.
@@ -189,6 +237,9 @@ func (s *Server) secure(ctx *fasthttp.RequestCtx) {
 	h.SetContentTypeBytes(contentTypeJSON)
 	for i := range securityHeaders {
 		h.SetCanonical(securityHeaders[i][0], securityHeaders[i][1])
+	}
+	if s.cfg.TLS != nil {
+		h.SetCanonical(headerHSTS, valueHSTS)
 	}
 }
 

@@ -43,6 +43,9 @@ type bearer struct {
 	role    engine.Role
 	issued  time.Time // to the millisecond
 	expires time.Time
+
+	quota    int      // requests a minute of a machine key; 0 = the limit of its address holds
+	limitKey [16]byte // what they are charged to
 }
 
 type claims struct {
