@@ -3,10 +3,16 @@ package edge
 import (
 	"context"
 	"encoding/hex"
+	"errors"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"syscall"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // requestID is the id that the client gave, when it may stand in a log, else a new one. It is made when it is needed: logged,
@@ -43,4 +49,35 @@ func (s *Server) account(x *exchange, took time.Duration) {
 	s.log.LogAttrs(context.Background(), slog.LevelInfo, "request",
 		slog.String("method", x.endpoint.method), slog.String("route", x.endpoint.pattern), slog.Int("status", status),
 		slog.Float64("ms", float64(took.Microseconds())/1000), slog.Int("bytes", len(r.Body())), slog.String("request_id", string(x.requestID())))
+}
+
+// connectionLog takes fasthttp's own lines: causes of broken connections, the ordinary life of a public port. Their texts quote what
+// the client sent, and his address, so only the kind of cause is logged, at debug.
+type connectionLog struct{ log *slog.Logger }
+
+// Printf implements fasthttp.Logger.
+func (l connectionLog) Printf(_ string, args ...any) {
+	if !l.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	cause := "other"
+	for _, arg := range args {
+		if err, ok := arg.(error); ok {
+			cause = causeOf(err)
+		}
+	}
+	l.log.Debug("connection", "cause", cause)
+}
+
+func causeOf(err error) string {
+	var tooSmall *fasthttp.ErrSmallBuffer
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, fasthttp.ErrBodyTooLarge), errors.As(err, &tooSmall):
+		return "too large"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "closed by the client"
+	}
+	return "unreadable"
 }

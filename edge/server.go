@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -241,12 +240,4 @@ func (s *Server) secure(ctx *fasthttp.RequestCtx) {
 	if s.cfg.TLS != nil {
 		h.SetCanonical(headerHSTS, valueHSTS)
 	}
-}
-
-// connectionLog takes fasthttp's own lines. They name addresses and causes of broken connections, which is the ordinary
-// life of a public port: debug.
-type connectionLog struct{ log *slog.Logger }
-
-func (l connectionLog) Printf(format string, args ...any) {
-	l.log.Debug("connection", "event", strings.TrimSpace(fmt.Sprintf(format, args...)))
 }
