@@ -18,7 +18,7 @@ func (n *Node) openTracing(ctx context.Context) (err error) {
 	if n.Config.OTLPEndpoint == "" {
 		return nil
 	}
-	n.tracing, err = edge.OpenTracing(ctx, n.Config.OTLPEndpoint, n.Config.TraceShare, n.Config.Node)
+	n.tracing, err = edge.OpenTracing(ctx, n.Config.OTLPEndpoint, n.Config.TraceShare, n.Config.Node, n.Log)
 	if err != nil {
 		return fmt.Errorf("--otlp-endpoint: %w", err)
 	}

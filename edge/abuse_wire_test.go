@@ -2,14 +2,12 @@ package edge
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"maitred/engine"
@@ -227,19 +225,12 @@ func TestMetricLabelsAreBounded(t *testing.T) {
 // S16: a request that drips, header or body, ends at the read timeout, whole; a client that asks and never reads loses its
 // connection at the write timeout.
 func TestS16SlowClients(t *testing.T) {
-	keys, err := OpenKeys(t.TempDir())
-	require.NoError(t, err)
-	s, err := New(Config{House: &script{}, Keys: keys, Registry: prometheus.NewRegistry(), PasswordMemory: 64})
-	require.NoError(t, err)
-	require.Equal(t, readTimeout, s.http.ReadTimeout)
-	require.Equal(t, writeTimeout, s.http.WriteTimeout)
-	require.Equal(t, idleTimeout, s.http.IdleTimeout)
-	s.http.ReadTimeout, s.http.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, s.Open(ln))
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	slow := &site{Server: s, t: t, addr: ln.Addr().String()}
+	slow := prepare(t, &script{})
+	require.Equal(t, readTimeout, slow.http.ReadTimeout)
+	require.Equal(t, writeTimeout, slow.http.WriteTimeout)
+	require.Equal(t, idleTimeout, slow.http.IdleTimeout)
+	slow.http.ReadTimeout, slow.http.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
+	slow.open()
 	for name, request := range map[string]string{
 		"header": "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: ",
 		"body":   "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{",
@@ -249,10 +240,8 @@ func TestS16SlowClients(t *testing.T) {
 		require.Len(t, answers, 1, name)
 		require.Equal(t, 408, answers[0].StatusCode, name)
 	}
-	c, err := net.Dial("tcp", slow.addr)
-	require.NoError(t, err)
-	defer c.Close()
-	require.NoError(t, c.SetDeadline(time.Now().Add(10*time.Second)))
+	c := slow.dial()
+	var err error
 	asked := []byte(strings.Repeat("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 100))
 	for err == nil {
 		_, err = c.Write(asked)

@@ -38,6 +38,7 @@ const (
 	maxRevocations = 1 << 16
 	maxInHand      = 8192    // requests at once
 	maxPerConn     = 100_000 // requests of a connection: then it is closed, so that clients spread anew
+	workerSlack    = 1024    // workers beyond the connections: one is free only a moment after its connection is
 	redirectConns  = 1024
 
 	readTimeout    = 5 * time.Second // of a whole request

@@ -92,7 +92,7 @@ func New(cfg Config) (*Server, error) {
 		ReadBufferSize:     readBuffer,
 		WriteBufferSize:    writeBuffer,
 		MaxRequestsPerConn: maxPerConn,
-		Concurrency:        cfg.MaxConns,
+		Concurrency:        cfg.MaxConns + workerSlack,
 
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,

@@ -95,6 +95,12 @@ func (l *lockedBuffer) String() string {
 
 func listen(t testing.TB, house House, change ...func(*Config)) *site {
 	t.Helper()
+	return prepare(t, house, change...).open()
+}
+
+// prepare makes a server that does not listen yet.
+func prepare(t testing.TB, house House, change ...func(*Config)) *site {
+	t.Helper()
 	keys, err := OpenKeys(t.TempDir())
 	require.NoError(t, err)
 	log := &lockedBuffer{}
@@ -108,11 +114,17 @@ func listen(t testing.TB, house House, change ...func(*Config)) *site {
 	}
 	s, err := New(cfg)
 	require.NoError(t, err)
+	return &site{Server: s, t: t, log: log, now: at}
+}
+
+func (s *site) open() *site {
+	s.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, s.Open(ln))
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return &site{Server: s, t: t, addr: ln.Addr().String(), log: log, now: at}
+	require.NoError(s.t, err)
+	require.NoError(s.t, s.Open(ln))
+	s.t.Cleanup(func() { require.NoError(s.t, s.Close()) })
+	s.addr = ln.Addr().String()
+	return s
 }
 
 func (s *site) token(account engine.AccountID, role engine.Role) string {

@@ -35,9 +35,9 @@ type Certificate struct {
 	cert, key string
 	log       *slog.Logger
 
-	mu      sync.Mutex // one reads the files
-	changed [2]time.Time
-	looked  atomic.Int64 // Unix ns
+	mu      sync.Mutex     // one reads the files
+	read    [2]os.FileInfo // what was read
+	looked  atomic.Int64   // Unix ns
 	current atomic.Pointer[tls.Certificate]
 }
 
@@ -103,27 +103,35 @@ func selfSigned(hosts []string, now time.Time) ([]byte, error) {
 func (c *Certificate) Reload() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.load(c.stamps())
+	return c.load(c.files())
 }
 
-func (c *Certificate) load(changed [2]time.Time) error {
+func (c *Certificate) load(files [2]os.FileInfo) error {
 	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 	if err != nil {
 		return fmt.Errorf("edge: read the certificate %s and its key: %w", c.cert, err)
 	}
-	c.changed = changed
+	c.read = files
 	c.current.Store(&pair)
 	return nil
 }
 
-// stamps is when the files were last written; zero for one that cannot be seen.
-func (c *Certificate) stamps() (at [2]time.Time) {
+// files is what can be seen of the files from outside; nil for one that cannot be.
+func (c *Certificate) files() (seen [2]os.FileInfo) {
 	for i, file := range []string{c.cert, c.key} {
 		if info, err := os.Stat(file); err == nil {
-			at[i] = info.ModTime()
+			seen[i] = info
 		}
 	}
-	return at
+	return seen
+}
+
+// changed tells whether a file was written or replaced. A replacement can have the time of its predecessor.
+func changed(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a != b
+	}
+	return !os.SameFile(a, b) || a.Size() != b.Size() || !a.ModTime().Equal(b.ModTime())
 }
 
 // refresh reads the files if it has not looked at them for certificateLook and they have changed. Files that do not belong
@@ -135,8 +143,8 @@ func (c *Certificate) refresh(now time.Time) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if changed := c.stamps(); changed != c.changed {
-		if err := c.load(changed); err != nil {
+	if files := c.files(); changed(files[0], c.read[0]) || changed(files[1], c.read[1]) {
+		if err := c.load(files); err != nil {
 			c.log.Warn("the certificate has changed and cannot be read; the old one stays", "error", err)
 			return
 		}
@@ -180,9 +188,10 @@ type Redirect struct {
 func OpenRedirect(ln net.Listener, port string, c *Certificate, log *slog.Logger) *Redirect {
 	r := &Redirect{ln: ln, served: make(chan error, 1)}
 	r.http = &fasthttp.Server{
-		Handler:     func(ctx *fasthttp.RequestCtx) { redirect(ctx, port, c) },
-		Logger:      connectionLog{log},
-		ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: readTimeout, MaxRequestBodySize: maxBody, ReadBufferSize: readBuffer,
+		Handler:      func(ctx *fasthttp.RequestCtx) { redirect(ctx, port, c) },
+		ErrorHandler: func(ctx *fasthttp.RequestCtx, _ error) { refuseRedirect(ctx) },
+		Logger:       connectionLog{log},
+		ReadTimeout:  readTimeout, WriteTimeout: writeTimeout, IdleTimeout: readTimeout, MaxRequestBodySize: maxBody, ReadBufferSize: readBuffer,
 		Concurrency: redirectConns, DisableKeepalive: true, NoDefaultServerHeader: true, NoDefaultContentType: true,
 		DisablePreParseMultipartForm: true, SecureErrorLogMessage: true, CloseOnShutdown: true,
 	}
@@ -213,9 +222,7 @@ func redirect(ctx *fasthttp.RequestCtx, port string, c *Certificate) {
 	}
 	host = strings.Trim(host, "[]")
 	if len(uri) == 0 || uri[0] != '/' || host == "" || c.Leaf().VerifyHostname(host) != nil {
-		ctx.Response.Header.SetContentType("application/problem+json")
-		ctx.SetStatusCode(kindMalformed.status)
-		ctx.SetBody(appendProblem(nil, &trouble{kind: kindMalformed}))
+		refuseRedirect(ctx)
 		return
 	}
 	if port != "443" {
@@ -225,4 +232,10 @@ func redirect(ctx *fasthttp.RequestCtx, port string, c *Certificate) {
 	}
 	ctx.Response.Header.Set("Location", "https://"+host+string(uri))
 	ctx.SetStatusCode(fasthttp.StatusPermanentRedirect)
+}
+
+func refuseRedirect(ctx *fasthttp.RequestCtx) {
+	ctx.Response.Header.SetContentType("application/problem+json")
+	ctx.SetStatusCode(kindMalformed.status)
+	ctx.SetBody(appendProblem(nil, &trouble{kind: kindMalformed}))
 }

@@ -3,10 +3,12 @@ package edge
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"reflect"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -32,7 +34,7 @@ type Tracing struct {
 
 // OpenTracing sends to an OTLP collector over HTTP. endpoint is its base URL, or a whole URL with a path; share, 0 to 1, of the
 // requests is traced. A client that names a trace joins it, but does not decide whether it is recorded: that is paid for here.
-func OpenTracing(ctx context.Context, endpoint string, share float64, node string) (*Tracing, error) {
+func OpenTracing(ctx context.Context, endpoint string, share float64, node string, log *slog.Logger) (*Tracing, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("edge: %q is not the URL of a collector: http(s)://host:port", endpoint)
@@ -40,6 +42,7 @@ func OpenTracing(ctx context.Context, endpoint string, share float64, node strin
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/v1/traces"
 	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces are lost", "error", err) })) // one a process
 	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(u.String()), otlptracehttp.WithTimeout(traceEvery))
 	if err != nil {
 		return nil, fmt.Errorf("edge: open the exporter of traces: %w", err)
