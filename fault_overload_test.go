@@ -49,6 +49,7 @@ func TestFaultOverload(t *testing.T) {
 	require.Greater(t, load.offered(), 3*capacity.rate(), "the generator could not offer enough: no overload")
 	require.Positive(t, load.shed.Load(), "nothing was refused: no overload")
 	require.GreaterOrEqual(t, load.rate(), 0.8*capacity.rate(), "goodput")
+	require.LessOrEqual(t, load.p99(), 2*capacity.p99(), "what is accepted does not wait behind what should have been refused")
 	require.LessOrEqual(t, memory, int64(memoryLimit), "resident memory")
 	require.LessOrEqual(t, recovered, 5*time.Second, "back to normal")
 	s.kill()
