@@ -31,6 +31,7 @@ func (l *connections) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
+		shrink(c)
 		key, counted := l.key(c)
 		k := l.enter(key, counted)
 		if k.status == 0 {
@@ -41,6 +42,15 @@ func (l *connections) Accept() (net.Conn, error) {
 			_, _ = c.Write(refusalOf(k))
 		}
 		_ = c.Close()
+	}
+}
+
+// shrink bounds what the kernel keeps for a connection. Left to itself it would keep megabytes for each client that asks and never
+// reads; the largest answers fit into this.
+func shrink(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(socketBuffer)
+		_ = tcp.SetReadBuffer(socketBuffer)
 	}
 }
 

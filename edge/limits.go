@@ -10,6 +10,7 @@ import (
 const (
 	maxBody          = 16 << 10 // bytes of a request body, chunked or not
 	readBuffer       = 8 << 10  // bytes of request line and headers
+	socketBuffer     = 64 << 10 // bytes that the kernel keeps for a connection, each way; it doubles them for its own books
 	writeBuffer      = 8 << 10  // bytes of an answer that leave in one write: a day of availability fits
 	maxHeaders       = 64
 	maxToken         = 4 << 10 // bytes of a bearer token
