@@ -122,7 +122,7 @@ func TestANodeOverTLS(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, id, again)
 
-	client := oneShot(&tls.Config{InsecureSkipVerify: true}) //nolint:gosec // its own
+	client := oneShot(&tls.Config{InsecureSkipVerify: true}) // #nosec G402 -- its own
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	res, err := client.Get("http://" + n.redirect.Addr().String() + "/healthz?a=b")
 	require.NoError(t, err)
@@ -143,7 +143,7 @@ func TestANodeOverTLS(t *testing.T) {
 		require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
 		return n.certificate.Leaf().SerialNumber.Cmp(old) != 0
 	}, 5*time.Second, 10*time.Millisecond)
-	c, err := tls.Dial("tcp", n.Addr(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // its own
+	c, err := tls.Dial("tcp", n.Addr(), &tls.Config{InsecureSkipVerify: true}) // #nosec G402 -- its own
 	require.NoError(t, err)
 	require.Equal(t, n.certificate.Leaf().SerialNumber, c.ConnectionState().PeerCertificates[0].SerialNumber)
 	require.NoError(t, c.Close())
