@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
 	"golang.org/x/sync/errgroup"
 
 	"maitred/deploy/demo"
+	"maitred/edge"
 	"maitred/engine"
 )
 
@@ -44,7 +46,11 @@ func loadDemo(ctx context.Context, n *Node) error {
 			return err
 		}
 	}
-	fmt.Print(demoText(n.URL(), all))
+	text := demoText(n.URL(), all)
+	if n.Config.TLSSelfSigned {
+		text = strings.ReplaceAll(text, "curl ", "curl --cacert "+edge.SelfSignedFile(n.Config.Data)+" ")
+	}
+	fmt.Print(text)
 	return nil
 }
 

@@ -230,13 +230,17 @@ var (
 
 var contentTypeJSON = []byte("application/json")
 
+func fixedHeaders(h *fasthttp.ResponseHeader) {
+	for i := range securityHeaders {
+		h.SetCanonical(securityHeaders[i][0], securityHeaders[i][1])
+	}
+}
+
 // secure sets what is the same in every answer.
 func (s *Server) secure(ctx *fasthttp.RequestCtx) {
 	h := &ctx.Response.Header
 	h.SetContentTypeBytes(contentTypeJSON)
-	for i := range securityHeaders {
-		h.SetCanonical(securityHeaders[i][0], securityHeaders[i][1])
-	}
+	fixedHeaders(h)
 	if s.cfg.TLS != nil {
 		h.SetCanonical(headerHSTS, valueHSTS)
 	}

@@ -54,7 +54,7 @@ func OpenCertificate(cert, key string, log *slog.Logger) (*Certificate, error) {
 // SelfSigned reads the certificate that the node made for itself in dir, and makes one first when there is none or its time is
 // nearly over. It is for localhost, the machine's name and hosts.
 func SelfSigned(dir string, hosts []string, log *slog.Logger) (*Certificate, error) {
-	file := filepath.Join(dir, "tls-self-signed.pem")
+	file := SelfSignedFile(dir)
 	if c, err := OpenCertificate(file, file, log); err == nil && c.serves(hosts) && time.Until(c.current.Load().Leaf.NotAfter) > selfSignedLeft {
 		return c, nil
 	}
@@ -67,6 +67,9 @@ func SelfSigned(dir string, hosts []string, log *slog.Logger) (*Certificate, err
 	}
 	return OpenCertificate(file, file, log)
 }
+
+// SelfSignedFile is where SelfSigned keeps certificate and key: what a client on this machine may be told to trust.
+func SelfSignedFile(dir string) string { return filepath.Join(dir, "tls-self-signed.pem") }
 
 func selfSigned(hosts []string, now time.Time) ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -216,6 +219,7 @@ func ignoreClosed(err error) error {
 }
 
 func redirect(ctx *fasthttp.RequestCtx, port string, c *Certificate) {
+	fixedHeaders(&ctx.Response.Header)
 	uri, host := ctx.Request.Header.RequestURI(), string(ctx.Request.Header.Host())
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -235,6 +239,7 @@ func redirect(ctx *fasthttp.RequestCtx, port string, c *Certificate) {
 }
 
 func refuseRedirect(ctx *fasthttp.RequestCtx) {
+	fixedHeaders(&ctx.Response.Header)
 	ctx.Response.Header.SetContentType("application/problem+json")
 	ctx.SetStatusCode(kindMalformed.status)
 	ctx.SetBody(appendProblem(nil, &trouble{kind: kindMalformed}))

@@ -145,6 +145,7 @@ func TestRedirect(t *testing.T) {
 			res, err := client.Do(req)
 			require.NoError(t, err)
 			require.Equal(t, 308, res.StatusCode, host)
+			require.Equal(t, "nosniff", res.Header.Get("X-Content-Type-Options"))
 			require.Equal(t, want, res.Header.Get("Location"))
 			require.NoError(t, res.Body.Close())
 		}
