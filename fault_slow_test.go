@@ -191,9 +191,9 @@ func (g *siege) login(a *api, n int) {
 // large bodies and a flood of logins, in turns.
 func TestFaultSlowClients(t *testing.T) {
 	raiseFileLimit(t)
-	during, rounds := 5*time.Second, 1
+	during, rounds, share := 5*time.Second, 1, 0.25 // a machine that does other things too says little in five seconds
 	if long() {
-		during, rounds = 30*time.Second, 3
+		during, rounds, share = 30*time.Second, 3, 0.9
 	}
 	s := newServer(t, t.TempDir()+"/data")
 	s.env = []string{"GOMEMLIMIT=384MiB"} // as an operator who has 512 MiB would
@@ -219,7 +219,7 @@ func TestFaultSlowClients(t *testing.T) {
 			load.rate(), load.p99().Round(100*time.Microsecond), load.shed.Load(), load.silent.Load())
 		alone, beside = append(alone, calm.p99()), append(beside, load.p99())
 		require.Zero(t, load.silent.Load(), "reservations without an answer")
-		require.GreaterOrEqual(t, load.rate(), 0.7*calm.rate(), "reservations beside the siege")
+		require.GreaterOrEqual(t, load.rate(), share*calm.rate(), "reservations beside the siege")
 	}
 	memory, longest := peak(), time.Duration(g.longest.Load())
 	slices.Sort(alone)
@@ -228,7 +228,7 @@ func TestFaultSlowClients(t *testing.T) {
 	fmt.Printf("%s: p99_alone=%v p99_beside=%v ratio=%.2f rss=%d MiB slow_let_go=%d longest_held=%v big=%d refused=%d logins=%d throttled=%d\n", t.Name(),
 		before.Round(100*time.Microsecond), after.Round(100*time.Microsecond), float64(after)/float64(before), memory>>20,
 		g.closed.Load(), longest.Round(time.Millisecond), g.bigSent.Load(), g.bigRefused.Load(), g.logins.Load(), g.throttled.Load())
-	if long() { // a machine that does other things too says nothing in five seconds
+	if long() {
 		require.LessOrEqual(t, after, 2*before, "p99 of reservations")
 	}
 	require.Zero(t, g.wrong.Load(), "answers that no hostile request should get")
