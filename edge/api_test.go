@@ -565,8 +565,9 @@ func TestMine(t *testing.T) {
 func TestPasswordFlood(t *testing.T) {
 	p, err := newPasswords(64)
 	require.NoError(t, err)
-	p.slots <- struct{}{}
-	p.slots <- struct{}{}
+	for range passwordSlots {
+		p.slots <- struct{}{}
+	}
 	p.waiting.Add(passwordSlots)
 	results := make(chan error, passwordQueue)
 	for range passwordQueue {
@@ -578,8 +579,9 @@ func TestPasswordFlood(t *testing.T) {
 	require.Eventually(t, func() bool { return p.waiting.Load() == passwordSlots+passwordQueue }, 5*time.Second, time.Millisecond)
 	_, err = p.hash("correct horse")
 	require.ErrorIs(t, err, errPasswordsBusy)
-	p.leave()
-	p.leave()
+	for range passwordSlots {
+		p.leave()
+	}
 	for range passwordQueue {
 		require.NoError(t, <-results)
 	}

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"runtime"
 	"time"
 
 	"maitred/engine"
@@ -34,8 +35,7 @@ const (
 	lastYear       = 2100
 	tokenSlots     = 1 << 16 // verified tokens remembered
 	tokenWays      = 4
-	passwordSlots  = 2  // hashes at once
-	passwordQueue  = 50 // waiting beyond that: 429
+	passwordQueue  = 50 // waiting beyond those that are hashed: 429
 	maxRevocations = 1 << 16
 	maxInHand      = 8192    // requests at once
 	maxPerConn     = 100_000 // requests of a connection: then it is closed, so that clients spread anew
@@ -54,3 +54,7 @@ const (
 	tokenTTL       = 10 * time.Minute
 	sessionTTL     = 30 * 24 * time.Hour // absolute, of a refresh family
 )
+
+// passwordSlots is how many passwords are hashed at once: half the cores, at most two. On every core, a flood of logins would
+// leave none to reservations: of two cores, their p99 grew 24 to 38 times with two hashers, at most 3 times with one.
+var passwordSlots = int32(max(1, min(2, runtime.GOMAXPROCS(0)/2)))
