@@ -28,7 +28,7 @@ const (
 	loginFlood  = 500  // logins a second
 	besideRate  = 2000 // reservations a second
 	dripEvery   = time.Second
-	slowMemory  = 512 << 20
+	slowMemory  = 1 << 30
 	letGoWithin = 12 * time.Second // read timeout, write timeout, and a busy machine
 )
 
@@ -258,7 +258,7 @@ func TestFaultSlowClients(t *testing.T) {
 		during, rounds, share = 30*time.Second, 3, 0.9
 	}
 	s := newServer(t, t.TempDir()+"/data")
-	s.env = []string{"GOMEMLIMIT=384MiB"} // as an operator who has 512 MiB would
+	s.env = []string{"GOMEMLIMIT=768MiB"} // as an operator who has 1 GiB would; the long form makes 360,000 reservations
 	s.start()
 	w := furnish(t, s, 60, 50)
 	w.days = 80
