@@ -56,5 +56,6 @@ const (
 )
 
 // passwordSlots is how many passwords are hashed at once: half the cores, at most two. On every core, a flood of logins would
-// leave none to reservations: of two cores, their p99 grew 24 to 38 times with two hashers, at most 3 times with one.
+// leave none to reservations. Four short runs in turns on two cores with neighbours: their p99 grew 24 and 38 times with two
+// hashers, 0.8 and 3 times with one. Longer runs on a busier machine grew more with one, too.
 var passwordSlots = int32(max(1, min(2, runtime.GOMAXPROCS(0)/2)))
