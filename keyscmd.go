@@ -62,14 +62,16 @@ func printKeys(keys *edge.Keys) {
 	}
 }
 
-// reloadOnHangup lets SIGHUP read the keys again, until the function that it returns is called.
+// reloadOnHangup lets SIGHUP read keys and certificate again, until the function that it returns is called.
 func reloadOnHangup(n *Node) (stop func()) {
 	hangup, ended := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(hangup, syscall.SIGHUP)
 	go func() {
 		defer close(ended)
 		for range hangup {
-			_ = n.edge.ReloadKeys() // it logs what is wrong
+			if err := n.Reload(); err != nil {
+				n.Log.Error("reload", "error", err)
+			}
 		}
 	}()
 	return func() {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	_ "net/http/pprof" // on --pprof only, which is loopback
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -37,6 +35,11 @@ type Node struct {
 	projector *persistence.Projector
 	edge      *edge.Server
 	listener  net.Listener
+	admin     net.Listener // nil: none
+
+	certificate *edge.Certificate // nil: plain HTTP
+	redirect    net.Listener      // nil: none
+	tracing     *edge.Tracing     // nil: none
 
 	stored  atomic.Uint64 // sequence up to which the store has everything
 	closers []closer      // in the order of opening
@@ -49,7 +52,7 @@ type closer struct {
 
 // Open starts the node and returns when it serves. On an error everything that was opened is closed again.
 func (n *Node) Open(ctx context.Context) error {
-	return n.open(ctx, n.openEdge, n.openPprof)
+	return n.open(ctx, n.openAdmin, n.openTracing, n.openCertificate, n.openEdge, n.openRedirect)
 }
 
 // OpenWithoutEdge starts the node for an operator's command: it decides and stores, and nobody outside reaches it.
@@ -206,7 +209,10 @@ func (n *Node) openEdge(context.Context) error {
 	}
 	n.edge, err = edge.New(edge.Config{
 		House: n.house, Lists: n.store, Followers: map[string]edge.Follower{"store": n.store}, Keys: keys,
-		Registry: n.Registry, Now: time.Now, Log: n.Log, RateLimit: n.Config.RateLimit, CloseTimeout: n.Config.ShutdownGrace / 2,
+		Registry: n.Registry, Now: time.Now, Log: n.Log, CloseTimeout: n.Config.ShutdownGrace / 2,
+		RateLimit: n.Config.RateLimit, TrustedProxies: n.Config.TrustedProxy, CORSOrigins: n.Config.CORSOrigin,
+		MaxConns: n.Config.MaxConns, MaxConnsPerIP: n.Config.MaxConnsPerIP, MaxInHand: n.Config.MaxRequests,
+		TLS: n.tlsConfig(), AccessLog: n.Config.AccessLog, Tracing: n.tracing,
 	})
 	if err != nil {
 		return err
@@ -218,19 +224,5 @@ func (n *Node) openEdge(context.Context) error {
 		return err
 	}
 	n.opened("edge", n.edge.Close)
-	return nil
-}
-
-func (n *Node) openPprof(context.Context) error {
-	if n.Config.Pprof == "" {
-		return nil
-	}
-	ln, err := net.Listen("tcp", n.Config.Pprof)
-	if err != nil {
-		return fmt.Errorf("listen for the profiler: %w", err)
-	}
-	server := &http.Server{Handler: http.DefaultServeMux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(ln) }()
-	n.opened("profiler", server.Close)
 	return nil
 }

@@ -413,7 +413,8 @@ func TestS12LoginFlood(t *testing.T) {
 	for range passwordSlots { // nothing is hashed until the test says so
 		s.passwords.slots <- struct{}{}
 	}
-	const logins, refused = 100, 100 - passwordSlots - passwordQueue
+	const logins = 100
+	refused := logins - int(passwordSlots) - passwordQueue
 	statuses := make(chan int, logins)
 	for n := range logins {
 		go func() {

@@ -29,7 +29,7 @@ func (x *exchange) callerID() string {
 }
 
 // from is the address of the peer, as text.
-func (x *exchange) from() string { return x.ctx.RemoteIP().String() }
+func (x *exchange) from() string { return x.clientAddr().String() }
 
 // scope hashes (caller, route, restaurant, Idempotency-Key) into the key of a command; zero when the client sent none.
 func (x *exchange) scope(restaurant string) (engine.Hash, *trouble) {
@@ -103,7 +103,7 @@ func (x *exchange) ifMatch(needed bool) (engine.Version, *trouble) {
 
 // do lets the house decide and answers everything but a success; nil then.
 func (x *exchange) do(id engine.AggregateID, cmd *engine.Command) *engine.Outcome {
-	out, err := x.s.house.Do(id, cmd, x.deadline(commandTimeout))
+	out, err := x.decide(id, cmd)
 	if err != nil {
 		x.fault(err)
 		return nil

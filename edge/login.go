@@ -27,7 +27,7 @@ func (s *Server) login(x *exchange) {
 // guarded lets judge look at a password or code of the account, and counts how that ended; or it answers that the caller
 // has to wait.
 func (x *exchange) guarded(id engine.AccountID, judge func() verdict) verdict {
-	attempt, wait := x.s.throttle.begin(id, x.ctx.RemoteIP(), x.now)
+	attempt, wait := x.s.throttle.begin(id, x.clientAddr().AsSlice(), x.now)
 	if wait > 0 {
 		x.throttled(wait)
 		return unjudged

@@ -89,7 +89,6 @@ func (s *Server) routes() {
 	s.plain("/.well-known/jwks.json", s.getKeySet)
 	s.plain("/healthz", s.getHealth)
 	s.plain("/readyz", s.getReady)
-	s.plain("/metrics", s.metricsPage())
 	s.plain("/", s.getIndex)
 }
 
@@ -143,6 +142,9 @@ func (s *Server) dispatch(x *exchange) bool {
 // run checks what the endpoint needs and handles.
 func (s *Server) run(x *exchange, e *endpoint) {
 	x.endpoint = e
+	if s.cfg.Tracing != nil {
+		x.span = s.cfg.Tracing.begin(x)
+	}
 	if e.needs&raw == 0 {
 		if t := x.check(e); t.status != 0 {
 			x.fail(t)
