@@ -537,6 +537,10 @@ func (l *list) ReviewsOf(context.Context, engine.RestaurantID, persistence.Revie
 	return persistence.ReviewPage{}, l.err
 }
 
+func (l *list) Search(context.Context, persistence.SearchFilter) (persistence.SearchPage, error) {
+	return persistence.SearchPage{}, l.err
+}
+
 func (l *list) PlacesOf(context.Context, engine.AccountID, string, int) (persistence.PlacePage, error) {
 	return persistence.PlacePage{}, l.err
 }

@@ -164,6 +164,7 @@ var authzRequests = map[string]func(c *authzCity, p person) *answer{
 	"POST /restaurants": func(c *authzCity, p person) *answer {
 		return p.do("POST", "/restaurants", `{"name":"Nuova","time_zone":"Europe/Rome"}`)
 	},
+	"GET /restaurants":      func(c *authzCity, p person) *answer { return p.do("GET", "/restaurants?q=anna", "") },
 	"GET /restaurants/{id}": func(c *authzCity, p person) *answer { return p.do("GET", "/restaurants/"+c.restaurant, "") },
 	"PATCH /restaurants/{id}": func(c *authzCity, p person) *answer {
 		return p.do("PATCH", "/restaurants/"+c.restaurant, `{"description":"x"}`, "If-Match", "*")
@@ -286,7 +287,7 @@ func TestAuthorisationMatrix(t *testing.T) {
 
 // publicRoutes need no caller.
 var publicRoutes = []string{
-	"POST /auth/register", "POST /auth/login", "POST /auth/refresh", "POST /auth/logout", "GET /restaurants/{id}", "GET /restaurants/{id}/tables",
+	"POST /auth/register", "POST /auth/login", "POST /auth/refresh", "POST /auth/logout", "GET /restaurants", "GET /restaurants/{id}", "GET /restaurants/{id}/tables",
 	"GET /restaurants/{id}/availability", "GET /restaurants/{id}/reviews",
 }
 

@@ -162,9 +162,11 @@ func (x *exchange) refuse(out *engine.Outcome) {
 }
 
 // clock is the time now, not that of the request's arrival.
-func (x *exchange) clock() time.Time {
-	if x.s.now != nil {
-		return x.s.now()
+func (x *exchange) clock() time.Time { return x.s.clock() }
+
+func (s *Server) clock() time.Time {
+	if s.now != nil {
+		return s.now()
 	}
 	return time.Now()
 }

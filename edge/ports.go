@@ -26,6 +26,7 @@ type House interface {
 type Lists interface {
 	ReservationsOf(ctx context.Context, guest engine.AccountID, f persistence.ListFilter) (persistence.Page, error)
 	ReviewsOf(ctx context.Context, r engine.RestaurantID, f persistence.ReviewFilter) (persistence.ReviewPage, error)
+	Search(ctx context.Context, f persistence.SearchFilter) (persistence.SearchPage, error)
 	PlacesOf(ctx context.Context, a engine.AccountID, after string, limit int) (persistence.PlacePage, error)
 }
 

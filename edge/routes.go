@@ -62,6 +62,7 @@ func (s *Server) routes() {
 	s.route("GET", "/me/restaurants", needCaller, s.getPlaces)
 
 	s.route("POST", "/restaurants", needCaller|needBody, s.postRestaurant)
+	s.route("GET", "/restaurants", 0, s.getRestaurants)
 	s.route("GET", "/restaurants/{id}", 0, s.getRestaurant)
 	s.route("PATCH", "/restaurants/{id}", needCaller|needBody, s.patchRestaurant)
 	s.route("POST", "/restaurants/{id}/tables", needCaller|needBody, s.postTable)

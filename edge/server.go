@@ -27,6 +27,7 @@ type Server struct {
 	tokens    *Tokens
 	passwords *passwords
 	throttle  *throttle
+	searches  chan struct{} // bounds those in flight
 	notes     chan struct{} // bounds what goes on in the background for an audit
 	limiter   *limiter
 	keyCaller func(authorization []byte, now time.Time) *bearer // looks among the machine keys verified lately; nil = there are none
@@ -79,7 +80,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, house: cfg.House, log: cfg.Log, now: cfg.Now, mint: mint{cfg.Random}, metrics: m,
 		tokens: NewTokens(cfg.Keys), limiter: newLimiter(cfg.RateLimit),
-		throttle: newThrottle(), notes: make(chan struct{}, maxNotes), stop: make(chan struct{}),
+		throttle: newThrottle(), notes: make(chan struct{}, maxNotes), searches: make(chan struct{}, maxSearches), stop: make(chan struct{}),
 	}
 	if s.passwords, err = newPasswords(cfg.PasswordMemory); err != nil {
 		return nil, err

@@ -1,8 +1,10 @@
 package persistence
 
 import (
+	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -146,6 +148,22 @@ func DistanceKm(lat1, lon1, lat2, lon2 float64) float64 {
 // Contains reports whether a point is in the box.
 func (b *Box) Contains(lat, lon float64) bool {
 	return lat >= b.MinLat && lat <= b.MaxLat && lon >= b.MinLon && lon <= b.MaxLon
+}
+
+// zones keeps what LoadLocation parsed; there are a few hundred.
+var zones sync.Map
+
+// Zone is the time zone of an IANA name.
+func Zone(name string) (*time.Location, error) {
+	if z, ok := zones.Load(name); ok {
+		return z.(*time.Location), nil
+	}
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("persistence: time zone %q: %w", name, err)
+	}
+	zones.Store(name, z)
+	return z, nil
 }
 
 // In is the day and the minute that the clock of a zone shows at the moment.

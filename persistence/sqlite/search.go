@@ -9,8 +9,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"maitred/engine"
 	"maitred/persistence"
@@ -166,7 +164,7 @@ func (q *search) fits(r *found) (bool, error) {
 	if err := json.Unmarshal([]byte(r.hours), &shifts); err != nil {
 		return false, fmt.Errorf("hours of %s: %w", r.ID, err)
 	}
-	zone, err := zoneOf(r.Zone)
+	zone, err := persistence.Zone(r.Zone)
 	if err != nil {
 		return false, err
 	}
@@ -176,21 +174,6 @@ func (q *search) fits(r *found) (bool, error) {
 	}
 	day, minutes := q.f.OpenAt.In(zone)
 	return persistence.Seats(hours, day, minutes), nil
-}
-
-// zones keeps what LoadLocation parsed; there are a few hundred.
-var zones sync.Map
-
-func zoneOf(name string) (*time.Location, error) {
-	if z, ok := zones.Load(name); ok {
-		return z.(*time.Location), nil
-	}
-	z, err := time.LoadLocation(name)
-	if err != nil {
-		return nil, err
-	}
-	zones.Store(name, z)
-	return z, nil
 }
 
 // scan reads batches until the page is full, nothing is left, or enough was looked at. more reads at most limit rows after place.
