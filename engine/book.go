@@ -58,6 +58,7 @@ func (b *book) freeze() book {
 // somebody has made it already: then it is shared, not made again; nil otherwise.
 func (b *book) apply(e *Event, made *Reservation) {
 	assert(b.own != nil, "a frozen book is changed")
+	assert(len(e.Sealed) == 0, "I5: a sealed event is applied")
 	assert(Instant(e.AtMs) >= b.last, "I6: time goes backwards")
 	assert((b.version == 0) == (e.GetRestaurantCreated() != nil), "I5: the first event makes the restaurant, no other does")
 	before := b.last
@@ -78,6 +79,8 @@ func (b *book) apply(e *Event, made *Reservation) {
 		id := TableID(body.TableRemoved.TableId)
 		assert(b.floor.slot(id) >= 0, "I5: removal of an unknown table")
 		b.floor, b.everyDay = b.floor.without(id), b.version
+	case *enginepb.Event_GuestForgotten:
+		b.dropGuest(e, AccountID(body.GuestForgotten.Guest))
 	default:
 		id := reservationOf(e)
 		old := b.find(id)

@@ -43,6 +43,10 @@ func (d *accountDecision) decide() Outcome {
 		return d.exchange(body)
 	case *RevokeSession:
 		return d.revoke(body)
+	case *EraseAccount:
+		return d.erase()
+	case *CompleteErasure:
+		return d.completeErasure()
 	}
 	panic("engine: a command that an account does not know")
 }
@@ -67,7 +71,7 @@ func (d *accountDecision) self() bool { return d.trusted() || d.cmd.Caller.Accou
 func (d *accountDecision) register(c *Register) Outcome {
 	role := c.Profile.Role
 	switch {
-	case d.info != nil:
+	case d.info != nil || d.erased && !d.completed:
 		return refuse(CodeExists)
 	case role != RoleCustomer && role != RoleOwner && !d.trusted():
 		return refuse(CodeForbidden)
@@ -201,7 +205,7 @@ func (d *accountDecision) revoke(c *RevokeSession) Outcome {
 
 // AppendBase implements Aggregate.
 func (a *account) AppendBase(dst []byte) []byte {
-	base := &enginepb.AccountBase{Receipts: a.receipts.proto(), LastMs: int64(a.last), Version: uint64(a.version), Erased: a.erased}
+	base := &enginepb.AccountBase{Receipts: a.receipts.proto(), LastMs: int64(a.last), Version: uint64(a.version), Erased: a.erased, ErasureCompleted: a.completed}
 	if a.info != nil {
 		base.Account = a.info.proto()
 	}
@@ -227,6 +231,7 @@ func openAccount(id AccountID, b []byte) (*account, error) {
 	}
 	a := newAccount(id)
 	a.version, a.last, a.erased = Version(base.Version), Instant(base.LastMs), base.Erased
+	a.completed = base.ErasureCompleted
 	assert(base.Account != nil || a.version == 0 || a.erased, "I5: a base without its account")
 	if base.Account != nil {
 		a.info = accountFrom(base.Account)

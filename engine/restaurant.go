@@ -90,6 +90,8 @@ func (d *decision) decide() Outcome {
 		return d.transition(body)
 	case *Sweep:
 		return d.sweep()
+	case *ForgetGuest:
+		return d.forgetGuest(body)
 	}
 	panic("engine: a command that a restaurant does not know")
 }

@@ -169,6 +169,7 @@ type Event struct {
 	ByAccount string                 `protobuf:"bytes,2,opt,name=by_account,json=byAccount,proto3" json:"by_account,omitempty"` // empty for the system
 	ByRole    Role                   `protobuf:"varint,3,opt,name=by_role,json=byRole,proto3,enum=maitred.engine.v1.Role" json:"by_role,omitempty"`
 	Receipt   *Receipt               `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"` // absent when the command had no key
+	Sealed    []byte                 `protobuf:"bytes,6,opt,name=sealed,proto3" json:"sealed,omitempty"`   // at rest: the personal strings of the body, which are empty then; persistence.Seal says how
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Event_RestaurantCreated
@@ -179,12 +180,14 @@ type Event struct {
 	//	*Event_ReservationCreated
 	//	*Event_ReservationRescheduled
 	//	*Event_ReservationStatusChanged
+	//	*Event_GuestForgotten
 	//	*Event_AccountRegistered
 	//	*Event_AccountChanged
 	//	*Event_SessionOpened
 	//	*Event_SessionRotated
 	//	*Event_SessionRevoked
 	//	*Event_AccountErased
+	//	*Event_AccountErasureCompleted
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -244,6 +247,13 @@ func (x *Event) GetByRole() Role {
 func (x *Event) GetReceipt() *Receipt {
 	if x != nil {
 		return x.Receipt
+	}
+	return nil
+}
+
+func (x *Event) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
 	}
 	return nil
 }
@@ -327,6 +337,15 @@ func (x *Event) GetReservationStatusChanged() *ReservationStatusChanged {
 	return nil
 }
 
+func (x *Event) GetGuestForgotten() *GuestForgotten {
+	if x != nil {
+		if x, ok := x.Body.(*Event_GuestForgotten); ok {
+			return x.GuestForgotten
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetAccountRegistered() *AccountRegistered {
 	if x != nil {
 		if x, ok := x.Body.(*Event_AccountRegistered); ok {
@@ -381,6 +400,15 @@ func (x *Event) GetAccountErased() *AccountErased {
 	return nil
 }
 
+func (x *Event) GetAccountErasureCompleted() *AccountErasureCompleted {
+	if x != nil {
+		if x, ok := x.Body.(*Event_AccountErasureCompleted); ok {
+			return x.AccountErasureCompleted
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -417,6 +445,10 @@ type Event_ReservationStatusChanged struct {
 	ReservationStatusChanged *ReservationStatusChanged `protobuf:"bytes,17,opt,name=reservation_status_changed,json=reservationStatusChanged,proto3,oneof"`
 }
 
+type Event_GuestForgotten struct {
+	GuestForgotten *GuestForgotten `protobuf:"bytes,21,opt,name=guest_forgotten,json=guestForgotten,proto3,oneof"`
+}
+
 type Event_AccountRegistered struct {
 	AccountRegistered *AccountRegistered `protobuf:"bytes,40,opt,name=account_registered,json=accountRegistered,proto3,oneof"`
 }
@@ -441,6 +473,10 @@ type Event_AccountErased struct {
 	AccountErased *AccountErased `protobuf:"bytes,45,opt,name=account_erased,json=accountErased,proto3,oneof"`
 }
 
+type Event_AccountErasureCompleted struct {
+	AccountErasureCompleted *AccountErasureCompleted `protobuf:"bytes,52,opt,name=account_erasure_completed,json=accountErasureCompleted,proto3,oneof"`
+}
+
 func (*Event_RestaurantCreated) isEvent_Body() {}
 
 func (*Event_RestaurantChanged) isEvent_Body() {}
@@ -457,6 +493,8 @@ func (*Event_ReservationRescheduled) isEvent_Body() {}
 
 func (*Event_ReservationStatusChanged) isEvent_Body() {}
 
+func (*Event_GuestForgotten) isEvent_Body() {}
+
 func (*Event_AccountRegistered) isEvent_Body() {}
 
 func (*Event_AccountChanged) isEvent_Body() {}
@@ -468,6 +506,8 @@ func (*Event_SessionRotated) isEvent_Body() {}
 func (*Event_SessionRevoked) isEvent_Body() {}
 
 func (*Event_AccountErased) isEvent_Body() {}
+
+func (*Event_AccountErasureCompleted) isEvent_Body() {}
 
 // Receipt remembers a command by its key, so that a retry gets the same answer.
 type Receipt struct {
@@ -1511,6 +1551,51 @@ func (x *ReservationStatusChanged) GetReason() string {
 	return ""
 }
 
+// GuestForgotten takes guest, contact, special requests and key out of every reservation of an erased account.
+type GuestForgotten struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Guest         string                 `protobuf:"bytes,1,opt,name=guest,proto3" json:"guest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuestForgotten) Reset() {
+	*x = GuestForgotten{}
+	mi := &file_engine_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuestForgotten) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuestForgotten) ProtoMessage() {}
+
+func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuestForgotten.ProtoReflect.Descriptor instead.
+func (*GuestForgotten) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GuestForgotten) GetGuest() string {
+	if x != nil {
+		return x.Guest
+	}
+	return ""
+}
+
 type AccountRegistered struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -1520,7 +1605,7 @@ type AccountRegistered struct {
 
 func (x *AccountRegistered) Reset() {
 	*x = AccountRegistered{}
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1532,7 +1617,7 @@ func (x *AccountRegistered) String() string {
 func (*AccountRegistered) ProtoMessage() {}
 
 func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1545,7 +1630,7 @@ func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRegistered.ProtoReflect.Descriptor instead.
 func (*AccountRegistered) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{15}
+	return file_engine_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AccountRegistered) GetAccount() *Account {
@@ -1564,7 +1649,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1661,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1674,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{16}
+	return file_engine_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AccountChanged) GetAccount() *Account {
@@ -1616,7 +1701,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1713,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1726,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{17}
+	return file_engine_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Account) GetId() string {
@@ -1718,7 +1803,7 @@ type SessionOpened struct {
 
 func (x *SessionOpened) Reset() {
 	*x = SessionOpened{}
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +1815,7 @@ func (x *SessionOpened) String() string {
 func (*SessionOpened) ProtoMessage() {}
 
 func (x *SessionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,7 +1828,7 @@ func (x *SessionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionOpened.ProtoReflect.Descriptor instead.
 func (*SessionOpened) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{18}
+	return file_engine_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SessionOpened) GetFamily() string {
@@ -1777,7 +1862,7 @@ type SessionRotated struct {
 
 func (x *SessionRotated) Reset() {
 	*x = SessionRotated{}
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1789,7 +1874,7 @@ func (x *SessionRotated) String() string {
 func (*SessionRotated) ProtoMessage() {}
 
 func (x *SessionRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1802,7 +1887,7 @@ func (x *SessionRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRotated.ProtoReflect.Descriptor instead.
 func (*SessionRotated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{19}
+	return file_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SessionRotated) GetFamily() string {
@@ -1829,7 +1914,7 @@ type SessionRevoked struct {
 
 func (x *SessionRevoked) Reset() {
 	*x = SessionRevoked{}
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +1926,7 @@ func (x *SessionRevoked) String() string {
 func (*SessionRevoked) ProtoMessage() {}
 
 func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +1939,7 @@ func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRevoked.ProtoReflect.Descriptor instead.
 func (*SessionRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{20}
+	return file_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SessionRevoked) GetFamily() string {
@@ -1879,7 +1964,7 @@ type AccountErased struct {
 
 func (x *AccountErased) Reset() {
 	*x = AccountErased{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +1976,7 @@ func (x *AccountErased) String() string {
 func (*AccountErased) ProtoMessage() {}
 
 func (x *AccountErased) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +1989,43 @@ func (x *AccountErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErased.ProtoReflect.Descriptor instead.
 func (*AccountErased) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{22}
+}
+
+type AccountErasureCompleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountErasureCompleted) Reset() {
+	*x = AccountErasureCompleted{}
+	mi := &file_engine_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountErasureCompleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountErasureCompleted) ProtoMessage() {}
+
+func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountErasureCompleted.ProtoReflect.Descriptor instead.
+func (*AccountErasureCompleted) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 // RestaurantBase is the whole state of a restaurant at one version.
@@ -1923,7 +2044,7 @@ type RestaurantBase struct {
 
 func (x *RestaurantBase) Reset() {
 	*x = RestaurantBase{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2056,7 @@ func (x *RestaurantBase) String() string {
 func (*RestaurantBase) ProtoMessage() {}
 
 func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2069,7 @@ func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantBase.ProtoReflect.Descriptor instead.
 func (*RestaurantBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RestaurantBase) GetRestaurant() *Restaurant {
@@ -2014,7 +2135,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2147,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2160,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Session) GetFamily() string {
@@ -2078,20 +2199,21 @@ func (x *Session) GetOpenedMs() int64 {
 }
 
 type AccountBase struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	Sessions      []*Session             `protobuf:"bytes,2,rep,name=sessions,proto3" json:"sessions,omitempty"`
-	Receipts      []*Receipt             `protobuf:"bytes,3,rep,name=receipts,proto3" json:"receipts,omitempty"`
-	LastMs        int64                  `protobuf:"varint,4,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"`
-	Version       uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	Erased        bool                   `protobuf:"varint,6,opt,name=erased,proto3" json:"erased,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Account          *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Sessions         []*Session             `protobuf:"bytes,2,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	Receipts         []*Receipt             `protobuf:"bytes,3,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	LastMs           int64                  `protobuf:"varint,4,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"`
+	Version          uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	Erased           bool                   `protobuf:"varint,6,opt,name=erased,proto3" json:"erased,omitempty"`
+	ErasureCompleted bool                   `protobuf:"varint,10,opt,name=erasure_completed,json=erasureCompleted,proto3" json:"erasure_completed,omitempty"` // of an erased account
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *AccountBase) Reset() {
 	*x = AccountBase{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2225,7 @@ func (x *AccountBase) String() string {
 func (*AccountBase) ProtoMessage() {}
 
 func (x *AccountBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2238,7 @@ func (x *AccountBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBase.ProtoReflect.Descriptor instead.
 func (*AccountBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AccountBase) GetAccount() *Account {
@@ -2161,18 +2283,25 @@ func (x *AccountBase) GetErased() bool {
 	return false
 }
 
+func (x *AccountBase) GetErasureCompleted() bool {
+	if x != nil {
+		return x.ErasureCompleted
+	}
+	return false
+}
+
 var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
 	"\n" +
-	"\fengine.proto\x12\x11maitred.engine.v1\"\xaf\n" +
-	"\n" +
+	"\fengine.proto\x12\x11maitred.engine.v1\"\xff\v\n" +
 	"\x05Event\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x1d\n" +
 	"\n" +
 	"by_account\x18\x02 \x01(\tR\tbyAccount\x120\n" +
 	"\aby_role\x18\x03 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x06byRole\x124\n" +
-	"\areceipt\x18\x04 \x01(\v2\x1a.maitred.engine.v1.ReceiptR\areceipt\x12U\n" +
+	"\areceipt\x18\x04 \x01(\v2\x1a.maitred.engine.v1.ReceiptR\areceipt\x12\x16\n" +
+	"\x06sealed\x18\x06 \x01(\fR\x06sealed\x12U\n" +
 	"\x12restaurant_created\x18\n" +
 	" \x01(\v2$.maitred.engine.v1.RestaurantCreatedH\x00R\x11restaurantCreated\x12U\n" +
 	"\x12restaurant_changed\x18\v \x01(\v2$.maitred.engine.v1.RestaurantChangedH\x00R\x11restaurantChanged\x12@\n" +
@@ -2182,13 +2311,15 @@ const file_engine_proto_rawDesc = "" +
 	"\rtable_removed\x18\x0e \x01(\v2\x1f.maitred.engine.v1.TableRemovedH\x00R\ftableRemoved\x12X\n" +
 	"\x13reservation_created\x18\x0f \x01(\v2%.maitred.engine.v1.ReservationCreatedH\x00R\x12reservationCreated\x12d\n" +
 	"\x17reservation_rescheduled\x18\x10 \x01(\v2).maitred.engine.v1.ReservationRescheduledH\x00R\x16reservationRescheduled\x12k\n" +
-	"\x1areservation_status_changed\x18\x11 \x01(\v2+.maitred.engine.v1.ReservationStatusChangedH\x00R\x18reservationStatusChanged\x12U\n" +
+	"\x1areservation_status_changed\x18\x11 \x01(\v2+.maitred.engine.v1.ReservationStatusChangedH\x00R\x18reservationStatusChanged\x12L\n" +
+	"\x0fguest_forgotten\x18\x15 \x01(\v2!.maitred.engine.v1.GuestForgottenH\x00R\x0eguestForgotten\x12U\n" +
 	"\x12account_registered\x18( \x01(\v2$.maitred.engine.v1.AccountRegisteredH\x00R\x11accountRegistered\x12L\n" +
 	"\x0faccount_changed\x18) \x01(\v2!.maitred.engine.v1.AccountChangedH\x00R\x0eaccountChanged\x12I\n" +
 	"\x0esession_opened\x18* \x01(\v2 .maitred.engine.v1.SessionOpenedH\x00R\rsessionOpened\x12L\n" +
 	"\x0fsession_rotated\x18+ \x01(\v2!.maitred.engine.v1.SessionRotatedH\x00R\x0esessionRotated\x12L\n" +
 	"\x0fsession_revoked\x18, \x01(\v2!.maitred.engine.v1.SessionRevokedH\x00R\x0esessionRevoked\x12I\n" +
-	"\x0eaccount_erased\x18- \x01(\v2 .maitred.engine.v1.AccountErasedH\x00R\raccountErasedB\x06\n" +
+	"\x0eaccount_erased\x18- \x01(\v2 .maitred.engine.v1.AccountErasedH\x00R\raccountErased\x12h\n" +
+	"\x19account_erasure_completed\x184 \x01(\v2*.maitred.engine.v1.AccountErasureCompletedH\x00R\x17accountErasureCompletedB\x06\n" +
 	"\x04body\"x\n" +
 	"\aReceipt\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x12\n" +
@@ -2283,7 +2414,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x18ReservationStatusChanged\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x19.maitred.engine.v1.StatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"I\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"&\n" +
+	"\x0eGuestForgotten\x12\x14\n" +
+	"\x05guest\x18\x01 \x01(\tR\x05guest\"I\n" +
 	"\x11AccountRegistered\x124\n" +
 	"\aaccount\x18\x01 \x01(\v2\x1a.maitred.engine.v1.AccountR\aaccount\"F\n" +
 	"\x0eAccountChanged\x124\n" +
@@ -2311,7 +2444,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x0eSessionRevoked\x12\x16\n" +
 	"\x06family\x18\x01 \x01(\tR\x06family\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x0f\n" +
-	"\rAccountErased\"\xdf\x02\n" +
+	"\rAccountErased\"\x19\n" +
+	"\x17AccountErasureCompleted\"\xdf\x02\n" +
 	"\x0eRestaurantBase\x12=\n" +
 	"\n" +
 	"restaurant\x18\x01 \x01(\v2\x1d.maitred.engine.v1.RestaurantR\n" +
@@ -2328,14 +2462,16 @@ const file_engine_proto_rawDesc = "" +
 	"\bprevious\x18\x03 \x01(\fR\bprevious\x12\x1d\n" +
 	"\n" +
 	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\x12\x1b\n" +
-	"\topened_ms\x18\x05 \x01(\x03R\bopenedMs\"\xfe\x01\n" +
+	"\topened_ms\x18\x05 \x01(\x03R\bopenedMs\"\xab\x02\n" +
 	"\vAccountBase\x124\n" +
 	"\aaccount\x18\x01 \x01(\v2\x1a.maitred.engine.v1.AccountR\aaccount\x126\n" +
 	"\bsessions\x18\x02 \x03(\v2\x1a.maitred.engine.v1.SessionR\bsessions\x126\n" +
 	"\breceipts\x18\x03 \x03(\v2\x1a.maitred.engine.v1.ReceiptR\breceipts\x12\x17\n" +
 	"\alast_ms\x18\x04 \x01(\x03R\x06lastMs\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06erased\x18\x06 \x01(\bR\x06erased*\x81\x01\n" +
+	"\x06erased\x18\x06 \x01(\bR\x06erased\x12+\n" +
+	"\x11erasure_completed\x18\n" +
+	" \x01(\bR\x10erasureCompleted*\x81\x01\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rROLE_CUSTOMER\x10\x01\x12\x0e\n" +
@@ -2371,7 +2507,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
@@ -2390,16 +2526,18 @@ var file_engine_proto_goTypes = []any{
 	(*Contact)(nil),                  // 14: maitred.engine.v1.Contact
 	(*ReservationRescheduled)(nil),   // 15: maitred.engine.v1.ReservationRescheduled
 	(*ReservationStatusChanged)(nil), // 16: maitred.engine.v1.ReservationStatusChanged
-	(*AccountRegistered)(nil),        // 17: maitred.engine.v1.AccountRegistered
-	(*AccountChanged)(nil),           // 18: maitred.engine.v1.AccountChanged
-	(*Account)(nil),                  // 19: maitred.engine.v1.Account
-	(*SessionOpened)(nil),            // 20: maitred.engine.v1.SessionOpened
-	(*SessionRotated)(nil),           // 21: maitred.engine.v1.SessionRotated
-	(*SessionRevoked)(nil),           // 22: maitred.engine.v1.SessionRevoked
-	(*AccountErased)(nil),            // 23: maitred.engine.v1.AccountErased
-	(*RestaurantBase)(nil),           // 24: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 25: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 26: maitred.engine.v1.AccountBase
+	(*GuestForgotten)(nil),           // 17: maitred.engine.v1.GuestForgotten
+	(*AccountRegistered)(nil),        // 18: maitred.engine.v1.AccountRegistered
+	(*AccountChanged)(nil),           // 19: maitred.engine.v1.AccountChanged
+	(*Account)(nil),                  // 20: maitred.engine.v1.Account
+	(*SessionOpened)(nil),            // 21: maitred.engine.v1.SessionOpened
+	(*SessionRotated)(nil),           // 22: maitred.engine.v1.SessionRotated
+	(*SessionRevoked)(nil),           // 23: maitred.engine.v1.SessionRevoked
+	(*AccountErased)(nil),            // 24: maitred.engine.v1.AccountErased
+	(*AccountErasureCompleted)(nil),  // 25: maitred.engine.v1.AccountErasureCompleted
+	(*RestaurantBase)(nil),           // 26: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 27: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 28: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
@@ -2412,36 +2550,38 @@ var file_engine_proto_depIdxs = []int32{
 	12, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
 	15, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
 	16, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
-	17, // 10: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
-	18, // 11: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
-	20, // 12: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
-	21, // 13: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
-	22, // 14: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
-	23, // 15: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	4,  // 16: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
-	5,  // 17: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	5,  // 18: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	6,  // 19: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	6,  // 20: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	13, // 21: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 22: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	14, // 23: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	1,  // 24: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	19, // 25: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	19, // 26: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 27: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	5,  // 28: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	6,  // 29: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	13, // 30: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	3,  // 31: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	19, // 32: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	25, // 33: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	3,  // 34: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	17, // 10: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
+	18, // 11: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
+	19, // 12: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
+	21, // 13: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
+	22, // 14: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
+	23, // 15: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
+	24, // 16: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
+	25, // 17: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
+	4,  // 18: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
+	5,  // 19: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	5,  // 20: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	6,  // 21: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	6,  // 22: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	13, // 23: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 24: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	14, // 25: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	1,  // 26: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	20, // 27: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	20, // 28: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 29: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	5,  // 30: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	6,  // 31: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	13, // 32: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	3,  // 33: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	20, // 34: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	27, // 35: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	3,  // 36: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -2458,12 +2598,14 @@ func file_engine_proto_init() {
 		(*Event_ReservationCreated)(nil),
 		(*Event_ReservationRescheduled)(nil),
 		(*Event_ReservationStatusChanged)(nil),
+		(*Event_GuestForgotten)(nil),
 		(*Event_AccountRegistered)(nil),
 		(*Event_AccountChanged)(nil),
 		(*Event_SessionOpened)(nil),
 		(*Event_SessionRotated)(nil),
 		(*Event_SessionRevoked)(nil),
 		(*Event_AccountErased)(nil),
+		(*Event_AccountErasureCompleted)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2471,7 +2613,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -102,6 +102,11 @@ func (s *Stream) command() *engine.Command {
 		return &engine.Command{Caller: either, Body: &engine.Transition{ID: s.reservation(), Action: engine.Action(1 + s.src.IntN(7))}}
 	case n < 87:
 		return &engine.Command{Caller: engine.Caller{Role: engine.RoleSystem}, Body: &engine.Sweep{}}
+	case n < 88 && s.one(2):
+		if s.one(4) {
+			return &engine.Command{Caller: either, Body: &engine.ForgetGuest{Guest: guest.Account}}
+		}
+		return &engine.Command{Caller: engine.Caller{Role: engine.RoleSystem}, Body: &engine.ForgetGuest{Guest: guest.Account}}
 	case n < 88:
 		return &engine.Command{Caller: either, Body: &engine.Sweep{}}
 	case n < 91:
@@ -118,7 +123,9 @@ func (s *Stream) command() *engine.Command {
 
 // finish adds keys and expectations.
 func (s *Stream) finish(c *engine.Command) *engine.Command {
-	if _, sweep := c.Body.(*engine.Sweep); !sweep && s.one(3) {
+	_, sweep := c.Body.(*engine.Sweep)
+	_, forget := c.Body.(*engine.ForgetGuest)
+	if !sweep && !forget && s.one(3) {
 		c.Key, c.Payload = s.key(), engine.Hash{byte(s.src.IntN(256)), 1}
 		kept := *c
 		s.sent = append(s.sent, &kept)
