@@ -35,6 +35,7 @@ type Config struct {
 	// What only tests may ask for.
 	TestPassivate bool `hidden:"" help:"Passivate every actor after every command."`
 	TestLazySync  bool `hidden:"" help:"Acknowledge before fsync: loses data by design (negative control)."`
+	TestClear     bool `hidden:"" help:"Keep personal data in clear (negative control)."`
 	TestAnyFS     bool `hidden:"" help:"Accept tmpfs as a data directory."`
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"maitred/actors"
 	"maitred/edge"
+	"maitred/engine"
 	"maitred/persistence"
 	"maitred/persistence/jetstream"
 	"maitred/persistence/sqlite"
@@ -35,6 +36,8 @@ type Node struct {
 	store     *sqlite.Store
 	house     *actors.House
 	projector *persistence.Projector
+	eraser    *eraser
+	seal      *persistence.Seal
 	edge      *edge.Server
 	listener  net.Listener
 
@@ -51,7 +54,7 @@ type closer struct {
 func (n *Node) Open(ctx context.Context) error {
 	n.Registry = prometheus.NewRegistry()
 	n.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(context.Context) error{n.openData, n.openStore, n.openHouse, n.openProjector, n.openEdge, n.openPprof} {
+	for _, step := range []func(context.Context) error{n.openData, n.openSeal, n.openStore, n.openHouse, n.openProjector, n.openEraser, n.openEdge, n.openPprof} {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, n.Close())
 		}
@@ -89,6 +92,15 @@ func (n *Node) openData(ctx context.Context) (err error) {
 	}
 	n.opened("journal", n.embedded.Close)
 	return nil
+}
+
+// openSeal makes ready what hides personal data at rest. The first start makes the key.
+func (n *Node) openSeal(ctx context.Context) (err error) {
+	if n.Config.TestClear {
+		return nil
+	}
+	n.seal, err = openSeal(ctx, n.Config.Data, n.embedded.Journal(), n.embedded.Bases())
+	return err
 }
 
 func (n *Node) journalOptions() jetstream.Options {
@@ -130,11 +142,12 @@ func (n *Node) checkStoreWitness(ctx context.Context) error {
 
 func (n *Node) openHouse(ctx context.Context) (err error) {
 	feed := persistence.NewFeed(n.embedded.Journal(), n.Config.FeedBytes)
+	feed.Seal = n.seal
 	metrics := actors.NewMetrics()
 	n.Registry.MustRegister(metrics)
 	cfg := actors.Config{
 		Metrics: metrics, Pressure: func() bool { return n.embedded.Pressure() >= jetstream.StopAt }, OnHalt: n.halted,
-		Node: n.Config.Node, Journal: n.embedded.Journal(), Bases: n.embedded.Bases(), Feed: feed,
+		Node: n.Config.Node, Journal: n.embedded.Journal(), Bases: persistence.SealBases(n.embedded.Bases(), n.seal), Feed: feed, Seal: n.seal,
 		MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: time.Now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
@@ -191,6 +204,25 @@ func (n *Node) openProjector(context.Context) error {
 	return nil
 }
 
+func (n *Node) openEraser(context.Context) error {
+	n.eraser = newEraser(n.store, n.house, time.Now, n.Log)
+	n.eraser.start()
+	n.opened("eraser", n.eraser.Close)
+	return nil
+}
+
+// ownsRestaurant asks the store once it shows what is durable now.
+func (n *Node) ownsRestaurant(ctx context.Context, account engine.AccountID) (bool, error) {
+	for last := n.house.Status().Last; persistence.Seq(n.stored.Load()) < last; {
+		select {
+		case <-ctx.Done():
+			return false, fmt.Errorf("the store is behind: %w", ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return n.store.OwnsRestaurant(ctx, account)
+}
+
 func (n *Node) openEdge(context.Context) error {
 	keys, err := edge.OpenKeys(n.Config.Data)
 	if err != nil {
@@ -198,6 +230,7 @@ func (n *Node) openEdge(context.Context) error {
 	}
 	n.edge, err = edge.New(edge.Config{
 		House: n.house, Lists: n.store, Followers: map[string]edge.Follower{"store": n.store}, Keys: keys,
+		Erasures: edge.Erasures{Owns: n.ownsRestaurant, Begun: n.eraser.signal},
 		Registry: n.Registry, Now: time.Now, Log: n.Log, RateLimit: n.Config.RateLimit, CloseTimeout: n.Config.ShutdownGrace / 2,
 	})
 	if err != nil {

@@ -43,6 +43,7 @@ const (
 	commandTimeout = 5 * time.Second // until a command answers 503 or 504
 	viewTimeout    = 2 * time.Second
 	listTimeout    = 2 * time.Second
+	ownsTimeout    = 2 * time.Second // until the store has caught up and says who owns a restaurant
 	probeTimeout   = time.Second
 	closeTimeout   = 5 * time.Second
 	tokenTTL       = 10 * time.Minute

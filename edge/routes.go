@@ -52,6 +52,7 @@ func (s *Server) routes() {
 	s.route("POST", "/auth/revoke-all", needCaller, s.revokeAll)
 	s.route("GET", "/me", needCaller, s.getMe)
 	s.route("PATCH", "/me", needCaller|needBody, s.patchMe)
+	s.route("DELETE", "/me", needCaller|needBody, s.deleteMe)
 
 	s.route("POST", "/restaurants", needCaller|needBody, s.postRestaurant)
 	s.route("GET", "/restaurants/{id}", 0, s.getRestaurant)

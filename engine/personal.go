@@ -1,40 +1,111 @@
 package engine
 
-import "maitred/engine/enginepb"
+import (
+	"encoding/binary"
+	"fmt"
+
+	"maitred/engine/enginepb"
+)
 
 // hidden stands in the place of what is nobody's business.
 const hidden = "-"
 
-// HidePersonal takes personal fields and password hashes out of a decoded event, for people who read a journal. The event
-// must not be applied any more.
-func HidePersonal(e *Event) {
+// maxPersonal is the most personal strings of an event.
+const maxPersonal = 5
+
+// personal lists the personal strings of an event: how to reach somebody, his name, what he wrote, his password's hash. The
+// order is stored (SplitPersonal): new ones go to the end.
+func personal(e *Event) (fields [maxPersonal]*string, n int) {
+	add := func(more ...*string) { n += copy(fields[n:], more) }
 	switch body := e.Body.(type) {
 	case *enginepb.Event_AccountRegistered:
-		hideAccount(body.AccountRegistered.GetAccount())
+		if a := body.AccountRegistered.GetAccount(); a != nil {
+			add(&a.Email, &a.FirstName, &a.LastName, &a.Phone, &a.PasswordHash)
+		}
 	case *enginepb.Event_AccountChanged:
-		hideAccount(body.AccountChanged.GetAccount())
+		if a := body.AccountChanged.GetAccount(); a != nil {
+			add(&a.Email, &a.FirstName, &a.LastName, &a.Phone, &a.PasswordHash)
+		}
 	case *enginepb.Event_ReservationCreated:
 		if r := body.ReservationCreated.GetReservation(); r != nil {
-			hide(&r.SpecialRequests)
+			add(&r.SpecialRequests)
 			if c := r.Contact; c != nil {
-				hide(&c.Name, &c.Phone, &c.Email)
+				add(&c.Name, &c.Phone, &c.Email)
 			}
 		}
 	case *enginepb.Event_ReservationRescheduled:
-		hide(&body.ReservationRescheduled.SpecialRequests)
+		add(&body.ReservationRescheduled.SpecialRequests)
+	case *enginepb.Event_ReservationStatusChanged:
+		if e.ByRole != RoleSystem { // the reasons of the engine are words of its own
+			add(&body.ReservationStatusChanged.Reason)
+		}
 	}
+	return fields, n
 }
 
-func hideAccount(a *enginepb.Account) {
-	if a != nil {
-		hide(&a.Email, &a.FirstName, &a.LastName, &a.Phone, &a.PasswordHash)
-	}
-}
-
-func hide(fields ...*string) {
-	for _, f := range fields {
+// HasPersonal reports whether the event holds personal strings in clear.
+func HasPersonal(e *Event) bool {
+	fields, n := personal(e)
+	for _, f := range fields[:n] {
 		if *f != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// HidePersonal takes personal fields and password hashes out of a decoded event, for people who read a journal. The event
+// must not be applied any more.
+func HidePersonal(e *Event) {
+	fields, n := personal(e)
+	for _, f := range fields[:n] {
+		if *f != "" || len(e.Sealed) > 0 {
 			*f = hidden
 		}
 	}
+	e.Sealed = nil
+}
+
+// StripPersonal is the event without its personal strings: e itself when it has none, else a copy.
+func StripPersonal(e *Event) *Event {
+	if !HasPersonal(e) && len(e.Sealed) == 0 {
+		return e
+	}
+	c := e.CloneVT()
+	fields, n := personal(c)
+	for _, f := range fields[:n] {
+		*f = ""
+	}
+	c.Sealed = nil
+	return c
+}
+
+// SplitPersonal is StripPersonal and, apart, what it took away, for JoinPersonal: each string with its length as a uvarint
+// before it.
+func SplitPersonal(e *Event) (stripped *Event, taken []byte) {
+	fields, n := personal(e)
+	for _, f := range fields[:n] {
+		taken = append(binary.AppendUvarint(taken, uint64(len(*f))), *f...)
+	}
+	return StripPersonal(e), taken
+}
+
+// JoinPersonal puts back into a decoded event what SplitPersonal took away. Bytes that are not of this event are ErrEvent.
+func JoinPersonal(e *Event, taken []byte) error {
+	fields, n := personal(e)
+	for _, f := range fields[:n] {
+		if len(taken) == 0 {
+			break // an older build knew fewer
+		}
+		size, used := binary.Uvarint(taken)
+		if used <= 0 || size > uint64(len(taken)-used) {
+			return fmt.Errorf("%w: its personal part is cut", ErrEvent)
+		}
+		*f, taken = string(taken[used:used+int(size)]), taken[used+int(size):]
+	}
+	if len(taken) > 0 {
+		return fmt.Errorf("%w: its personal part has too much", ErrEvent)
+	}
+	e.Sealed = nil
+	return nil
 }

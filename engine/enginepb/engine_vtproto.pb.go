@@ -8,6 +8,7 @@ import (
 	binary "encoding/binary"
 	fmt "fmt"
 	protohelpers "github.com/planetscale/vtprotobuf/protohelpers"
+	proto "google.golang.org/protobuf/proto"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	io "io"
 	math "math"
@@ -19,6 +20,775 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+func (m *Event) CloneVT() *Event {
+	if m == nil {
+		return (*Event)(nil)
+	}
+	r := new(Event)
+	r.AtMs = m.AtMs
+	r.ByAccount = m.ByAccount
+	r.ByRole = m.ByRole
+	r.Receipt = m.Receipt.CloneVT()
+	if rhs := m.Sealed; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Sealed = tmpBytes
+	}
+	if m.Body != nil {
+		r.Body = m.Body.(interface{ CloneVT() isEvent_Body }).CloneVT()
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Event) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Event_RestaurantCreated) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_RestaurantCreated)(nil)
+	}
+	r := new(Event_RestaurantCreated)
+	r.RestaurantCreated = m.RestaurantCreated.CloneVT()
+	return r
+}
+
+func (m *Event_RestaurantChanged) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_RestaurantChanged)(nil)
+	}
+	r := new(Event_RestaurantChanged)
+	r.RestaurantChanged = m.RestaurantChanged.CloneVT()
+	return r
+}
+
+func (m *Event_TableAdded) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_TableAdded)(nil)
+	}
+	r := new(Event_TableAdded)
+	r.TableAdded = m.TableAdded.CloneVT()
+	return r
+}
+
+func (m *Event_TableChanged) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_TableChanged)(nil)
+	}
+	r := new(Event_TableChanged)
+	r.TableChanged = m.TableChanged.CloneVT()
+	return r
+}
+
+func (m *Event_TableRemoved) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_TableRemoved)(nil)
+	}
+	r := new(Event_TableRemoved)
+	r.TableRemoved = m.TableRemoved.CloneVT()
+	return r
+}
+
+func (m *Event_ReservationCreated) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_ReservationCreated)(nil)
+	}
+	r := new(Event_ReservationCreated)
+	r.ReservationCreated = m.ReservationCreated.CloneVT()
+	return r
+}
+
+func (m *Event_ReservationRescheduled) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_ReservationRescheduled)(nil)
+	}
+	r := new(Event_ReservationRescheduled)
+	r.ReservationRescheduled = m.ReservationRescheduled.CloneVT()
+	return r
+}
+
+func (m *Event_ReservationStatusChanged) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_ReservationStatusChanged)(nil)
+	}
+	r := new(Event_ReservationStatusChanged)
+	r.ReservationStatusChanged = m.ReservationStatusChanged.CloneVT()
+	return r
+}
+
+func (m *Event_GuestForgotten) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_GuestForgotten)(nil)
+	}
+	r := new(Event_GuestForgotten)
+	r.GuestForgotten = m.GuestForgotten.CloneVT()
+	return r
+}
+
+func (m *Event_AccountRegistered) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_AccountRegistered)(nil)
+	}
+	r := new(Event_AccountRegistered)
+	r.AccountRegistered = m.AccountRegistered.CloneVT()
+	return r
+}
+
+func (m *Event_AccountChanged) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_AccountChanged)(nil)
+	}
+	r := new(Event_AccountChanged)
+	r.AccountChanged = m.AccountChanged.CloneVT()
+	return r
+}
+
+func (m *Event_SessionOpened) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_SessionOpened)(nil)
+	}
+	r := new(Event_SessionOpened)
+	r.SessionOpened = m.SessionOpened.CloneVT()
+	return r
+}
+
+func (m *Event_SessionRotated) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_SessionRotated)(nil)
+	}
+	r := new(Event_SessionRotated)
+	r.SessionRotated = m.SessionRotated.CloneVT()
+	return r
+}
+
+func (m *Event_SessionRevoked) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_SessionRevoked)(nil)
+	}
+	r := new(Event_SessionRevoked)
+	r.SessionRevoked = m.SessionRevoked.CloneVT()
+	return r
+}
+
+func (m *Event_AccountErased) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_AccountErased)(nil)
+	}
+	r := new(Event_AccountErased)
+	r.AccountErased = m.AccountErased.CloneVT()
+	return r
+}
+
+func (m *Event_AccountErasureCompleted) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_AccountErasureCompleted)(nil)
+	}
+	r := new(Event_AccountErasureCompleted)
+	r.AccountErasureCompleted = m.AccountErasureCompleted.CloneVT()
+	return r
+}
+
+func (m *Receipt) CloneVT() *Receipt {
+	if m == nil {
+		return (*Receipt)(nil)
+	}
+	r := new(Receipt)
+	r.Subject = m.Subject
+	r.AtMs = m.AtMs
+	r.Outcome = m.Outcome
+	if rhs := m.Key; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Key = tmpBytes
+	}
+	if rhs := m.Body; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Body = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Receipt) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *OpeningHours) CloneVT() *OpeningHours {
+	if m == nil {
+		return (*OpeningHours)(nil)
+	}
+	r := new(OpeningHours)
+	r.Days = m.Days
+	r.OpenMin = m.OpenMin
+	r.CloseMin = m.CloseMin
+	r.LastSeatingMin = m.LastSeatingMin
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *OpeningHours) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Restaurant) CloneVT() *Restaurant {
+	if m == nil {
+		return (*Restaurant)(nil)
+	}
+	r := new(Restaurant)
+	r.Id = m.Id
+	r.Owner = m.Owner
+	r.Name = m.Name
+	r.Address = m.Address
+	r.City = m.City
+	r.Country = m.Country
+	r.CuisineType = m.CuisineType
+	r.Description = m.Description
+	r.Phone = m.Phone
+	r.Email = m.Email
+	r.TimeZone = m.TimeZone
+	r.Latitude = m.Latitude
+	r.Longitude = m.Longitude
+	r.GridMin = m.GridMin
+	if rhs := m.OpeningHours; rhs != nil {
+		tmpContainer := make([]*OpeningHours, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.OpeningHours = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Restaurant) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Table) CloneVT() *Table {
+	if m == nil {
+		return (*Table)(nil)
+	}
+	r := new(Table)
+	r.Id = m.Id
+	r.TableNumber = m.TableNumber
+	r.Capacity = m.Capacity
+	r.MinCapacity = m.MinCapacity
+	r.Location = m.Location
+	r.InService = m.InService
+	r.Version = m.Version
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Table) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *RestaurantCreated) CloneVT() *RestaurantCreated {
+	if m == nil {
+		return (*RestaurantCreated)(nil)
+	}
+	r := new(RestaurantCreated)
+	r.Restaurant = m.Restaurant.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *RestaurantCreated) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *RestaurantChanged) CloneVT() *RestaurantChanged {
+	if m == nil {
+		return (*RestaurantChanged)(nil)
+	}
+	r := new(RestaurantChanged)
+	r.Restaurant = m.Restaurant.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *RestaurantChanged) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *TableAdded) CloneVT() *TableAdded {
+	if m == nil {
+		return (*TableAdded)(nil)
+	}
+	r := new(TableAdded)
+	r.Table = m.Table.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *TableAdded) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *TableChanged) CloneVT() *TableChanged {
+	if m == nil {
+		return (*TableChanged)(nil)
+	}
+	r := new(TableChanged)
+	r.Table = m.Table.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *TableChanged) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *TableRemoved) CloneVT() *TableRemoved {
+	if m == nil {
+		return (*TableRemoved)(nil)
+	}
+	r := new(TableRemoved)
+	r.TableId = m.TableId
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *TableRemoved) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ReservationCreated) CloneVT() *ReservationCreated {
+	if m == nil {
+		return (*ReservationCreated)(nil)
+	}
+	r := new(ReservationCreated)
+	r.Reservation = m.Reservation.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ReservationCreated) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Reservation) CloneVT() *Reservation {
+	if m == nil {
+		return (*Reservation)(nil)
+	}
+	r := new(Reservation)
+	r.Id = m.Id
+	r.Guest = m.Guest
+	r.ServiceDay = m.ServiceDay
+	r.LocalMin = m.LocalMin
+	r.StartsAt = m.StartsAt
+	r.EndsAt = m.EndsAt
+	r.GuestsCount = m.GuestsCount
+	r.SpecialRequests = m.SpecialRequests
+	r.Status = m.Status
+	r.Version = m.Version
+	r.CreatedMs = m.CreatedMs
+	r.Contact = m.Contact.CloneVT()
+	r.UpdatedMs = m.UpdatedMs
+	if rhs := m.TableIds; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.TableIds = tmpContainer
+	}
+	if rhs := m.Key; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Key = tmpBytes
+	}
+	if rhs := m.Body; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Body = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Reservation) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Contact) CloneVT() *Contact {
+	if m == nil {
+		return (*Contact)(nil)
+	}
+	r := new(Contact)
+	r.Name = m.Name
+	r.Phone = m.Phone
+	r.Email = m.Email
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Contact) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ReservationRescheduled) CloneVT() *ReservationRescheduled {
+	if m == nil {
+		return (*ReservationRescheduled)(nil)
+	}
+	r := new(ReservationRescheduled)
+	r.Id = m.Id
+	r.ServiceDay = m.ServiceDay
+	r.LocalMin = m.LocalMin
+	r.StartsAt = m.StartsAt
+	r.EndsAt = m.EndsAt
+	r.GuestsCount = m.GuestsCount
+	r.SpecialRequests = m.SpecialRequests
+	if rhs := m.TableIds; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.TableIds = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ReservationRescheduled) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ReservationStatusChanged) CloneVT() *ReservationStatusChanged {
+	if m == nil {
+		return (*ReservationStatusChanged)(nil)
+	}
+	r := new(ReservationStatusChanged)
+	r.Id = m.Id
+	r.Status = m.Status
+	r.Reason = m.Reason
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ReservationStatusChanged) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *GuestForgotten) CloneVT() *GuestForgotten {
+	if m == nil {
+		return (*GuestForgotten)(nil)
+	}
+	r := new(GuestForgotten)
+	r.Guest = m.Guest
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *GuestForgotten) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *AccountRegistered) CloneVT() *AccountRegistered {
+	if m == nil {
+		return (*AccountRegistered)(nil)
+	}
+	r := new(AccountRegistered)
+	r.Account = m.Account.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *AccountRegistered) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *AccountChanged) CloneVT() *AccountChanged {
+	if m == nil {
+		return (*AccountChanged)(nil)
+	}
+	r := new(AccountChanged)
+	r.Account = m.Account.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *AccountChanged) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Account) CloneVT() *Account {
+	if m == nil {
+		return (*Account)(nil)
+	}
+	r := new(Account)
+	r.Id = m.Id
+	r.Email = m.Email
+	r.FirstName = m.FirstName
+	r.LastName = m.LastName
+	r.Phone = m.Phone
+	r.Role = m.Role
+	r.PasswordHash = m.PasswordHash
+	r.CreatedMs = m.CreatedMs
+	r.Version = m.Version
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Account) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *SessionOpened) CloneVT() *SessionOpened {
+	if m == nil {
+		return (*SessionOpened)(nil)
+	}
+	r := new(SessionOpened)
+	r.Family = m.Family
+	r.ExpiresMs = m.ExpiresMs
+	if rhs := m.Refresh; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Refresh = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *SessionOpened) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *SessionRotated) CloneVT() *SessionRotated {
+	if m == nil {
+		return (*SessionRotated)(nil)
+	}
+	r := new(SessionRotated)
+	r.Family = m.Family
+	if rhs := m.Refresh; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Refresh = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *SessionRotated) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *SessionRevoked) CloneVT() *SessionRevoked {
+	if m == nil {
+		return (*SessionRevoked)(nil)
+	}
+	r := new(SessionRevoked)
+	r.Family = m.Family
+	r.Reason = m.Reason
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *SessionRevoked) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *AccountErased) CloneVT() *AccountErased {
+	if m == nil {
+		return (*AccountErased)(nil)
+	}
+	r := new(AccountErased)
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *AccountErased) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *AccountErasureCompleted) CloneVT() *AccountErasureCompleted {
+	if m == nil {
+		return (*AccountErasureCompleted)(nil)
+	}
+	r := new(AccountErasureCompleted)
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *AccountErasureCompleted) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *RestaurantBase) CloneVT() *RestaurantBase {
+	if m == nil {
+		return (*RestaurantBase)(nil)
+	}
+	r := new(RestaurantBase)
+	r.Restaurant = m.Restaurant.CloneVT()
+	r.LastMs = m.LastMs
+	r.Version = m.Version
+	r.RestaurantVersion = m.RestaurantVersion
+	if rhs := m.Tables; rhs != nil {
+		tmpContainer := make([]*Table, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Tables = tmpContainer
+	}
+	if rhs := m.Reservations; rhs != nil {
+		tmpContainer := make([]*Reservation, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Reservations = tmpContainer
+	}
+	if rhs := m.Receipts; rhs != nil {
+		tmpContainer := make([]*Receipt, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Receipts = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *RestaurantBase) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Session) CloneVT() *Session {
+	if m == nil {
+		return (*Session)(nil)
+	}
+	r := new(Session)
+	r.Family = m.Family
+	r.ExpiresMs = m.ExpiresMs
+	r.OpenedMs = m.OpenedMs
+	if rhs := m.Refresh; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Refresh = tmpBytes
+	}
+	if rhs := m.Previous; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Previous = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Session) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *AccountBase) CloneVT() *AccountBase {
+	if m == nil {
+		return (*AccountBase)(nil)
+	}
+	r := new(AccountBase)
+	r.Account = m.Account.CloneVT()
+	r.LastMs = m.LastMs
+	r.Version = m.Version
+	r.Erased = m.Erased
+	r.ErasureCompleted = m.ErasureCompleted
+	if rhs := m.Sessions; rhs != nil {
+		tmpContainer := make([]*Session, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Sessions = tmpContainer
+	}
+	if rhs := m.Receipts; rhs != nil {
+		tmpContainer := make([]*Receipt, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Receipts = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *AccountBase) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
 
 func (m *Event) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {

@@ -32,6 +32,7 @@ type statements struct {
 	status, reschedule                      *sql.Stmt
 	restaurant, changeRestaurant            *sql.Stmt
 	table, dropTable, account, eraseAccount *sql.Stmt
+	erasureCompleted, forgetGuest           *sql.Stmt
 	event, lastEvent                        *sql.Stmt
 }
 
@@ -47,6 +48,8 @@ const (
  in_service = excluded.in_service`
 	updateReservation = `UPDATE reservations SET tables = ?, service_day = ?, local_min = ?, starts_at = ?, ends_at = ?,
  guests_count = ?, special_requests = ?, version = version + 1 WHERE restaurant = ? AND own = ?`
+	updateForgotten = `UPDATE reservations SET guest = NULL, special_requests = NULL, version = version + 1
+ WHERE guest = ? AND restaurant = ?`
 	upsertAccount = `INSERT INTO accounts (n, role, created_ms, erased) VALUES (?,?,?,?)
  ON CONFLICT DO UPDATE SET role = excluded.role, created_ms = excluded.created_ms, erased = excluded.erased`
 )
@@ -85,6 +88,8 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 	st.restaurant, st.changeRestaurant = one(upsertRestaurant), one(updateRestaurant)
 	st.table, st.dropTable = one(upsertTable), one("DELETE FROM tables WHERE restaurant = ? AND id = ?")
 	st.account, st.eraseAccount = one(upsertAccount), one("UPDATE accounts SET role = 0, created_ms = 0, erased = 1 WHERE n = ?")
+	st.erasureCompleted = one("UPDATE accounts SET erased = 2 WHERE n = ?")
+	st.forgetGuest = one(updateForgotten)
 	st.event = one("INSERT INTO events (seq, at_ms, body) VALUES (?,?,?)")
 	st.lastEvent = one("SELECT coalesce(max(seq), 0) FROM events")
 	if len(errs) > 0 {
