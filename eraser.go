@@ -17,13 +17,10 @@ import (
 // journal, so it goes on after a kill wherever it was, and doing a step twice does no harm.
 const (
 	eraseEvery   = time.Minute
-	eraseRetry   = time.Second      // after a round that left something to do
-	eraseBatch   = 100              // accounts, and restaurants of one, in a round
-	eraseTimeout = 10 * time.Second // of one command or question
-	// eraseGrace: a request of the guest that was let in before the erasure is decided or refused within the edge's five seconds.
-	// Only what the store shows after that is the end.
-	eraseGrace = 6 * time.Second
-	maxForgets = engine.MaxReservations/(engine.MaxEvents-1) + 2 // commands until a restaurant has nothing more to cancel
+	eraseRetry   = time.Second                                     // after a round that left something to do
+	eraseBatch   = 10_000                                          // accounts, and restaurants of one, in a round
+	eraseTimeout = 10 * time.Second                                // of one command or question
+	maxForgets   = engine.MaxReservations/(engine.MaxEvents-1) + 2 // commands until a restaurant has nothing more to cancel
 )
 
 type erasures interface {
@@ -44,15 +41,17 @@ type eraser struct {
 	house eraserHouse
 	now   func() time.Time
 	log   *slog.Logger
-	grace time.Duration
+	grace time.Duration // from the erasure until it can be complete (edge.EraseGrace)
+	// revoke voids the account's access tokens, again: a restart forgets that they were. nil = nobody is told.
+	revoke func(engine.AccountID)
 
 	wake chan struct{}
 	stop context.CancelFunc
 	done chan struct{}
 }
 
-func newEraser(store erasures, house eraserHouse, now func() time.Time, log *slog.Logger) *eraser {
-	return &eraser{store: store, house: house, now: now, log: log, grace: eraseGrace, wake: make(chan struct{}, 1)}
+func newEraser(store erasures, house eraserHouse, now func() time.Time, log *slog.Logger, grace time.Duration) *eraser {
+	return &eraser{store: store, house: house, now: now, log: log, grace: grace, wake: make(chan struct{}, 1)}
 }
 
 func (e *eraser) start() {
@@ -79,12 +78,13 @@ func (e *eraser) Close() error {
 
 func (e *eraser) run(ctx context.Context) {
 	defer close(e.done)
+	e.awaitStore(ctx)
 	for {
 		left, err := e.round(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		pause := eraseEvery
+		pause := min(eraseEvery, max(e.grace, eraseRetry/10))
 		if err != nil {
 			e.log.Warn("erasures wait", "error", err)
 		} else if left {
@@ -121,8 +121,13 @@ func (e *eraser) awaitStore(ctx context.Context) {
 	}
 }
 
-// round does a step for each erasure under way; left says that some are not complete.
+// round does a step for each erasure under way; left says that there is more to do without waiting for the grace.
 func (e *eraser) round(ctx context.Context) (left bool, err error) {
+	durable := e.house.Status().Last
+	shown, err := e.store.Cursor(ctx)
+	if err != nil {
+		return false, err
+	}
 	accounts, err := e.store.PendingErasures(ctx, eraseBatch)
 	if err != nil {
 		return false, err
@@ -132,18 +137,18 @@ func (e *eraser) round(ctx context.Context) (left bool, err error) {
 		if ctx.Err() != nil {
 			return true, ctx.Err()
 		}
-		complete, err := e.step(ctx, a)
-		left = left || !complete
+		more, err := e.step(ctx, a)
+		left = left || more
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", a, err))
 		}
 	}
-	return left || len(accounts) == eraseBatch, errors.Join(errs...)
+	return left || shown.Seq < durable || len(accounts) == eraseBatch, errors.Join(errs...)
 }
 
 // step makes restaurants forget the guest, or completes the erasure when none is left. That is decided on what the store shows
 // at a position of after the grace, so that no reservation is missed.
-func (e *eraser) step(ctx context.Context, account engine.AccountID) (complete bool, err error) {
+func (e *eraser) step(ctx context.Context, account engine.AccountID) (more bool, err error) {
 	view, err := e.house.View(engine.AggregateID(account), e.now().Add(eraseTimeout))
 	if err != nil {
 		return false, err
@@ -154,7 +159,10 @@ func (e *eraser) step(ctx context.Context, account engine.AccountID) (complete b
 	}
 	at, pending := picture.Erasure()
 	if !pending {
-		return true, nil // the store does not know it yet
+		return false, nil // the store does not know it yet
+	}
+	if e.revoke != nil {
+		e.revoke(account)
 	}
 	ripe := e.now().UnixMilli() >= int64(at)+e.grace.Milliseconds()
 	durable := e.house.Status().Last
@@ -171,10 +179,14 @@ func (e *eraser) step(ctx context.Context, account engine.AccountID) (complete b
 			return false, fmt.Errorf("%s: %w", r, err)
 		}
 	}
-	if len(restaurants) > 0 || !ripe || shown.Seq < durable {
+	if len(restaurants) > 0 || ripe && shown.Seq < durable {
+		return true, nil
+	}
+	if !ripe {
 		return false, nil
 	}
-	return e.command(engine.AggregateID(account), &engine.CompleteErasure{})
+	_, err = e.command(engine.AggregateID(account), &engine.CompleteErasure{})
+	return false, err
 }
 
 // forget sends ForgetGuest until there is nothing more to cancel.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ type closer struct {
 func (n *Node) Open(ctx context.Context) error {
 	n.Registry = prometheus.NewRegistry()
 	n.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(context.Context) error{n.openData, n.openSeal, n.openStore, n.openHouse, n.openProjector, n.openEraser, n.openEdge, n.openPprof} {
+	for _, step := range []func(context.Context) error{n.openData, n.openSeal, n.openStore, n.openHouse, n.openProjector, n.openEdge, n.openEraser, n.openPprof} {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, n.Close())
 		}
@@ -204,8 +205,17 @@ func (n *Node) openProjector(context.Context) error {
 	return nil
 }
 
+// revokeErased voids the access tokens of erased accounts before anybody can show one: which were void is not journaled.
+func (n *Node) revokeErased(ctx context.Context) error {
+	erased, err := n.store.PendingErasures(ctx, eraseBatch)
+	for _, account := range erased {
+		n.edge.Revoke(account)
+	}
+	return err
+}
+
 func (n *Node) openEraser(context.Context) error {
-	n.eraser = newEraser(n.store, n.house, time.Now, n.Log)
+	n.eraser.revoke = n.edge.Revoke
 	n.eraser.start()
 	n.opened("eraser", n.eraser.Close)
 	return nil
@@ -223,17 +233,21 @@ func (n *Node) ownsRestaurant(ctx context.Context, account engine.AccountID) (bo
 	return n.store.OwnsRestaurant(ctx, account)
 }
 
-func (n *Node) openEdge(context.Context) error {
+func (n *Node) openEdge(ctx context.Context) error {
 	keys, err := edge.OpenKeys(n.Config.Data)
 	if err != nil {
 		return err
 	}
+	n.eraser = newEraser(n.store, n.house, time.Now, n.Log, cmp.Or(n.Config.TestGrace, edge.EraseGrace))
 	n.edge, err = edge.New(edge.Config{
 		House: n.house, Lists: n.store, Followers: map[string]edge.Follower{"store": n.store}, Keys: keys,
 		Erasures: edge.Erasures{Owns: n.ownsRestaurant, Begun: n.eraser.signal},
 		Registry: n.Registry, Now: time.Now, Log: n.Log, RateLimit: n.Config.RateLimit, CloseTimeout: n.Config.ShutdownGrace / 2,
 	})
 	if err != nil {
+		return err
+	}
+	if err := n.revokeErased(ctx); err != nil {
 		return err
 	}
 	if n.listener, err = net.Listen("tcp4", n.Config.Listen); err != nil {

@@ -37,6 +37,9 @@ func (c *StoreRebuildCmd) Run() error {
 	if err != nil {
 		return err
 	}
+	if err := seal.Check(ctx, journal.Journal(), journal.Bases()); err != nil { // before the store is emptied
+		return err
+	}
 	if err := persistence.Rebuild(ctx, store, journal.Journal(), journal.Bases(), seal); err != nil {
 		return err
 	}

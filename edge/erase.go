@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"time"
 
 	"maitred/engine"
 )
@@ -13,6 +14,19 @@ type Erasures struct {
 	Owns func(ctx context.Context, account engine.AccountID) (bool, error)
 	// Begun is told, from the request's goroutine, that an account was erased. nil = nobody is told.
 	Begun func()
+}
+
+// EraseGrace is how long after its erasure an account may be completed, which lets somebody register under the e-mail again. By
+// then every access token of the former has expired, and every request that one of them let in is decided or refused.
+const EraseGrace = tokenTTL + commandTimeout + time.Second
+
+// Revoke voids the account's access tokens issued until now.
+func (s *Server) Revoke(account engine.AccountID) {
+	now := time.Now
+	if s.now != nil {
+		now = s.now
+	}
+	s.tokens.revoke(account, now())
 }
 
 type eraseRequest struct {
