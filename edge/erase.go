@@ -12,7 +12,7 @@ type Erasures struct {
 	// Owns reports whether the account owns a restaurant, as of at least what was durable when it was called. nil = an owner's
 	// account cannot be erased here (503).
 	Owns func(ctx context.Context, account engine.AccountID) (bool, error)
-	// Begun is told, from the request's goroutine, that an account was erased. nil = nobody is told.
+	// Begun is told, from the request's goroutine, that an account was erased, or may have been. nil = nobody is told.
 	Begun func()
 }
 
@@ -55,14 +55,14 @@ func (s *Server) deleteMe(x *exchange) {
 	}
 	x.now = x.clock() // hashing took its time
 	id := x.caller.account
-	if x.do(engine.AggregateID(id), &engine.Command{Caller: x.who(), IfMatch: match, Body: &engine.EraseAccount{}}) == nil {
-		return
-	}
-	s.tokens.revoke(id, x.clock())
+	out := x.do(engine.AggregateID(id), &engine.Command{Caller: x.who(), IfMatch: match, Body: &engine.EraseAccount{}})
 	if s.cfg.Erasures.Begun != nil {
-		s.cfg.Erasures.Begun()
+		s.cfg.Erasures.Begun() // also when the outcome is unknown
 	}
-	x.empty()
+	if out != nil {
+		s.tokens.revoke(id, x.clock())
+		x.empty()
+	}
 }
 
 // isPassword compares; false when it has answered.
