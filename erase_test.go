@@ -18,6 +18,8 @@ import (
 
 	"maitred/edge"
 	"maitred/engine"
+	"maitred/persistence"
+	"maitred/persistence/jetstream"
 )
 
 // Markers are strings that stand nowhere but in what the erased guest has said. Each has a letter of its own, so that a
@@ -305,4 +307,81 @@ func TestClearDataIsFound(t *testing.T) {
 	for _, where := range []string{"JOURNAL", "SNAP", "/store.db"} {
 		require.Contains(t, hits, where)
 	}
+}
+
+// TestToolsOnSealedData: with the key the store can be rebuilt, without it nothing is emptied; verify, inspect and copy need no
+// key, and a copy opens with the keys that it was given.
+func TestToolsOnSealedData(t *testing.T) {
+	e := beginErasure(t, false, 0)
+	made := e.reservations()
+	e.followed()
+	e.based()
+	require.NoError(t, e.Close())
+	was := dump(t, e.data)
+	require.NoError(t, (&StoreRebuildCmd{Data: e.data}).Run())
+	require.Equal(t, withoutEvents(was), withoutEvents(dump(t, e.data)))
+
+	key, away := filepath.Join(e.data, sealFile), filepath.Join(t.TempDir(), "key")
+	info, err := os.Stat(key)
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o400), info.Mode().Perm())
+	require.NoError(t, os.Rename(key, away))
+	require.ErrorIs(t, (&StoreRebuildCmd{Data: e.data}).Run(), persistence.ErrSealed)
+	require.Equal(t, withoutEvents(was), withoutEvents(dump(t, e.data)), "the store is as it was")
+	require.NoError(t, (&JournalVerifyCmd{Data: e.data}).Run())
+	var text bytes.Buffer
+	journal, err := jetstream.OpenForRepair(t.Context(), repairOptions(e.data))
+	require.NoError(t, err)
+	require.NoError(t, jetstream.Print(t.Context(), journal, &text, 0, 0))
+	require.NoError(t, journal.Close())
+	require.Contains(t, text.String(), `email:"-"`)
+	require.NotContains(t, text.String(), "sealed:")
+
+	refused := newNode(nodeConfig(t, e.data))
+	require.ErrorContains(t, refused.Open(t.Context()), "sealing_key_missing")
+	require.NoFileExists(t, key, "no other key is made")
+	require.NoError(t, os.WriteFile(key, make([]byte, persistence.SealKeyBytes), 0o400))
+	require.ErrorContains(t, refused.Open(t.Context()), "sealing_key_missing")
+	require.NoError(t, os.Chmod(key, 0o444))
+	require.ErrorContains(t, refused.Open(t.Context()), "can be read by others")
+	require.NoError(t, os.Remove(key))
+
+	// The key is rotated: the old one opens, a new one is made and seals.
+	require.NoError(t, os.Rename(away, key+".old1"))
+	e.open(t, false, 0)
+	e.requireGuest(made[2])
+	require.NoError(t, e.Close())
+	require.FileExists(t, key)
+
+	to := filepath.Join(t.TempDir(), "copy")
+	require.NoError(t, (&JournalCopyCmd{Data: e.data, To: to}).Run())
+	keys, err := os.ReadFile(filepath.Join(e.data, "keys.json"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(to, "keys.json"), keys, 0o600))
+	e.data = to
+	e.open(t, false, 0)
+	e.requireGuest(made[2])
+}
+
+// requireGuest reads what is sealed through the API.
+func (e *erasure) requireGuest(k kept) {
+	e.t.Helper()
+	var me struct {
+		Email string `json:"email"`
+	}
+	e.get(e.token, "/me", &me)
+	require.Equal(e.t, erasedProfile["email"], me.Email)
+	var now kept
+	e.get(e.token, "/reservations/"+k.ID, &now)
+	require.Equal(e.t, erasedReservation["special"], now.Requests)
+}
+
+func withoutEvents(dump []byte) string {
+	var b strings.Builder
+	for line := range strings.Lines(string(dump)) {
+		if !strings.HasPrefix(line, "event ") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }

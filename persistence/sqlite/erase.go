@@ -9,6 +9,13 @@ import (
 	"maitred/persistence"
 )
 
+const (
+	selectErasing       = "SELECT id FROM accounts JOIN names USING (n) WHERE erased = 1 ORDER BY n LIMIT ?"
+	selectRestaurantsOf = `SELECT id FROM names WHERE n IN (SELECT DISTINCT restaurant FROM reservations
+ WHERE guest = (SELECT n FROM names WHERE id = ?)) ORDER BY n LIMIT ?`
+	selectOwns = "SELECT EXISTS (SELECT 1 FROM restaurants WHERE owner = (SELECT n FROM names WHERE id = ?))"
+)
+
 // erasureOf is accounts.erased of a base.
 func erasureOf(a *persistence.AggregateState) persistence.Erasure {
 	switch {
@@ -49,7 +56,7 @@ func (t *tx) scrubLog() {
 
 // PendingErasures lists at most limit (1–10,000) accounts that are erased and whose guest restaurants may still know.
 func (s *Store) PendingErasures(ctx context.Context, limit int) ([]engine.AccountID, error) {
-	ids, err := column[engine.AccountID](ctx, s, "SELECT id FROM accounts JOIN names USING (n) WHERE erased = 1 ORDER BY n LIMIT ?",
+	ids, err := column[engine.AccountID](ctx, s, selectErasing,
 		min(max(limit, 1), maxHistory))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: list erasures: %w", err)
@@ -59,8 +66,7 @@ func (s *Store) PendingErasures(ctx context.Context, limit int) ([]engine.Accoun
 
 // RestaurantsOf lists at most limit (1–10,000) restaurants where the account is the guest of a reservation.
 func (s *Store) RestaurantsOf(ctx context.Context, guest engine.AccountID, limit int) ([]engine.RestaurantID, error) {
-	ids, err := column[engine.RestaurantID](ctx, s, `SELECT id FROM names WHERE n IN (SELECT DISTINCT restaurant FROM reservations
- WHERE guest = (SELECT n FROM names WHERE id = ?)) ORDER BY n LIMIT ?`, string(guest), min(max(limit, 1), maxHistory))
+	ids, err := column[engine.RestaurantID](ctx, s, selectRestaurantsOf, string(guest), min(max(limit, 1), maxHistory))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: list the restaurants of a guest: %w", err)
 	}
@@ -69,7 +75,7 @@ func (s *Store) RestaurantsOf(ctx context.Context, guest engine.AccountID, limit
 
 // OwnsRestaurant reports whether the account owns a restaurant, as of Cursor.
 func (s *Store) OwnsRestaurant(ctx context.Context, account engine.AccountID) (owns bool, err error) {
-	err = s.read.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM restaurants WHERE owner = (SELECT n FROM names WHERE id = ?))",
+	err = s.read.QueryRowContext(ctx, selectOwns,
 		string(account)).Scan(&owns)
 	if err != nil {
 		return false, fmt.Errorf("sqlite: look for restaurants of an owner: %w", err)

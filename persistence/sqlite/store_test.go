@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"maitred/engine"
 	"maitred/persistence"
 	"maitred/persistence/persistencetest"
 )
