@@ -73,6 +73,8 @@ func TestForgottenGuest(t *testing.T) {
 		local, on := 720+150*(i%2), h.day+engine.Day(i/20)
 		require.Equal(t, engine.CodeCreated, h.do(guest(1), h.create(on, local, 2)).Code, i)
 	}
+	early := h.do(guest(1), h.create(h.day, 1260, 2)).Reservation
+	require.Equal(t, engine.CodeOK, h.do(owner, &engine.Transition{ID: early.ID, Action: engine.ActionSeat}).Code)
 	other := h.do(guest(2), h.create(h.day, 1200, 2)).Reservation
 
 	for _, bad := range []engine.Caller{guest(1), owner, {}} {
@@ -91,6 +93,7 @@ func TestForgottenGuest(t *testing.T) {
 	seated := view.Reservation(old.ID)
 	require.Equal(t, engine.StatusSeated, seated.Status)
 	require.EqualValues(t, 3, seated.Version)
+	require.Equal(t, engine.StatusSeated, view.Reservation(early.ID).Status, "who sits at the table is not cancelled")
 	require.Equal(t, other, view.Reservation(other.ID))
 	for d := h.day - 5; d < h.day+8; d++ {
 		for _, r := range view.DaySheet(d, nil) {
@@ -100,7 +103,7 @@ func TestForgottenGuest(t *testing.T) {
 			require.Empty(t, string(r.Guest)+r.SpecialRequests)
 			require.Zero(t, r.Contact)
 			require.Zero(t, r.Key)
-			require.True(t, r.ID == old.ID || r.Status == engine.StatusCancelled)
+			require.True(t, r.ID == old.ID || r.ID == early.ID || r.Status == engine.StatusCancelled)
 		}
 	}
 	base := h.a.AppendBase(nil)
