@@ -29,6 +29,8 @@ func (s *Server) Revoke(account engine.AccountID) {
 	s.tokens.revoke(account, now())
 }
 
+var kindOwns = kind{409, "in_use", "The account owns restaurants", 0}
+
 type eraseRequest struct {
 	Password *string `json:"password"`
 }
@@ -95,7 +97,7 @@ func (x *exchange) ownsNothing(info *engine.AccountInfo) bool {
 		x.s.log.Warn("the store did not answer", "endpoint", x.endpoint.pattern, "error", err)
 		x.fail(kindStoreAway)
 	case owns:
-		x.trouble(&trouble{kind: kindOfCode[engine.CodeInUse], field: "restaurants", detail: "the account owns restaurants"})
+		x.trouble(&trouble{kind: kindOwns, field: "restaurants"})
 	}
 	return err == nil && !owns
 }

@@ -217,6 +217,8 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 		return &engine.Transition{ID: s.reservation(args["id"]), Action: action}
 	case "sweep":
 		return &engine.Sweep{}
+	case "forget":
+		return &engine.ForgetGuest{Guest: s.caller(args["guest"]).Account}
 	}
 	s.t.Fatalf("no command %q", verb)
 	return nil
@@ -236,6 +238,10 @@ func (s *script) accountBody(verb string, args map[string]string) engine.Body {
 		return &engine.RotateSession{Old: hash(args["old"]), New: hash(args["new"])}
 	case "revoke":
 		return &engine.RevokeSession{Refresh: hash(args["token"])}
+	case "erase":
+		return &engine.EraseAccount{}
+	case "complete-erasure":
+		return &engine.CompleteErasure{}
 	}
 	return nil
 }
