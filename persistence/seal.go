@@ -186,12 +186,20 @@ func (b *sealedBases) Put(ctx context.Context, base Base) (Revision, error) {
 // Get implements Bases. A state that cannot be opened is ErrSealed.
 func (b *sealedBases) Get(ctx context.Context, id engine.AggregateID) (Base, error) {
 	base, err := b.Bases.Get(ctx, id)
-	if err != nil || !sealedState(base.State) {
+	if err != nil {
 		return base, err
 	}
-	base.State, err = b.seal.open(base.State[len(sealMagic):], sealedFor("base", id, base.Version))
+	return b.opened(base)
+}
+
+// opened is the base with its state in clear.
+func (b *sealedBases) opened(base Base) (_ Base, err error) {
+	if !sealedState(base.State) {
+		return base, nil
+	}
+	base.State, err = b.seal.open(base.State[len(sealMagic):], sealedFor("base", base.ID, base.Version))
 	if err != nil {
-		return Base{}, fmt.Errorf("base of %s: %w", id, err)
+		return Base{}, fmt.Errorf("base of %s: %w", base.ID, err)
 	}
 	return base, nil
 }

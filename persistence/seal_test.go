@@ -165,6 +165,12 @@ func TestCheck(t *testing.T) {
 	require.ErrorIs(t, check(newSeal(t, 2)), persistence.ErrSealed)
 	require.NoError(t, check(newSeal(t, 2, 1)))
 
+	for i := range uint64(40) { // what an older build has put is passed over
+		_, err := bases.Put(t.Context(), persistence.Base{BaseHeader: persistence.BaseHeader{ID: engine.AggregateID(engine.MakeRestaurantID(i)), Version: 1}})
+		require.NoError(t, err)
+	}
+	require.ErrorIs(t, check(nil), persistence.ErrSealed)
+
 	bases = memory.NewBases(memory.BasesOptions{})
 	f := &persistence.Frame{Journal: "jrn_1", Node: "n1", Number: 1, Index: []persistence.IndexEntry{{Aggregate: sealedID, Version: 1}},
 		Events: [][]byte{s.AppendEvent(nil, sealedID, 1, registered())}}

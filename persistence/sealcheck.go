@@ -1,21 +1,22 @@
 package persistence
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+
+	"maitred/engine"
 )
 
-// How far Check looks: enough to meet something sealed wherever there is any, in some 10 ms. An account that nobody uses is in a
-// base ten minutes after its last event, so what the newest records do not show the newest bases do.
+// How far Check looks: enough to meet something sealed in any directory but one that was in clear until recently, in some 50 ms. An
+// account that nobody uses is in a base ten minutes after its last event, so what the newest records do not show the bases do.
 const (
 	checkedRecords = 2_000
-	checkedBases   = 32
+	checkedBases   = 1_000 // of which checkedSealed must be sealed for the rest to be believed
+	checkedSealed  = 32
 )
 
-// Check looks whether the newest sealed things of a journal and its bases open with the ring: ErrSealed if not.
+// Check looks whether sealed things of a journal and its bases open with the ring: ErrSealed if one does not.
 func (s *Seal) Check(ctx context.Context, journal Journal, bases Bases) error {
 	b, err := journal.Bounds(ctx)
 	if err != nil {
@@ -31,28 +32,34 @@ func (s *Seal) Check(ctx context.Context, journal Journal, bases Bases) error {
 			return err
 		}
 	}
-	var newest []BaseHeader
+	var ids []engine.AggregateID
 	_, err = bases.Scan(ctx, func(h BaseHeader) error {
-		newest = append(newest, h)
-		if len(newest) >= 2*checkedBases {
-			newest = newestBases(newest)
+		if ids = append(ids, h.ID); len(ids) == checkedBases {
+			return errEnough
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, ErrCorrupt) {
+	if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, errEnough) {
 		return fmt.Errorf("check the seal: %w", err)
 	}
-	for _, h := range newestBases(newest) {
-		if _, err := (&sealedBases{bases, s}).Get(ctx, h.ID); keepSealed(err) != nil {
+	return s.checkBases(ctx, bases, ids)
+}
+
+func (s *Seal) checkBases(ctx context.Context, bases Bases, ids []engine.AggregateID) error {
+	sealed := 0
+	for _, id := range ids {
+		b, err := bases.Get(ctx, id)
+		if err != nil || !sealedState(b.State) {
+			continue // who opens it for good says what is wrong with it
+		}
+		if _, err := (&sealedBases{bases, s}).opened(b); err != nil {
 			return err
+		}
+		if sealed++; sealed == checkedSealed {
+			break
 		}
 	}
 	return nil
-}
-
-func newestBases(list []BaseHeader) []BaseHeader {
-	slices.SortFunc(list, func(a, b BaseHeader) int { return cmp.Compare(b.Revision, a.Revision) })
-	return list[:min(len(list), checkedBases)]
 }
 
 // keepSealed is err if it is about sealing: who opens the journal for good finds and names everything else.
