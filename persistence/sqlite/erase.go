@@ -44,7 +44,7 @@ func (t *tx) guestForgotten(h *head, e *enginepb.GuestForgotten) error {
 
 // scrubLog copies the write-ahead log into the database and empties it once an erasure is complete: secure_delete overwrites
 // what is erased in the database, but the log keeps older pages. A reader may be in the way: then the next transaction tries
-// again, and Close does it in any case.
+// again, and Close does it in any case. So does the first transaction after Open.
 func (t *tx) scrubLog() {
 	if !t.scrub {
 		return

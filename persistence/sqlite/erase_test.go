@@ -129,6 +129,15 @@ func TestLogIsScrubbedWhenAReaderIsGone(t *testing.T) {
 		&enginepb.Event{Body: &enginepb.Event_AccountErasureCompleted{AccountErasureCompleted: &enginepb.AccountErasureCompleted{}}})
 	require.NotEmpty(t, filesWith(t, dir, "marker"))
 	require.NoError(t, reader.Rollback())
+	copied := t.TempDir() // as a kill leaves it now
+	for _, f := range []string{"store.db", "store.db-wal"} {
+		b, err := os.ReadFile(filepath.Join(dir, f))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(copied, f), b, 0o600))
+	}
+	killed := &diary{T: t, s: openIn(t, copied), versions: d.versions, at: d.at}
+	killed.add([]engine.AggregateID{r})
+	require.Empty(t, filesWith(t, copied, "marker"), "the first transaction after a kill scrubs")
 	d.add([]engine.AggregateID{r})
 	require.Empty(t, filesWith(t, dir, "marker"))
 }
