@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 
 	"maitred/engine"
 	"maitred/engine/enginepb"
@@ -44,13 +46,21 @@ func (t *tx) guestForgotten(h *head, e *enginepb.GuestForgotten) error {
 
 // scrubLog copies the write-ahead log into the database and empties it once an erasure is complete: secure_delete overwrites
 // what is erased in the database, but the log keeps older pages. A reader may be in the way: then the next transaction tries
-// again, and Close does it in any case. So does the first transaction after Open.
+// again. Close does it in any case, and so does Open after a kill: migrate closes what is then the only connection.
 func (t *tx) scrubLog() {
 	if !t.scrub {
 		return
 	}
+	wait := func(millis int) error {
+		_, err := t.conn.ExecContext(t.ctx, "PRAGMA busy_timeout = "+strconv.Itoa(millis))
+		return err
+	}
 	var busy, log, done int
-	err := t.conn.QueryRowContext(t.ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &done)
+	err := wait(0) // for no reader: the next transaction comes within half a second
+	if err == nil {
+		err = t.conn.QueryRowContext(t.ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &done)
+	}
+	err = errors.Join(err, wait(busyMillis))
 	t.scrub = err != nil || busy != 0
 }
 

@@ -64,7 +64,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err := migrate(ctx, path); err != nil {
 		return nil, fmt.Errorf("sqlite: migrate %s: %w", path, err)
 	}
-	s := &Store{path: path, known: map[engine.AggregateID]*head{}, scrub: true} // a kill may have come before the scrubbing
+	s := &Store{path: path, known: map[engine.AggregateID]*head{}}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: open %s: %w", path, err), s.Close())
 	}
