@@ -180,6 +180,7 @@ func TestEraserGoesOn(t *testing.T) {
 		require.True(t, w.completed(second))
 		require.False(t, w.completed(first))
 		w.broken = ""
+		e.signal()
 		pause(2 * eraseEvery)
 		synctest.Wait()
 		require.True(t, w.completed(first))
