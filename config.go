@@ -53,9 +53,11 @@ type Config struct {
 	ShutdownGrace time.Duration `default:"10s" help:"How long a stop may take."`
 
 	// What only tests may ask for.
-	TestPassivate bool `hidden:"" help:"Passivate every actor after every command."`
-	TestLazySync  bool `hidden:"" help:"Acknowledge before fsync: loses data by design (negative control)."`
-	TestAnyFS     bool `hidden:"" help:"Accept tmpfs as a data directory."`
+	TestPassivate bool          `hidden:"" help:"Passivate every actor after every command."`
+	TestLazySync  bool          `hidden:"" help:"Acknowledge before fsync: loses data by design (negative control)."`
+	TestClear     bool          `hidden:"" help:"Keep personal data in clear (negative control)."`
+	TestGrace     time.Duration `hidden:"" help:"Complete an erasure after this instead of eleven minutes."`
+	TestAnyFS     bool          `hidden:"" help:"Accept tmpfs as a data directory."`
 }
 
 // Validate says what contradicts itself.

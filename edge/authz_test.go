@@ -139,6 +139,7 @@ var authzRequests = map[string]func(c *authzCity, p person) *answer{
 	"PATCH /me": func(c *authzCity, p person) *answer {
 		return p.do("PATCH", "/me", `{"last_name":"Bianchi"}`, "If-Match", "*")
 	},
+	"DELETE /me": func(c *authzCity, p person) *answer { return c.own(p).do("DELETE", "/me", `{"password":"correct horse"}`) },
 	"GET /me/restaurants": func(c *authzCity, p person) *answer {
 		return p.do("GET", "/me/restaurants", "")
 	},
@@ -292,7 +293,7 @@ var publicRoutes = []string{
 }
 
 // ownRoutes are about the caller's own things.
-var ownRoutes = []string{"POST /auth/revoke-all", "GET /me", "PATCH /me", "GET /me/restaurants", "POST /me/totp", "POST /me/totp/confirm", "DELETE /me/totp",
+var ownRoutes = []string{"POST /auth/revoke-all", "GET /me", "PATCH /me", "DELETE /me", "GET /me/restaurants", "POST /me/totp", "POST /me/totp/confirm", "DELETE /me/totp",
 	"POST /me/api-keys", "GET /me/api-keys", "DELETE /me/api-keys/{id}", "POST /restaurants", "POST /reservations", "GET /reservations"}
 
 // checkCell says what must hold whatever the file says.

@@ -48,6 +48,7 @@ const (
 	commandTimeout = 5 * time.Second // until a command answers 503 or 504
 	viewTimeout    = 2 * time.Second
 	listTimeout    = 2 * time.Second
+	ownsTimeout    = 2 * time.Second // until the store has caught up and says who owns a restaurant
 	probeTimeout   = time.Second
 	closeTimeout   = 5 * time.Second
 	refusalTimeout = 50 * time.Millisecond // for telling a connection that there is no room

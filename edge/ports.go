@@ -46,6 +46,7 @@ type Config struct {
 	House     House
 	Lists     Lists               // nil: "mine" answers 503
 	Followers map[string]Follower // by the name that /readyz shows
+	Erasures  Erasures
 	Keys      *Keys
 	Registry  prometheus.Registerer
 	Now       func() time.Time // time.Now

@@ -52,6 +52,7 @@ func (s *Server) routes() {
 	s.route("POST", "/auth/revoke-all", needPerson, s.revokeAll)
 	s.route("GET", "/me", needCaller, s.getMe)
 	s.route("PATCH", "/me", needPerson|needBody, s.patchMe)
+	s.route("DELETE", "/me", needPerson|needBody, s.deleteMe)
 	s.route("POST", "/me/totp", needPerson, s.postTotp)
 	s.route("POST", "/me/totp/confirm", needPerson|needBody, s.confirmTotp)
 	s.route("DELETE", "/me/totp", needPerson|needBody, s.deleteTotp)

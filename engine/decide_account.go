@@ -57,6 +57,10 @@ func (d *accountDecision) decide() Outcome {
 		return d.rehash(body)
 	case *NoteThrottle:
 		return d.noteThrottle()
+	case *EraseAccount:
+		return d.erase()
+	case *CompleteErasure:
+		return d.completeErasure()
 	}
 	panic("engine: a command that an account does not know")
 }
@@ -82,7 +86,7 @@ func (d *accountDecision) self() bool { return d.trusted() || d.cmd.Caller.Accou
 func (d *accountDecision) register(c *Register) Outcome {
 	role := c.Profile.Role
 	switch {
-	case d.info != nil:
+	case d.info != nil || d.erased && !d.completed:
 		return refuse(CodeExists)
 	case role != RoleCustomer && role != RoleOwner && !d.trusted():
 		return refuse(CodeForbidden)
@@ -219,7 +223,7 @@ func (d *accountDecision) revoke(c *RevokeSession) Outcome {
 
 // AppendBase implements Aggregate.
 func (a *account) AppendBase(dst []byte) []byte {
-	base := &enginepb.AccountBase{Receipts: a.receipts.proto(), LastMs: int64(a.last), Version: uint64(a.version), Erased: a.erased,
+	base := &enginepb.AccountBase{Receipts: a.receipts.proto(), LastMs: int64(a.last), Version: uint64(a.version), Erased: a.erased, ErasureCompleted: a.completed,
 		SecondFactor: a.factor.proto(), ThrottledMs: int64(a.throttled)}
 	for i := range a.keys {
 		base.ApiKeys = append(base.ApiKeys, a.keys[i].proto())
@@ -249,6 +253,7 @@ func openAccount(id AccountID, b []byte) (*account, error) {
 	}
 	a := newAccount(id)
 	a.version, a.last, a.erased = Version(base.Version), Instant(base.LastMs), base.Erased
+	a.completed = base.ErasureCompleted
 	assert(base.Account != nil || a.version == 0 || a.erased, "I5: a base without its account")
 	if base.Account != nil {
 		a.info = accountFrom(base.Account)

@@ -40,6 +40,7 @@ type Outcome struct {
 	Code         Code
 	Field        string // for CodeInvalid and CodeLimit: the request member
 	Replayed     bool   // answered from a receipt
+	More         bool   // for ForgetGuest: there is more to do than one command may
 	Reservation  *Reservation
 	Table        *Table
 	Restaurant   *Restaurant

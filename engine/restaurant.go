@@ -98,6 +98,8 @@ func (d *decision) decide() Outcome {
 		return d.addReview(body)
 	case *Sweep:
 		return d.sweep()
+	case *ForgetGuest:
+		return d.forgetGuest(body)
 	}
 	panic("engine: a command that a restaurant does not know")
 }

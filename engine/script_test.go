@@ -225,6 +225,8 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 		return &engine.AddReview{Reservation: s.reservation(args["id"]), Rating: s.number(args, "rating", 5), Comment: "buono"}
 	case "sweep":
 		return &engine.Sweep{}
+	case "forget":
+		return &engine.ForgetGuest{Guest: s.caller(args["guest"]).Account}
 	}
 	s.t.Fatalf("no command %q", verb)
 	return nil
@@ -264,6 +266,10 @@ func (s *script) accountBody(verb string, args map[string]string) engine.Body {
 		return &engine.RehashPassword{Old: args["old"], New: args["new"]}
 	case "note-throttle":
 		return &engine.NoteThrottle{}
+	case "erase":
+		return &engine.EraseAccount{}
+	case "complete-erasure":
+		return &engine.CompleteErasure{}
 	}
 	return nil
 }

@@ -160,6 +160,7 @@ func goldenAccount() (events [][]byte, base []byte) {
 	}
 	act(life...)
 	keep(&engine.Event{AtMs: 2_000_000, ByAccount: string(id), Body: &enginepb.Event_AccountErased{AccountErased: &enginepb.AccountErased{}}})
+	keep(&engine.Event{AtMs: 2_000_000, Body: &enginepb.Event_AccountErasureCompleted{AccountErasureCompleted: &enginepb.AccountErasureCompleted{}}})
 	act(life[:8]...)
 	self = engine.Caller{Role: engine.RoleSystem}
 	act(&engine.RehashPassword{Old: "phc", New: "phc2"}, &engine.NoteThrottle{})
@@ -193,7 +194,7 @@ func TestGoldenAccount(t *testing.T) {
 		}
 		a.Apply(e)
 	}
-	require.Len(t, kinds, 12, "every event of an account is there: %v", kinds)
+	require.Len(t, kinds, 13, "every event of an account is there: %v", kinds)
 	text, err = os.ReadFile(base)
 	require.NoError(t, err)
 	require.Equal(t, strings.TrimSpace(string(text)), fmt.Sprintf("%x", a.AppendBase(nil)))

@@ -170,6 +170,7 @@ type Event struct {
 	ByRole    Role                   `protobuf:"varint,3,opt,name=by_role,json=byRole,proto3,enum=maitred.engine.v1.Role" json:"by_role,omitempty"`
 	Receipt   *Receipt               `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"` // absent when the command had no key
 	From      string                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`       // client address of a privileged act, textual, ≤ 45 bytes; empty for guests' own reservations
+	Sealed    []byte                 `protobuf:"bytes,6,opt,name=sealed,proto3" json:"sealed,omitempty"`   // at rest: the personal strings of the body, which are empty then; persistence.Seal says how
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Event_RestaurantCreated
@@ -183,6 +184,7 @@ type Event struct {
 	//	*Event_StaffSet
 	//	*Event_StaffRemoved
 	//	*Event_ReviewAdded
+	//	*Event_GuestForgotten
 	//	*Event_AccountRegistered
 	//	*Event_AccountChanged
 	//	*Event_SessionOpened
@@ -195,6 +197,7 @@ type Event struct {
 	//	*Event_PasswordRehashed
 	//	*Event_SecondFactorUsed
 	//	*Event_LoginThrottled
+	//	*Event_AccountErasureCompleted
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -263,6 +266,13 @@ func (x *Event) GetFrom() string {
 		return x.From
 	}
 	return ""
+}
+
+func (x *Event) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
 }
 
 func (x *Event) GetBody() isEvent_Body {
@@ -366,6 +376,15 @@ func (x *Event) GetReviewAdded() *ReviewAdded {
 	if x != nil {
 		if x, ok := x.Body.(*Event_ReviewAdded); ok {
 			return x.ReviewAdded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetGuestForgotten() *GuestForgotten {
+	if x != nil {
+		if x, ok := x.Body.(*Event_GuestForgotten); ok {
+			return x.GuestForgotten
 		}
 	}
 	return nil
@@ -479,6 +498,15 @@ func (x *Event) GetLoginThrottled() *LoginThrottled {
 	return nil
 }
 
+func (x *Event) GetAccountErasureCompleted() *AccountErasureCompleted {
+	if x != nil {
+		if x, ok := x.Body.(*Event_AccountErasureCompleted); ok {
+			return x.AccountErasureCompleted
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -525,6 +553,10 @@ type Event_StaffRemoved struct {
 
 type Event_ReviewAdded struct {
 	ReviewAdded *ReviewAdded `protobuf:"bytes,20,opt,name=review_added,json=reviewAdded,proto3,oneof"`
+}
+
+type Event_GuestForgotten struct {
+	GuestForgotten *GuestForgotten `protobuf:"bytes,21,opt,name=guest_forgotten,json=guestForgotten,proto3,oneof"`
 }
 
 type Event_AccountRegistered struct {
@@ -575,6 +607,10 @@ type Event_LoginThrottled struct {
 	LoginThrottled *LoginThrottled `protobuf:"bytes,51,opt,name=login_throttled,json=loginThrottled,proto3,oneof"`
 }
 
+type Event_AccountErasureCompleted struct {
+	AccountErasureCompleted *AccountErasureCompleted `protobuf:"bytes,52,opt,name=account_erasure_completed,json=accountErasureCompleted,proto3,oneof"`
+}
+
 func (*Event_RestaurantCreated) isEvent_Body() {}
 
 func (*Event_RestaurantChanged) isEvent_Body() {}
@@ -596,6 +632,8 @@ func (*Event_StaffSet) isEvent_Body() {}
 func (*Event_StaffRemoved) isEvent_Body() {}
 
 func (*Event_ReviewAdded) isEvent_Body() {}
+
+func (*Event_GuestForgotten) isEvent_Body() {}
 
 func (*Event_AccountRegistered) isEvent_Body() {}
 
@@ -620,6 +658,8 @@ func (*Event_PasswordRehashed) isEvent_Body() {}
 func (*Event_SecondFactorUsed) isEvent_Body() {}
 
 func (*Event_LoginThrottled) isEvent_Body() {}
+
+func (*Event_AccountErasureCompleted) isEvent_Body() {}
 
 // Receipt remembers a command by its key, so that a retry gets the same answer.
 type Receipt struct {
@@ -1897,6 +1937,51 @@ func (x *ReviewAdded) GetComment() string {
 	return ""
 }
 
+// GuestForgotten takes guest, contact, special requests and key out of every reservation of an erased account.
+type GuestForgotten struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Guest         string                 `protobuf:"bytes,1,opt,name=guest,proto3" json:"guest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuestForgotten) Reset() {
+	*x = GuestForgotten{}
+	mi := &file_engine_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuestForgotten) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuestForgotten) ProtoMessage() {}
+
+func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuestForgotten.ProtoReflect.Descriptor instead.
+func (*GuestForgotten) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GuestForgotten) GetGuest() string {
+	if x != nil {
+		return x.Guest
+	}
+	return ""
+}
+
 type AccountRegistered struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -1906,7 +1991,7 @@ type AccountRegistered struct {
 
 func (x *AccountRegistered) Reset() {
 	*x = AccountRegistered{}
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2003,7 @@ func (x *AccountRegistered) String() string {
 func (*AccountRegistered) ProtoMessage() {}
 
 func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2016,7 @@ func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRegistered.ProtoReflect.Descriptor instead.
 func (*AccountRegistered) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{19}
+	return file_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AccountRegistered) GetAccount() *Account {
@@ -1950,7 +2035,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1962,7 +2047,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1975,7 +2060,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{20}
+	return file_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AccountChanged) GetAccount() *Account {
@@ -2002,7 +2087,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2099,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +2112,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Account) GetId() string {
@@ -2104,7 +2189,7 @@ type SessionOpened struct {
 
 func (x *SessionOpened) Reset() {
 	*x = SessionOpened{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2116,7 +2201,7 @@ func (x *SessionOpened) String() string {
 func (*SessionOpened) ProtoMessage() {}
 
 func (x *SessionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2129,7 +2214,7 @@ func (x *SessionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionOpened.ProtoReflect.Descriptor instead.
 func (*SessionOpened) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SessionOpened) GetFamily() string {
@@ -2163,7 +2248,7 @@ type SessionRotated struct {
 
 func (x *SessionRotated) Reset() {
 	*x = SessionRotated{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2175,7 +2260,7 @@ func (x *SessionRotated) String() string {
 func (*SessionRotated) ProtoMessage() {}
 
 func (x *SessionRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2188,7 +2273,7 @@ func (x *SessionRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRotated.ProtoReflect.Descriptor instead.
 func (*SessionRotated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SessionRotated) GetFamily() string {
@@ -2215,7 +2300,7 @@ type SessionRevoked struct {
 
 func (x *SessionRevoked) Reset() {
 	*x = SessionRevoked{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2312,7 @@ func (x *SessionRevoked) String() string {
 func (*SessionRevoked) ProtoMessage() {}
 
 func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2325,7 @@ func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRevoked.ProtoReflect.Descriptor instead.
 func (*SessionRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SessionRevoked) GetFamily() string {
@@ -2265,7 +2350,7 @@ type AccountErased struct {
 
 func (x *AccountErased) Reset() {
 	*x = AccountErased{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2362,7 @@ func (x *AccountErased) String() string {
 func (*AccountErased) ProtoMessage() {}
 
 func (x *AccountErased) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2375,43 @@ func (x *AccountErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErased.ProtoReflect.Descriptor instead.
 func (*AccountErased) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{26}
+}
+
+type AccountErasureCompleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountErasureCompleted) Reset() {
+	*x = AccountErasureCompleted{}
+	mi := &file_engine_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountErasureCompleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountErasureCompleted) ProtoMessage() {}
+
+func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountErasureCompleted.ProtoReflect.Descriptor instead.
+func (*AccountErasureCompleted) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{27}
 }
 
 // SecondFactor is a time-based one-time password (RFC 6238). recovery: SHA-256 of each code that is left, 32 bytes each.
@@ -2306,7 +2427,7 @@ type SecondFactor struct {
 
 func (x *SecondFactor) Reset() {
 	*x = SecondFactor{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2318,7 +2439,7 @@ func (x *SecondFactor) String() string {
 func (*SecondFactor) ProtoMessage() {}
 
 func (x *SecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2331,7 +2452,7 @@ func (x *SecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactor.ProtoReflect.Descriptor instead.
 func (*SecondFactor) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SecondFactor) GetSecret() []byte {
@@ -2371,7 +2492,7 @@ type SecondFactorChanged struct {
 
 func (x *SecondFactorChanged) Reset() {
 	*x = SecondFactorChanged{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2383,7 +2504,7 @@ func (x *SecondFactorChanged) String() string {
 func (*SecondFactorChanged) ProtoMessage() {}
 
 func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2396,7 +2517,7 @@ func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorChanged.ProtoReflect.Descriptor instead.
 func (*SecondFactorChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SecondFactorChanged) GetFactor() *SecondFactor {
@@ -2416,7 +2537,7 @@ type SecondFactorUsed struct {
 
 func (x *SecondFactorUsed) Reset() {
 	*x = SecondFactorUsed{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2428,7 +2549,7 @@ func (x *SecondFactorUsed) String() string {
 func (*SecondFactorUsed) ProtoMessage() {}
 
 func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2441,7 +2562,7 @@ func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorUsed.ProtoReflect.Descriptor instead.
 func (*SecondFactorUsed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SecondFactorUsed) GetStep() int64 {
@@ -2472,7 +2593,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +2605,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +2618,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ApiKey) GetId() string {
@@ -2551,7 +2672,7 @@ type ApiKeyAdded struct {
 
 func (x *ApiKeyAdded) Reset() {
 	*x = ApiKeyAdded{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2563,7 +2684,7 @@ func (x *ApiKeyAdded) String() string {
 func (*ApiKeyAdded) ProtoMessage() {}
 
 func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2576,7 +2697,7 @@ func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyAdded.ProtoReflect.Descriptor instead.
 func (*ApiKeyAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ApiKeyAdded) GetKey() *ApiKey {
@@ -2595,7 +2716,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +2728,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +2741,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -2639,7 +2760,7 @@ type PasswordRehashed struct {
 
 func (x *PasswordRehashed) Reset() {
 	*x = PasswordRehashed{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +2772,7 @@ func (x *PasswordRehashed) String() string {
 func (*PasswordRehashed) ProtoMessage() {}
 
 func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +2785,7 @@ func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordRehashed.ProtoReflect.Descriptor instead.
 func (*PasswordRehashed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PasswordRehashed) GetPasswordHash() string {
@@ -2682,7 +2803,7 @@ type LoginThrottled struct {
 
 func (x *LoginThrottled) Reset() {
 	*x = LoginThrottled{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +2815,7 @@ func (x *LoginThrottled) String() string {
 func (*LoginThrottled) ProtoMessage() {}
 
 func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +2828,7 @@ func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginThrottled.ProtoReflect.Descriptor instead.
 func (*LoginThrottled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 // RestaurantBase is the whole state of a restaurant at one version.
@@ -2729,7 +2850,7 @@ type RestaurantBase struct {
 
 func (x *RestaurantBase) Reset() {
 	*x = RestaurantBase{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +2862,7 @@ func (x *RestaurantBase) String() string {
 func (*RestaurantBase) ProtoMessage() {}
 
 func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +2875,7 @@ func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantBase.ProtoReflect.Descriptor instead.
 func (*RestaurantBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RestaurantBase) GetRestaurant() *Restaurant {
@@ -2841,7 +2962,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +2974,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +2987,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Session) GetFamily() string {
@@ -2905,23 +3026,24 @@ func (x *Session) GetOpenedMs() int64 {
 }
 
 type AccountBase struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	Sessions      []*Session             `protobuf:"bytes,2,rep,name=sessions,proto3" json:"sessions,omitempty"`
-	Receipts      []*Receipt             `protobuf:"bytes,3,rep,name=receipts,proto3" json:"receipts,omitempty"`
-	LastMs        int64                  `protobuf:"varint,4,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"`
-	Version       uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	Erased        bool                   `protobuf:"varint,6,opt,name=erased,proto3" json:"erased,omitempty"`
-	SecondFactor  *SecondFactor          `protobuf:"bytes,7,opt,name=second_factor,json=secondFactor,proto3" json:"second_factor,omitempty"`
-	ApiKeys       []*ApiKey              `protobuf:"bytes,8,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`              // oldest first
-	ThrottledMs   int64                  `protobuf:"varint,9,opt,name=throttled_ms,json=throttledMs,proto3" json:"throttled_ms,omitempty"` // time of the last LoginThrottled
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Account          *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Sessions         []*Session             `protobuf:"bytes,2,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	Receipts         []*Receipt             `protobuf:"bytes,3,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	LastMs           int64                  `protobuf:"varint,4,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"`
+	Version          uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	Erased           bool                   `protobuf:"varint,6,opt,name=erased,proto3" json:"erased,omitempty"`
+	SecondFactor     *SecondFactor          `protobuf:"bytes,7,opt,name=second_factor,json=secondFactor,proto3" json:"second_factor,omitempty"`
+	ApiKeys          []*ApiKey              `protobuf:"bytes,8,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`                              // oldest first
+	ThrottledMs      int64                  `protobuf:"varint,9,opt,name=throttled_ms,json=throttledMs,proto3" json:"throttled_ms,omitempty"`                 // time of the last LoginThrottled
+	ErasureCompleted bool                   `protobuf:"varint,10,opt,name=erasure_completed,json=erasureCompleted,proto3" json:"erasure_completed,omitempty"` // of an erased account
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *AccountBase) Reset() {
 	*x = AccountBase{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3055,7 @@ func (x *AccountBase) String() string {
 func (*AccountBase) ProtoMessage() {}
 
 func (x *AccountBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3068,7 @@ func (x *AccountBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBase.ProtoReflect.Descriptor instead.
 func (*AccountBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AccountBase) GetAccount() *Account {
@@ -3012,18 +3134,26 @@ func (x *AccountBase) GetThrottledMs() int64 {
 	return 0
 }
 
+func (x *AccountBase) GetErasureCompleted() bool {
+	if x != nil {
+		return x.ErasureCompleted
+	}
+	return false
+}
+
 var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
 	"\n" +
-	"\fengine.proto\x12\x11maitred.engine.v1\"\xf3\x0f\n" +
+	"\fengine.proto\x12\x11maitred.engine.v1\"\xc3\x11\n" +
 	"\x05Event\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x1d\n" +
 	"\n" +
 	"by_account\x18\x02 \x01(\tR\tbyAccount\x120\n" +
 	"\aby_role\x18\x03 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x06byRole\x124\n" +
 	"\areceipt\x18\x04 \x01(\v2\x1a.maitred.engine.v1.ReceiptR\areceipt\x12\x12\n" +
-	"\x04from\x18\x05 \x01(\tR\x04from\x12U\n" +
+	"\x04from\x18\x05 \x01(\tR\x04from\x12\x16\n" +
+	"\x06sealed\x18\x06 \x01(\fR\x06sealed\x12U\n" +
 	"\x12restaurant_created\x18\n" +
 	" \x01(\v2$.maitred.engine.v1.RestaurantCreatedH\x00R\x11restaurantCreated\x12U\n" +
 	"\x12restaurant_changed\x18\v \x01(\v2$.maitred.engine.v1.RestaurantChangedH\x00R\x11restaurantChanged\x12@\n" +
@@ -3036,7 +3166,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x1areservation_status_changed\x18\x11 \x01(\v2+.maitred.engine.v1.ReservationStatusChangedH\x00R\x18reservationStatusChanged\x12:\n" +
 	"\tstaff_set\x18\x12 \x01(\v2\x1b.maitred.engine.v1.StaffSetH\x00R\bstaffSet\x12F\n" +
 	"\rstaff_removed\x18\x13 \x01(\v2\x1f.maitred.engine.v1.StaffRemovedH\x00R\fstaffRemoved\x12C\n" +
-	"\freview_added\x18\x14 \x01(\v2\x1e.maitred.engine.v1.ReviewAddedH\x00R\vreviewAdded\x12U\n" +
+	"\freview_added\x18\x14 \x01(\v2\x1e.maitred.engine.v1.ReviewAddedH\x00R\vreviewAdded\x12L\n" +
+	"\x0fguest_forgotten\x18\x15 \x01(\v2!.maitred.engine.v1.GuestForgottenH\x00R\x0eguestForgotten\x12U\n" +
 	"\x12account_registered\x18( \x01(\v2$.maitred.engine.v1.AccountRegisteredH\x00R\x11accountRegistered\x12L\n" +
 	"\x0faccount_changed\x18) \x01(\v2!.maitred.engine.v1.AccountChangedH\x00R\x0eaccountChanged\x12I\n" +
 	"\x0esession_opened\x18* \x01(\v2 .maitred.engine.v1.SessionOpenedH\x00R\rsessionOpened\x12L\n" +
@@ -3048,7 +3179,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x0fapi_key_revoked\x180 \x01(\v2 .maitred.engine.v1.ApiKeyRevokedH\x00R\rapiKeyRevoked\x12R\n" +
 	"\x11password_rehashed\x181 \x01(\v2#.maitred.engine.v1.PasswordRehashedH\x00R\x10passwordRehashed\x12S\n" +
 	"\x12second_factor_used\x182 \x01(\v2#.maitred.engine.v1.SecondFactorUsedH\x00R\x10secondFactorUsed\x12L\n" +
-	"\x0flogin_throttled\x183 \x01(\v2!.maitred.engine.v1.LoginThrottledH\x00R\x0eloginThrottledB\x06\n" +
+	"\x0flogin_throttled\x183 \x01(\v2!.maitred.engine.v1.LoginThrottledH\x00R\x0eloginThrottled\x12h\n" +
+	"\x19account_erasure_completed\x184 \x01(\v2*.maitred.engine.v1.AccountErasureCompletedH\x00R\x17accountErasureCompletedB\x06\n" +
 	"\x04body\"x\n" +
 	"\aReceipt\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x12\n" +
@@ -3158,7 +3290,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vreservation\x18\x02 \x01(\tR\vreservation\x12\x16\n" +
 	"\x06rating\x18\x03 \x01(\x05R\x06rating\x12\x18\n" +
-	"\acomment\x18\x04 \x01(\tR\acomment\"I\n" +
+	"\acomment\x18\x04 \x01(\tR\acomment\"&\n" +
+	"\x0eGuestForgotten\x12\x14\n" +
+	"\x05guest\x18\x01 \x01(\tR\x05guest\"I\n" +
 	"\x11AccountRegistered\x124\n" +
 	"\aaccount\x18\x01 \x01(\v2\x1a.maitred.engine.v1.AccountR\aaccount\"F\n" +
 	"\x0eAccountChanged\x124\n" +
@@ -3186,7 +3320,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x0eSessionRevoked\x12\x16\n" +
 	"\x06family\x18\x01 \x01(\tR\x06family\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x0f\n" +
-	"\rAccountErased\"w\n" +
+	"\rAccountErased\"\x19\n" +
+	"\x17AccountErasureCompleted\"w\n" +
 	"\fSecondFactor\x12\x16\n" +
 	"\x06secret\x18\x01 \x01(\fR\x06secret\x12\x16\n" +
 	"\x06active\x18\x02 \x01(\bR\x06active\x12\x1b\n" +
@@ -3233,7 +3368,7 @@ const file_engine_proto_rawDesc = "" +
 	"\bprevious\x18\x03 \x01(\fR\bprevious\x12\x1d\n" +
 	"\n" +
 	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\x12\x1b\n" +
-	"\topened_ms\x18\x05 \x01(\x03R\bopenedMs\"\x9d\x03\n" +
+	"\topened_ms\x18\x05 \x01(\x03R\bopenedMs\"\xca\x03\n" +
 	"\vAccountBase\x124\n" +
 	"\aaccount\x18\x01 \x01(\v2\x1a.maitred.engine.v1.AccountR\aaccount\x126\n" +
 	"\bsessions\x18\x02 \x03(\v2\x1a.maitred.engine.v1.SessionR\bsessions\x126\n" +
@@ -3243,7 +3378,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x06erased\x18\x06 \x01(\bR\x06erased\x12D\n" +
 	"\rsecond_factor\x18\a \x01(\v2\x1f.maitred.engine.v1.SecondFactorR\fsecondFactor\x124\n" +
 	"\bapi_keys\x18\b \x03(\v2\x19.maitred.engine.v1.ApiKeyR\aapiKeys\x12!\n" +
-	"\fthrottled_ms\x18\t \x01(\x03R\vthrottledMs*\x81\x01\n" +
+	"\fthrottled_ms\x18\t \x01(\x03R\vthrottledMs\x12+\n" +
+	"\x11erasure_completed\x18\n" +
+	" \x01(\bR\x10erasureCompleted*\x81\x01\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rROLE_CUSTOMER\x10\x01\x12\x0e\n" +
@@ -3279,7 +3416,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
@@ -3302,24 +3439,26 @@ var file_engine_proto_goTypes = []any{
 	(*StaffSet)(nil),                 // 18: maitred.engine.v1.StaffSet
 	(*StaffRemoved)(nil),             // 19: maitred.engine.v1.StaffRemoved
 	(*ReviewAdded)(nil),              // 20: maitred.engine.v1.ReviewAdded
-	(*AccountRegistered)(nil),        // 21: maitred.engine.v1.AccountRegistered
-	(*AccountChanged)(nil),           // 22: maitred.engine.v1.AccountChanged
-	(*Account)(nil),                  // 23: maitred.engine.v1.Account
-	(*SessionOpened)(nil),            // 24: maitred.engine.v1.SessionOpened
-	(*SessionRotated)(nil),           // 25: maitred.engine.v1.SessionRotated
-	(*SessionRevoked)(nil),           // 26: maitred.engine.v1.SessionRevoked
-	(*AccountErased)(nil),            // 27: maitred.engine.v1.AccountErased
-	(*SecondFactor)(nil),             // 28: maitred.engine.v1.SecondFactor
-	(*SecondFactorChanged)(nil),      // 29: maitred.engine.v1.SecondFactorChanged
-	(*SecondFactorUsed)(nil),         // 30: maitred.engine.v1.SecondFactorUsed
-	(*ApiKey)(nil),                   // 31: maitred.engine.v1.ApiKey
-	(*ApiKeyAdded)(nil),              // 32: maitred.engine.v1.ApiKeyAdded
-	(*ApiKeyRevoked)(nil),            // 33: maitred.engine.v1.ApiKeyRevoked
-	(*PasswordRehashed)(nil),         // 34: maitred.engine.v1.PasswordRehashed
-	(*LoginThrottled)(nil),           // 35: maitred.engine.v1.LoginThrottled
-	(*RestaurantBase)(nil),           // 36: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 37: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 38: maitred.engine.v1.AccountBase
+	(*GuestForgotten)(nil),           // 21: maitred.engine.v1.GuestForgotten
+	(*AccountRegistered)(nil),        // 22: maitred.engine.v1.AccountRegistered
+	(*AccountChanged)(nil),           // 23: maitred.engine.v1.AccountChanged
+	(*Account)(nil),                  // 24: maitred.engine.v1.Account
+	(*SessionOpened)(nil),            // 25: maitred.engine.v1.SessionOpened
+	(*SessionRotated)(nil),           // 26: maitred.engine.v1.SessionRotated
+	(*SessionRevoked)(nil),           // 27: maitred.engine.v1.SessionRevoked
+	(*AccountErased)(nil),            // 28: maitred.engine.v1.AccountErased
+	(*AccountErasureCompleted)(nil),  // 29: maitred.engine.v1.AccountErasureCompleted
+	(*SecondFactor)(nil),             // 30: maitred.engine.v1.SecondFactor
+	(*SecondFactorChanged)(nil),      // 31: maitred.engine.v1.SecondFactorChanged
+	(*SecondFactorUsed)(nil),         // 32: maitred.engine.v1.SecondFactorUsed
+	(*ApiKey)(nil),                   // 33: maitred.engine.v1.ApiKey
+	(*ApiKeyAdded)(nil),              // 34: maitred.engine.v1.ApiKeyAdded
+	(*ApiKeyRevoked)(nil),            // 35: maitred.engine.v1.ApiKeyRevoked
+	(*PasswordRehashed)(nil),         // 36: maitred.engine.v1.PasswordRehashed
+	(*LoginThrottled)(nil),           // 37: maitred.engine.v1.LoginThrottled
+	(*RestaurantBase)(nil),           // 38: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 39: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 40: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
@@ -3335,49 +3474,51 @@ var file_engine_proto_depIdxs = []int32{
 	18, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
 	19, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
 	20, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
-	21, // 13: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
-	22, // 14: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
-	24, // 15: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
-	25, // 16: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
-	26, // 17: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
-	27, // 18: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	29, // 19: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
-	32, // 20: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
-	33, // 21: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
-	34, // 22: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
-	30, // 23: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
-	35, // 24: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
-	4,  // 25: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
-	5,  // 26: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	5,  // 27: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	6,  // 28: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	6,  // 29: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	13, // 30: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 31: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	14, // 32: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	1,  // 33: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	0,  // 34: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
-	17, // 35: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
-	23, // 36: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	23, // 37: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 38: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	28, // 39: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
-	31, // 40: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
-	5,  // 41: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	6,  // 42: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	13, // 43: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	3,  // 44: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	17, // 45: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
-	23, // 46: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	37, // 47: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	3,  // 48: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	28, // 49: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
-	31, // 50: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
-	51, // [51:51] is the sub-list for method output_type
-	51, // [51:51] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	21, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
+	22, // 14: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
+	23, // 15: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
+	25, // 16: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
+	26, // 17: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
+	27, // 18: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
+	28, // 19: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
+	31, // 20: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
+	34, // 21: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
+	35, // 22: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
+	36, // 23: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
+	32, // 24: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
+	37, // 25: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
+	29, // 26: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
+	4,  // 27: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
+	5,  // 28: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	5,  // 29: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	6,  // 30: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	6,  // 31: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	13, // 32: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 33: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	14, // 34: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	1,  // 35: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	0,  // 36: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
+	17, // 37: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
+	24, // 38: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	24, // 39: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 40: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	30, // 41: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
+	33, // 42: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
+	5,  // 43: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	6,  // 44: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	13, // 45: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	3,  // 46: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	17, // 47: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
+	24, // 48: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	39, // 49: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	3,  // 50: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	30, // 51: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
+	33, // 52: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -3397,6 +3538,7 @@ func file_engine_proto_init() {
 		(*Event_StaffSet)(nil),
 		(*Event_StaffRemoved)(nil),
 		(*Event_ReviewAdded)(nil),
+		(*Event_GuestForgotten)(nil),
 		(*Event_AccountRegistered)(nil),
 		(*Event_AccountChanged)(nil),
 		(*Event_SessionOpened)(nil),
@@ -3409,6 +3551,7 @@ func file_engine_proto_init() {
 		(*Event_PasswordRehashed)(nil),
 		(*Event_SecondFactorUsed)(nil),
 		(*Event_LoginThrottled)(nil),
+		(*Event_AccountErasureCompleted)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3416,7 +3559,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   37,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

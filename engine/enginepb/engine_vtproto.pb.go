@@ -8,6 +8,7 @@ import (
 	binary "encoding/binary"
 	fmt "fmt"
 	protohelpers "github.com/planetscale/vtprotobuf/protohelpers"
+	proto "google.golang.org/protobuf/proto"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	io "io"
 	math "math"
@@ -19,6 +20,1110 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+func (m *Event) CloneVT() *Event {
+	if m == nil {
+		return (*Event)(nil)
+	}
+	r := new(Event)
+	r.AtMs = m.AtMs
+	r.ByAccount = m.ByAccount
+	r.ByRole = m.ByRole
+	r.Receipt = m.Receipt.CloneVT()
+	r.From = m.From
+	if rhs := m.Sealed; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Sealed = tmpBytes
+	}
+	if m.Body != nil {
+		r.Body = m.Body.(interface{ CloneVT() isEvent_Body }).CloneVT()
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Event) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Event_RestaurantCreated) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_RestaurantCreated)(nil)
+	}
+	r := new(Event_RestaurantCreated)
+	r.RestaurantCreated = m.RestaurantCreated.CloneVT()
+	return r
+}
+
+func (m *Event_RestaurantChanged) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_RestaurantChanged)(nil)
+	}
+	r := new(Event_RestaurantChanged)
+	r.RestaurantChanged = m.RestaurantChanged.CloneVT()
+	return r
+}
+
+func (m *Event_TableAdded) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_TableAdded)(nil)
+	}
+	r := new(Event_TableAdded)
+	r.TableAdded = m.TableAdded.CloneVT()
+	return r
+}
+
+func (m *Event_TableChanged) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_TableChanged)(nil)
+	}
+	r := new(Event_TableChanged)
+	r.TableChanged = m.TableChanged.CloneVT()
+	return r
+}
+
+func (m *Event_TableRemoved) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_TableRemoved)(nil)
+	}
+	r := new(Event_TableRemoved)
+	r.TableRemoved = m.TableRemoved.CloneVT()
+	return r
+}
+
+func (m *Event_ReservationCreated) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_ReservationCreated)(nil)
+	}
+	r := new(Event_ReservationCreated)
+	r.ReservationCreated = m.ReservationCreated.CloneVT()
+	return r
+}
+
+func (m *Event_ReservationRescheduled) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_ReservationRescheduled)(nil)
+	}
+	r := new(Event_ReservationRescheduled)
+	r.ReservationRescheduled = m.ReservationRescheduled.CloneVT()
+	return r
+}
+
+func (m *Event_ReservationStatusChanged) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_ReservationStatusChanged)(nil)
+	}
+	r := new(Event_ReservationStatusChanged)
+	r.ReservationStatusChanged = m.ReservationStatusChanged.CloneVT()
+	return r
+}
+
+func (m *Event_StaffSet) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_StaffSet)(nil)
+	}
+	r := new(Event_StaffSet)
+	r.StaffSet = m.StaffSet.CloneVT()
+	return r
+}
+
+func (m *Event_StaffRemoved) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_StaffRemoved)(nil)
+	}
+	r := new(Event_StaffRemoved)
+	r.StaffRemoved = m.StaffRemoved.CloneVT()
+	return r
+}
+
+func (m *Event_ReviewAdded) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_ReviewAdded)(nil)
+	}
+	r := new(Event_ReviewAdded)
+	r.ReviewAdded = m.ReviewAdded.CloneVT()
+	return r
+}
+
+func (m *Event_GuestForgotten) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_GuestForgotten)(nil)
+	}
+	r := new(Event_GuestForgotten)
+	r.GuestForgotten = m.GuestForgotten.CloneVT()
+	return r
+}
+
+func (m *Event_AccountRegistered) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_AccountRegistered)(nil)
+	}
+	r := new(Event_AccountRegistered)
+	r.AccountRegistered = m.AccountRegistered.CloneVT()
+	return r
+}
+
+func (m *Event_AccountChanged) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_AccountChanged)(nil)
+	}
+	r := new(Event_AccountChanged)
+	r.AccountChanged = m.AccountChanged.CloneVT()
+	return r
+}
+
+func (m *Event_SessionOpened) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_SessionOpened)(nil)
+	}
+	r := new(Event_SessionOpened)
+	r.SessionOpened = m.SessionOpened.CloneVT()
+	return r
+}
+
+func (m *Event_SessionRotated) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_SessionRotated)(nil)
+	}
+	r := new(Event_SessionRotated)
+	r.SessionRotated = m.SessionRotated.CloneVT()
+	return r
+}
+
+func (m *Event_SessionRevoked) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_SessionRevoked)(nil)
+	}
+	r := new(Event_SessionRevoked)
+	r.SessionRevoked = m.SessionRevoked.CloneVT()
+	return r
+}
+
+func (m *Event_AccountErased) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_AccountErased)(nil)
+	}
+	r := new(Event_AccountErased)
+	r.AccountErased = m.AccountErased.CloneVT()
+	return r
+}
+
+func (m *Event_SecondFactorChanged) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_SecondFactorChanged)(nil)
+	}
+	r := new(Event_SecondFactorChanged)
+	r.SecondFactorChanged = m.SecondFactorChanged.CloneVT()
+	return r
+}
+
+func (m *Event_ApiKeyAdded) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_ApiKeyAdded)(nil)
+	}
+	r := new(Event_ApiKeyAdded)
+	r.ApiKeyAdded = m.ApiKeyAdded.CloneVT()
+	return r
+}
+
+func (m *Event_ApiKeyRevoked) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_ApiKeyRevoked)(nil)
+	}
+	r := new(Event_ApiKeyRevoked)
+	r.ApiKeyRevoked = m.ApiKeyRevoked.CloneVT()
+	return r
+}
+
+func (m *Event_PasswordRehashed) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_PasswordRehashed)(nil)
+	}
+	r := new(Event_PasswordRehashed)
+	r.PasswordRehashed = m.PasswordRehashed.CloneVT()
+	return r
+}
+
+func (m *Event_SecondFactorUsed) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_SecondFactorUsed)(nil)
+	}
+	r := new(Event_SecondFactorUsed)
+	r.SecondFactorUsed = m.SecondFactorUsed.CloneVT()
+	return r
+}
+
+func (m *Event_LoginThrottled) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_LoginThrottled)(nil)
+	}
+	r := new(Event_LoginThrottled)
+	r.LoginThrottled = m.LoginThrottled.CloneVT()
+	return r
+}
+
+func (m *Event_AccountErasureCompleted) CloneVT() isEvent_Body {
+	if m == nil {
+		return (*Event_AccountErasureCompleted)(nil)
+	}
+	r := new(Event_AccountErasureCompleted)
+	r.AccountErasureCompleted = m.AccountErasureCompleted.CloneVT()
+	return r
+}
+
+func (m *Receipt) CloneVT() *Receipt {
+	if m == nil {
+		return (*Receipt)(nil)
+	}
+	r := new(Receipt)
+	r.Subject = m.Subject
+	r.AtMs = m.AtMs
+	r.Outcome = m.Outcome
+	if rhs := m.Key; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Key = tmpBytes
+	}
+	if rhs := m.Body; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Body = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Receipt) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *OpeningHours) CloneVT() *OpeningHours {
+	if m == nil {
+		return (*OpeningHours)(nil)
+	}
+	r := new(OpeningHours)
+	r.Days = m.Days
+	r.OpenMin = m.OpenMin
+	r.CloseMin = m.CloseMin
+	r.LastSeatingMin = m.LastSeatingMin
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *OpeningHours) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Restaurant) CloneVT() *Restaurant {
+	if m == nil {
+		return (*Restaurant)(nil)
+	}
+	r := new(Restaurant)
+	r.Id = m.Id
+	r.Owner = m.Owner
+	r.Name = m.Name
+	r.Address = m.Address
+	r.City = m.City
+	r.Country = m.Country
+	r.CuisineType = m.CuisineType
+	r.Description = m.Description
+	r.Phone = m.Phone
+	r.Email = m.Email
+	r.TimeZone = m.TimeZone
+	r.Latitude = m.Latitude
+	r.Longitude = m.Longitude
+	r.GridMin = m.GridMin
+	if rhs := m.OpeningHours; rhs != nil {
+		tmpContainer := make([]*OpeningHours, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.OpeningHours = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Restaurant) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Table) CloneVT() *Table {
+	if m == nil {
+		return (*Table)(nil)
+	}
+	r := new(Table)
+	r.Id = m.Id
+	r.TableNumber = m.TableNumber
+	r.Capacity = m.Capacity
+	r.MinCapacity = m.MinCapacity
+	r.Location = m.Location
+	r.InService = m.InService
+	r.Version = m.Version
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Table) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *RestaurantCreated) CloneVT() *RestaurantCreated {
+	if m == nil {
+		return (*RestaurantCreated)(nil)
+	}
+	r := new(RestaurantCreated)
+	r.Restaurant = m.Restaurant.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *RestaurantCreated) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *RestaurantChanged) CloneVT() *RestaurantChanged {
+	if m == nil {
+		return (*RestaurantChanged)(nil)
+	}
+	r := new(RestaurantChanged)
+	r.Restaurant = m.Restaurant.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *RestaurantChanged) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *TableAdded) CloneVT() *TableAdded {
+	if m == nil {
+		return (*TableAdded)(nil)
+	}
+	r := new(TableAdded)
+	r.Table = m.Table.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *TableAdded) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *TableChanged) CloneVT() *TableChanged {
+	if m == nil {
+		return (*TableChanged)(nil)
+	}
+	r := new(TableChanged)
+	r.Table = m.Table.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *TableChanged) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *TableRemoved) CloneVT() *TableRemoved {
+	if m == nil {
+		return (*TableRemoved)(nil)
+	}
+	r := new(TableRemoved)
+	r.TableId = m.TableId
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *TableRemoved) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ReservationCreated) CloneVT() *ReservationCreated {
+	if m == nil {
+		return (*ReservationCreated)(nil)
+	}
+	r := new(ReservationCreated)
+	r.Reservation = m.Reservation.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ReservationCreated) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Reservation) CloneVT() *Reservation {
+	if m == nil {
+		return (*Reservation)(nil)
+	}
+	r := new(Reservation)
+	r.Id = m.Id
+	r.Guest = m.Guest
+	r.ServiceDay = m.ServiceDay
+	r.LocalMin = m.LocalMin
+	r.StartsAt = m.StartsAt
+	r.EndsAt = m.EndsAt
+	r.GuestsCount = m.GuestsCount
+	r.SpecialRequests = m.SpecialRequests
+	r.Status = m.Status
+	r.Version = m.Version
+	r.CreatedMs = m.CreatedMs
+	r.Contact = m.Contact.CloneVT()
+	r.UpdatedMs = m.UpdatedMs
+	r.Reviewed = m.Reviewed
+	if rhs := m.TableIds; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.TableIds = tmpContainer
+	}
+	if rhs := m.Key; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Key = tmpBytes
+	}
+	if rhs := m.Body; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Body = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Reservation) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Contact) CloneVT() *Contact {
+	if m == nil {
+		return (*Contact)(nil)
+	}
+	r := new(Contact)
+	r.Name = m.Name
+	r.Phone = m.Phone
+	r.Email = m.Email
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Contact) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ReservationRescheduled) CloneVT() *ReservationRescheduled {
+	if m == nil {
+		return (*ReservationRescheduled)(nil)
+	}
+	r := new(ReservationRescheduled)
+	r.Id = m.Id
+	r.ServiceDay = m.ServiceDay
+	r.LocalMin = m.LocalMin
+	r.StartsAt = m.StartsAt
+	r.EndsAt = m.EndsAt
+	r.GuestsCount = m.GuestsCount
+	r.SpecialRequests = m.SpecialRequests
+	if rhs := m.TableIds; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.TableIds = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ReservationRescheduled) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ReservationStatusChanged) CloneVT() *ReservationStatusChanged {
+	if m == nil {
+		return (*ReservationStatusChanged)(nil)
+	}
+	r := new(ReservationStatusChanged)
+	r.Id = m.Id
+	r.Status = m.Status
+	r.Reason = m.Reason
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ReservationStatusChanged) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Member) CloneVT() *Member {
+	if m == nil {
+		return (*Member)(nil)
+	}
+	r := new(Member)
+	r.Account = m.Account
+	r.Role = m.Role
+	r.SinceMs = m.SinceMs
+	r.Version = m.Version
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Member) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *StaffSet) CloneVT() *StaffSet {
+	if m == nil {
+		return (*StaffSet)(nil)
+	}
+	r := new(StaffSet)
+	r.Member = m.Member.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *StaffSet) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *StaffRemoved) CloneVT() *StaffRemoved {
+	if m == nil {
+		return (*StaffRemoved)(nil)
+	}
+	r := new(StaffRemoved)
+	r.Account = m.Account
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *StaffRemoved) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ReviewAdded) CloneVT() *ReviewAdded {
+	if m == nil {
+		return (*ReviewAdded)(nil)
+	}
+	r := new(ReviewAdded)
+	r.Id = m.Id
+	r.Reservation = m.Reservation
+	r.Rating = m.Rating
+	r.Comment = m.Comment
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ReviewAdded) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *GuestForgotten) CloneVT() *GuestForgotten {
+	if m == nil {
+		return (*GuestForgotten)(nil)
+	}
+	r := new(GuestForgotten)
+	r.Guest = m.Guest
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *GuestForgotten) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *AccountRegistered) CloneVT() *AccountRegistered {
+	if m == nil {
+		return (*AccountRegistered)(nil)
+	}
+	r := new(AccountRegistered)
+	r.Account = m.Account.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *AccountRegistered) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *AccountChanged) CloneVT() *AccountChanged {
+	if m == nil {
+		return (*AccountChanged)(nil)
+	}
+	r := new(AccountChanged)
+	r.Account = m.Account.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *AccountChanged) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Account) CloneVT() *Account {
+	if m == nil {
+		return (*Account)(nil)
+	}
+	r := new(Account)
+	r.Id = m.Id
+	r.Email = m.Email
+	r.FirstName = m.FirstName
+	r.LastName = m.LastName
+	r.Phone = m.Phone
+	r.Role = m.Role
+	r.PasswordHash = m.PasswordHash
+	r.CreatedMs = m.CreatedMs
+	r.Version = m.Version
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Account) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *SessionOpened) CloneVT() *SessionOpened {
+	if m == nil {
+		return (*SessionOpened)(nil)
+	}
+	r := new(SessionOpened)
+	r.Family = m.Family
+	r.ExpiresMs = m.ExpiresMs
+	if rhs := m.Refresh; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Refresh = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *SessionOpened) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *SessionRotated) CloneVT() *SessionRotated {
+	if m == nil {
+		return (*SessionRotated)(nil)
+	}
+	r := new(SessionRotated)
+	r.Family = m.Family
+	if rhs := m.Refresh; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Refresh = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *SessionRotated) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *SessionRevoked) CloneVT() *SessionRevoked {
+	if m == nil {
+		return (*SessionRevoked)(nil)
+	}
+	r := new(SessionRevoked)
+	r.Family = m.Family
+	r.Reason = m.Reason
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *SessionRevoked) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *AccountErased) CloneVT() *AccountErased {
+	if m == nil {
+		return (*AccountErased)(nil)
+	}
+	r := new(AccountErased)
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *AccountErased) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *AccountErasureCompleted) CloneVT() *AccountErasureCompleted {
+	if m == nil {
+		return (*AccountErasureCompleted)(nil)
+	}
+	r := new(AccountErasureCompleted)
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *AccountErasureCompleted) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *SecondFactor) CloneVT() *SecondFactor {
+	if m == nil {
+		return (*SecondFactor)(nil)
+	}
+	r := new(SecondFactor)
+	r.Active = m.Active
+	r.LastStep = m.LastStep
+	if rhs := m.Secret; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Secret = tmpBytes
+	}
+	if rhs := m.Recovery; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Recovery = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *SecondFactor) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *SecondFactorChanged) CloneVT() *SecondFactorChanged {
+	if m == nil {
+		return (*SecondFactorChanged)(nil)
+	}
+	r := new(SecondFactorChanged)
+	r.Factor = m.Factor.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *SecondFactorChanged) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *SecondFactorUsed) CloneVT() *SecondFactorUsed {
+	if m == nil {
+		return (*SecondFactorUsed)(nil)
+	}
+	r := new(SecondFactorUsed)
+	r.Step = m.Step
+	if rhs := m.Recovery; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Recovery = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *SecondFactorUsed) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ApiKey) CloneVT() *ApiKey {
+	if m == nil {
+		return (*ApiKey)(nil)
+	}
+	r := new(ApiKey)
+	r.Id = m.Id
+	r.Name = m.Name
+	r.QuotaPerMinute = m.QuotaPerMinute
+	r.CreatedMs = m.CreatedMs
+	r.ReadOnly = m.ReadOnly
+	if rhs := m.Hash; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Hash = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ApiKey) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ApiKeyAdded) CloneVT() *ApiKeyAdded {
+	if m == nil {
+		return (*ApiKeyAdded)(nil)
+	}
+	r := new(ApiKeyAdded)
+	r.Key = m.Key.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ApiKeyAdded) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ApiKeyRevoked) CloneVT() *ApiKeyRevoked {
+	if m == nil {
+		return (*ApiKeyRevoked)(nil)
+	}
+	r := new(ApiKeyRevoked)
+	r.Id = m.Id
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ApiKeyRevoked) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *PasswordRehashed) CloneVT() *PasswordRehashed {
+	if m == nil {
+		return (*PasswordRehashed)(nil)
+	}
+	r := new(PasswordRehashed)
+	r.PasswordHash = m.PasswordHash
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *PasswordRehashed) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *LoginThrottled) CloneVT() *LoginThrottled {
+	if m == nil {
+		return (*LoginThrottled)(nil)
+	}
+	r := new(LoginThrottled)
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *LoginThrottled) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *RestaurantBase) CloneVT() *RestaurantBase {
+	if m == nil {
+		return (*RestaurantBase)(nil)
+	}
+	r := new(RestaurantBase)
+	r.Restaurant = m.Restaurant.CloneVT()
+	r.LastMs = m.LastMs
+	r.Version = m.Version
+	r.RestaurantVersion = m.RestaurantVersion
+	r.RatingSum = m.RatingSum
+	r.RatingCount = m.RatingCount
+	if rhs := m.Tables; rhs != nil {
+		tmpContainer := make([]*Table, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Tables = tmpContainer
+	}
+	if rhs := m.Reservations; rhs != nil {
+		tmpContainer := make([]*Reservation, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Reservations = tmpContainer
+	}
+	if rhs := m.Receipts; rhs != nil {
+		tmpContainer := make([]*Receipt, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Receipts = tmpContainer
+	}
+	if rhs := m.Staff; rhs != nil {
+		tmpContainer := make([]*Member, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Staff = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *RestaurantBase) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Session) CloneVT() *Session {
+	if m == nil {
+		return (*Session)(nil)
+	}
+	r := new(Session)
+	r.Family = m.Family
+	r.ExpiresMs = m.ExpiresMs
+	r.OpenedMs = m.OpenedMs
+	if rhs := m.Refresh; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Refresh = tmpBytes
+	}
+	if rhs := m.Previous; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Previous = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Session) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *AccountBase) CloneVT() *AccountBase {
+	if m == nil {
+		return (*AccountBase)(nil)
+	}
+	r := new(AccountBase)
+	r.Account = m.Account.CloneVT()
+	r.LastMs = m.LastMs
+	r.Version = m.Version
+	r.Erased = m.Erased
+	r.SecondFactor = m.SecondFactor.CloneVT()
+	r.ThrottledMs = m.ThrottledMs
+	r.ErasureCompleted = m.ErasureCompleted
+	if rhs := m.Sessions; rhs != nil {
+		tmpContainer := make([]*Session, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Sessions = tmpContainer
+	}
+	if rhs := m.Receipts; rhs != nil {
+		tmpContainer := make([]*Receipt, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Receipts = tmpContainer
+	}
+	if rhs := m.ApiKeys; rhs != nil {
+		tmpContainer := make([]*ApiKey, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.ApiKeys = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *AccountBase) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
 
 func (m *Event) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
@@ -58,6 +1163,13 @@ func (m *Event) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 			return 0, err
 		}
 		i -= size
+	}
+	if len(m.Sealed) > 0 {
+		i -= len(m.Sealed)
+		copy(dAtA[i:], m.Sealed)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.Sealed)))
+		i--
+		dAtA[i] = 0x32
 	}
 	if len(m.From) > 0 {
 		i -= len(m.From)
@@ -315,6 +1427,27 @@ func (m *Event_ReviewAdded) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	}
 	return len(dAtA) - i, nil
 }
+func (m *Event_GuestForgotten) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *Event_GuestForgotten) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	if m.GuestForgotten != nil {
+		size, err := m.GuestForgotten.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xaa
+	}
+	return len(dAtA) - i, nil
+}
 func (m *Event_AccountRegistered) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
@@ -564,6 +1697,27 @@ func (m *Event_LoginThrottled) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 		dAtA[i] = 0x3
 		i--
 		dAtA[i] = 0x9a
+	}
+	return len(dAtA) - i, nil
+}
+func (m *Event_AccountErasureCompleted) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *Event_AccountErasureCompleted) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	if m.AccountErasureCompleted != nil {
+		size, err := m.AccountErasureCompleted.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
+		i--
+		dAtA[i] = 0x3
+		i--
+		dAtA[i] = 0xa2
 	}
 	return len(dAtA) - i, nil
 }
@@ -1687,6 +2841,46 @@ func (m *ReviewAdded) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *GuestForgotten) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *GuestForgotten) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *GuestForgotten) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Guest) > 0 {
+		i -= len(m.Guest)
+		copy(dAtA[i:], m.Guest)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.Guest)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
 func (m *AccountRegistered) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
@@ -2028,6 +3222,39 @@ func (m *AccountErased) MarshalToVT(dAtA []byte) (int, error) {
 }
 
 func (m *AccountErased) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *AccountErasureCompleted) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *AccountErasureCompleted) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *AccountErasureCompleted) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m == nil {
 		return 0, nil
 	}
@@ -2632,6 +3859,16 @@ func (m *AccountBase) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.ErasureCompleted {
+		i--
+		if m.ErasureCompleted {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x50
+	}
 	if m.ThrottledMs != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ThrottledMs))
 		i--
@@ -2737,6 +3974,10 @@ func (m *Event) SizeVT() (n int) {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	l = len(m.From)
+	if l > 0 {
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Sealed)
 	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
@@ -2875,6 +4116,18 @@ func (m *Event_ReviewAdded) SizeVT() (n int) {
 	_ = l
 	if m.ReviewAdded != nil {
 		l = m.ReviewAdded.SizeVT()
+		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	return n
+}
+func (m *Event_GuestForgotten) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.GuestForgotten != nil {
+		l = m.GuestForgotten.SizeVT()
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	return n
@@ -3019,6 +4272,18 @@ func (m *Event_LoginThrottled) SizeVT() (n int) {
 	_ = l
 	if m.LoginThrottled != nil {
 		l = m.LoginThrottled.SizeVT()
+		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	return n
+}
+func (m *Event_AccountErasureCompleted) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.AccountErasureCompleted != nil {
+		l = m.AccountErasureCompleted.SizeVT()
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	return n
@@ -3488,6 +4753,20 @@ func (m *ReviewAdded) SizeVT() (n int) {
 	return n
 }
 
+func (m *GuestForgotten) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Guest)
+	if l > 0 {
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
 func (m *AccountRegistered) SizeVT() (n int) {
 	if m == nil {
 		return 0
@@ -3617,6 +4896,16 @@ func (m *SessionRevoked) SizeVT() (n int) {
 }
 
 func (m *AccountErased) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *AccountErasureCompleted) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
@@ -3889,6 +5178,9 @@ func (m *AccountBase) SizeVT() (n int) {
 	if m.ThrottledMs != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.ThrottledMs))
 	}
+	if m.ErasureCompleted {
+		n += 2
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -4059,6 +5351,40 @@ func (m *Event) UnmarshalVT(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			m.From = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Sealed", wireType)
+			}
+			var byteLen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				byteLen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if byteLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Sealed = append(m.Sealed[:0], dAtA[iNdEx:postIndex]...)
+			if m.Sealed == nil {
+				m.Sealed = []byte{}
+			}
 			iNdEx = postIndex
 		case 10:
 			if wireType != 2 {
@@ -4509,6 +5835,47 @@ func (m *Event) UnmarshalVT(dAtA []byte) error {
 					return err
 				}
 				m.Body = &Event_ReviewAdded{ReviewAdded: v}
+			}
+			iNdEx = postIndex
+		case 21:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field GuestForgotten", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if oneof, ok := m.Body.(*Event_GuestForgotten); ok {
+				if err := oneof.GuestForgotten.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+					return err
+				}
+			} else {
+				v := &GuestForgotten{}
+				if err := v.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+					return err
+				}
+				m.Body = &Event_GuestForgotten{GuestForgotten: v}
 			}
 			iNdEx = postIndex
 		case 40:
@@ -5001,6 +6368,47 @@ func (m *Event) UnmarshalVT(dAtA []byte) error {
 					return err
 				}
 				m.Body = &Event_LoginThrottled{LoginThrottled: v}
+			}
+			iNdEx = postIndex
+		case 52:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field AccountErasureCompleted", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if oneof, ok := m.Body.(*Event_AccountErasureCompleted); ok {
+				if err := oneof.AccountErasureCompleted.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+					return err
+				}
+			} else {
+				v := &AccountErasureCompleted{}
+				if err := v.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+					return err
+				}
+				m.Body = &Event_AccountErasureCompleted{AccountErasureCompleted: v}
 			}
 			iNdEx = postIndex
 		default:
@@ -8034,6 +9442,89 @@ func (m *ReviewAdded) UnmarshalVT(dAtA []byte) error {
 	}
 	return nil
 }
+func (m *GuestForgotten) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return protohelpers.ErrIntOverflow
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: GuestForgotten: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: GuestForgotten: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Guest", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Guest = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
 func (m *AccountRegistered) UnmarshalVT(dAtA []byte) error {
 	l := len(dAtA)
 	iNdEx := 0
@@ -8903,6 +10394,57 @@ func (m *AccountErased) UnmarshalVT(dAtA []byte) error {
 		}
 		if fieldNum <= 0 {
 			return fmt.Errorf("proto: AccountErased: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		default:
+			iNdEx = preIndex
+			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *AccountErasureCompleted) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return protohelpers.ErrIntOverflow
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: AccountErasureCompleted: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: AccountErasureCompleted: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
 		default:
@@ -10574,6 +12116,26 @@ func (m *AccountBase) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
+		case 10:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ErasureCompleted", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.ErasureCompleted = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

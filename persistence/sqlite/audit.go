@@ -22,13 +22,14 @@ const maxHistory = 10_000
 var errAudit = errors.New("sqlite: unreadable row of events")
 
 func appendAudit(dst []byte, h *head, c *persistence.Committed) ([]byte, error) {
-	size := c.Event.SizeVT()
+	event := engine.StripPersonal(c.Event) // what stands here no erasure can reach
+	size := event.SizeVT()
 	for _, v := range [...]uint64{uint64(c.Index), uint64(h.n), uint64(c.Version), uint64(c.Seq - h.seq), uint64(size)} {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	at := len(dst)
 	dst = append(dst, make([]byte, size)...)
-	if _, err := c.Event.MarshalToSizedBufferVT(dst[at:]); err != nil {
+	if _, err := event.MarshalToSizedBufferVT(dst[at:]); err != nil {
 		return nil, fmt.Errorf("encode the event: %w", err)
 	}
 	return dst, nil
