@@ -139,7 +139,9 @@ var authzRequests = map[string]func(c *authzCity, p person) *answer{
 	"PATCH /me": func(c *authzCity, p person) *answer {
 		return p.do("PATCH", "/me", `{"last_name":"Bianchi"}`, "If-Match", "*")
 	},
-	"DELETE /me": func(c *authzCity, p person) *answer { return c.own(p).do("DELETE", "/me", `{"password":"correct horse"}`) },
+	"DELETE /me": func(c *authzCity, p person) *answer {
+		return c.own(p).do("DELETE", "/me", `{"password":"correct horse"}`)
+	},
 	"GET /me/restaurants": func(c *authzCity, p person) *answer {
 		return p.do("GET", "/me/restaurants", "")
 	},
