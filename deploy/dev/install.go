@@ -29,6 +29,21 @@ func EnsurePostgres(ctx context.Context) (string, error) {
 	return "", errors.New("postgresql is installed, but its server binaries are not found")
 }
 
+// EnsureChromium returns a browser for tests of pages: the one that CHROMIUM names, else Debian's, which it installs when it is
+// missing; that needs root.
+func EnsureChromium(ctx context.Context) (string, error) {
+	if named := os.Getenv("CHROMIUM"); named != "" {
+		return named, nil
+	}
+	if path, err := exec.LookPath("chromium"); err == nil {
+		return path, nil
+	}
+	if err := aptInstall(ctx, "chromium"); err != nil {
+		return "", err
+	}
+	return exec.LookPath("chromium")
+}
+
 func findPostgres() string {
 	best, newest := "", -1
 	folders, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
