@@ -149,7 +149,9 @@ func (s *site) ask(method, path, token, body string, headers ...string) *answer 
 	transport := &http.Transport{DisableKeepAlives: true}
 	res, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Do(req)
 	require.NoError(s.t, err)
-	return read(s.t, res)
+	a := read(s.t, res)
+	keeps(s.t, req, body, a)
+	return a
 }
 
 func read(t testing.TB, res *http.Response) *answer {

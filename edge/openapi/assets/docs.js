@@ -1,0 +1,3 @@
+import { init } from "/docs/redoc.js";
+
+init("/openapi.json", { disableTelemetry: true, codeSnippet: {}, pageActions: { hide: true }, navigation: { actions: { hide: true } } }, document.getElementById("docs"));

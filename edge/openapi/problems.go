@@ -1,0 +1,152 @@
+package openapi
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// What follows from the shape of an operation.
+var (
+	// Any request may be unreadable, too large, too much, or meet a node that does not serve.
+	ofAny = []string{
+		"malformed", "not_acceptable", "request_timeout", "too_large", "unsupported_media_type", "too_many_requests", "headers_too_large",
+		"internal", "busy", "unavailable", "expired", "quarantined", "http_version",
+	}
+	ofCaller    = []string{"unauthorized"}
+	ofBody      = []string{"wrong_type", "unknown_member", "invalid"}
+	ofQuery     = []string{"invalid"}
+	ofCommand   = []string{"unknown_outcome"}
+	ofParameter = map[string][]string{
+		"IdempotencyKey":  {"bad_idempotency_key", "idempotency_key_reused"},
+		"IfMatch":         {"precondition_required", "stale"},
+		"IfMatchOptional": {"stale"},
+		"Cursor":          {"bad_cursor", "store_unavailable"},
+	}
+)
+
+// writer turns codes into responses.
+type writer struct {
+	problems  []Problem
+	responses object // shared by operations that refuse alike
+}
+
+// operation replaces x-problems of an operation by responses. "none" leaves it as it is: a page beside the API.
+func (w *writer) operation(method string, op object) error {
+	special, given := op["x-problems"]
+	delete(op, "x-problems")
+	if special == "none" {
+		return nil
+	}
+	if !given {
+		return fmt.Errorf("x-problems is missing")
+	}
+	codes := slices.Concat(ofAny, shape(method, op))
+	for _, c := range special.([]any) {
+		codes = append(codes, c.(string))
+	}
+	byStatus := map[int][]Problem{}
+	for i := range w.problems {
+		if p := w.problems[i]; slices.Contains(codes, p.Code) {
+			byStatus[p.Status] = append(byStatus[p.Status], p)
+		}
+	}
+	for _, c := range codes {
+		if !slices.ContainsFunc(w.problems, func(p Problem) bool { return p.Code == c }) {
+			return fmt.Errorf("no problem has the code %q", c)
+		}
+	}
+	responses := op["responses"].(object)
+	for status, problems := range byStatus {
+		responses[strconv.Itoa(status)] = object{"$ref": "#/components/responses/" + w.response(problems)}
+	}
+	return nil
+}
+
+// shape is what an operation can refuse because of its parameters, its body, its method and its caller.
+func shape(method string, op object) []string {
+	var codes []string
+	if public, ok := op["security"].([]any); !ok || len(public) > 0 {
+		codes = append(codes, ofCaller...)
+	}
+	if op["requestBody"] != nil {
+		codes = append(codes, ofBody...)
+	}
+	if method != "get" {
+		codes = append(codes, ofCommand...)
+	}
+	parameters, _ := op["parameters"].([]any)
+	for _, p := range parameters {
+		p := p.(object)
+		if p["in"] == "query" {
+			codes = append(codes, ofQuery...)
+		}
+		if ref, ok := p["$ref"].(string); ok {
+			name := ref[strings.LastIndexByte(ref, '/')+1:]
+			codes = append(codes, ofParameter[name]...)
+			if name == "Limit" {
+				codes = append(codes, ofQuery...)
+			}
+		}
+	}
+	return codes
+}
+
+// response is the name of the component that answers one status with one of some problems.
+func (w *writer) response(problems []Problem) string {
+	var codes, lines []string
+	retry := true
+	examples := object{}
+	for _, p := range problems {
+		codes = append(codes, p.Code)
+		lines = append(lines, fmt.Sprintf("`%s`: %s.", p.Code, p.Title))
+		retry = retry && p.Retry > 0
+		examples[p.Code] = object{"summary": p.Title, "value": object{
+			"type": "urn:maitred:problem:" + p.Code, "title": p.Title, "status": p.Status, "code": p.Code,
+		}}
+	}
+	name := strconv.Itoa(problems[0].Status) + "-" + strings.Join(codes, ".")
+	headers := object{}
+	switch problems[0].Status {
+	case 401:
+		headers["WWW-Authenticate"] = object{"$ref": "#/components/headers/WWW-Authenticate"}
+	}
+	if retry {
+		headers["Retry-After"] = object{"$ref": "#/components/headers/Retry-After"}
+	}
+	w.responses[name] = object{
+		"description": strings.Join(lines, " "),
+		"headers":     headers,
+		"content": object{"application/problem+json": object{
+			"schema": object{"allOf": []any{
+				object{"$ref": "#/components/schemas/Problem"},
+				object{"type": "object", "properties": object{"status": object{"const": problems[0].Status}, "code": object{"enum": codes}}},
+			}},
+			"examples": examples,
+		}},
+	}
+	return name
+}
+
+func (w *writer) codes() []string {
+	codes := make([]string, len(w.problems))
+	for i := range w.problems {
+		codes[i] = w.problems[i].Code
+	}
+	return codes
+}
+
+// table is the table code → status → retry in Markdown.
+func (w *writer) table() string {
+	var b strings.Builder
+	b.WriteString("| code | status | retry after | meaning |\n|---|---|---|---|\n")
+	for _, p := range w.problems {
+		retry := "do not"
+		if p.Retry > 0 {
+			retry = strconv.Itoa(p.Retry) + " s"
+		}
+		fmt.Fprintf(&b, "| `%s` | %d | %s | %s |\n", p.Code, p.Status, retry, p.Title)
+	}
+	return b.String()
+}
