@@ -9,11 +9,10 @@ import (
 
 // What follows from the shape of an operation.
 var (
-	// Any request may be unreadable, too large, too much, or meet a node that does not serve.
-	ofAny = []string{
-		"malformed", "not_acceptable", "request_timeout", "too_large", "unsupported_media_type", "too_many_requests", "headers_too_large",
-		"internal", "busy", "unavailable", "expired", "quarantined", "http_version",
-	}
+	// Any request may be unreadable, too slow, too large or too much.
+	ofAny = []string{"malformed", "request_timeout", "too_large", "too_many_requests", "headers_too_large", "internal", "http_version"}
+	// One of the API may ask for another language than JSON, and meet a node that does not serve.
+	ofAPI       = []string{"not_acceptable", "unsupported_media_type", "busy", "unavailable", "expired", "quarantined"}
 	ofCaller    = []string{"unauthorized"}
 	ofBody      = []string{"wrong_type", "unknown_member", "invalid"}
 	ofQuery     = []string{"invalid"}
@@ -32,18 +31,20 @@ type writer struct {
 	responses object // shared by operations that refuse alike
 }
 
-// operation replaces x-problems of an operation by responses. "none" leaves it as it is: a page beside the API.
+// operation replaces x-problems of an operation by responses. x-page marks a page beside the API, which looks at nothing but
+// the frame of a request.
 func (w *writer) operation(method string, op object) error {
-	special, given := op["x-problems"]
-	delete(op, "x-problems")
-	if special == "none" {
-		return nil
-	}
-	if !given {
+	special, ok := op["x-problems"].([]any)
+	if !ok {
 		return fmt.Errorf("x-problems is missing")
 	}
-	codes := slices.Concat(ofAny, shape(method, op))
-	for _, c := range special.([]any) {
+	codes := slices.Clone(ofAny)
+	if op["x-page"] == nil {
+		codes = slices.Concat(codes, ofAPI, shape(method, op))
+	}
+	delete(op, "x-problems")
+	delete(op, "x-page")
+	for _, c := range special {
 		codes = append(codes, c.(string))
 	}
 	byStatus := map[int][]Problem{}
@@ -108,8 +109,7 @@ func (w *writer) response(problems []Problem) string {
 	}
 	name := strconv.Itoa(problems[0].Status) + "-" + strings.Join(codes, ".")
 	headers := object{}
-	switch problems[0].Status {
-	case 401:
+	if problems[0].Status == 401 {
 		headers["WWW-Authenticate"] = object{"$ref": "#/components/headers/WWW-Authenticate"}
 	}
 	if retry {
