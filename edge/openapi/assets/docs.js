@@ -1,3 +1,4 @@
 import { init } from "/docs/redoc.js";
 
-init("/openapi.json", { disableTelemetry: true, codeSnippet: {}, pageActions: { hide: true }, navigation: { actions: { hide: true } } }, document.getElementById("docs"));
+// Operations are named after the #, so that a link to one is still a link to /docs.
+init("/openapi.json", { disableTelemetry: true, router: "hash" }, document.getElementById("docs"));

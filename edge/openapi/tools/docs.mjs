@@ -2,7 +2,7 @@
 // operation is in the menu. Usage: docs.mjs ORIGIN OPERATIONS [SCREENSHOT]
 import { chromium } from "playwright-core";
 
-const [origin, summaries, screenshot] = process.argv.slice(2);
+const [origin, operations, screenshot] = process.argv.slice(2);
 const faults = [];
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -19,13 +19,15 @@ try {
   await page.goto(`${origin}/docs`, { waitUntil: "networkidle" });
   await page.getByText("Restaurants, their tables").first().waitFor({ timeout: 20_000 });
   if (screenshot) await page.screenshot({ path: screenshot });
-  for (const { tag, summary } of JSON.parse(summaries)) {
-    const entry = page.getByText(summary, { exact: true }).first();
-    if (!(await entry.count())) await page.getByText(tag, { exact: true }).first().click();
-    await entry.waitFor({ timeout: 5_000 }).catch(() => faults.push(`not shown: ${summary}`));
+  const menu = (path) => page.locator(`a[href="#/${path.toLowerCase()}"]`).first();
+  for (const { tag, id } of JSON.parse(operations)) {
+    if (!(await menu(`${tag}/${id}`).count())) await menu(tag).click();
+    await menu(`${tag}/${id}`).waitFor({ timeout: 5_000 }).catch(() => faults.push(`not shown: ${id}`));
   }
-  await page.getByText("Take a table", { exact: true }).first().click();
+  await menu("reservations/createReservation").click();
   await page.getByText("Decided once and durably").first().waitFor({ timeout: 10_000 }).catch(() => faults.push("an operation does not open"));
+  await page.getByText("slot_unavailable").first().waitFor({ timeout: 10_000 }).catch(() => faults.push("no refusals are shown"));
+  await page.waitForLoadState("networkidle");
   if (screenshot) await page.screenshot({ path: screenshot.replace(".png", "-operation.png") });
 } finally {
   await browser.close();
