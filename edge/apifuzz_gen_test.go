@@ -230,7 +230,7 @@ func newInventor(seed uint64) *inventor {
 	g := &inventor{Rand: rand.New(rand.NewPCG(seed, 0)), known: map[string][]string{}}
 	for i := range 30 {
 		g.learn("Date", day(i))
-		g.learn("email", fmt.Sprintf("fuzz%d@example.org", i))
+		g.learn("email", fuzzEmail(i))
 		g.learn("Clock", fmt.Sprintf("%02d:%02d", 8+i/2, i%4*15))
 		g.learn("starts_at", time.Now().Truncate(15*time.Minute).Add(time.Duration(i)*5*time.Hour).UTC().Format(time.RFC3339))
 	}
