@@ -7,10 +7,10 @@ SEEDS ?= 2000
 KILLS ?= 200
 
 # These need the throughput of a node that does not write a base for each command: they fill a queue, or a journal block.
-PASSIVATE_SKIP := ^(TestFaultOverload|TestFaultPowerCutAfterRecovery)$$
+PASSIVATE_SKIP := ^(TestFaultOverload|TestFaultSlowClients|TestFaultPowerCutAfterRecovery)$$
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race passivate fuzz fuzz-api vendor/redoc sim faults bench lint
+.PHONY: help run build test race passivate fuzz fuzz-api vendor/redoc sim faults slow bench lint
 
 help: ## print this list
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z\/]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -48,6 +48,9 @@ sim: ## explorer and simulation, long form; SEED=n replays one seed
 
 faults: ## kill -9, power cut, full disk, failing and slow fsync, damaged files: long form (needs root for some)
 	MAITRED_FAULTS=long MAITRED_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 80m -run 'TestFault' .
+
+slow: ## reservations beside 2,000 slow connections, 500 large bodies and a flood of logins: long form
+	MAITRED_FAULTS=long $(GO) test -count=1 -v -timeout 20m -run 'TestFaultSlowClients' .
 
 bench: ## maitred against bare echo and the row-lock way, interleaved, in one run
 	$(GO) run ./bench compare --seconds 10 --json bench/results/compare.json

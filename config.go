@@ -1,14 +1,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"time"
 
 	"github.com/lmittmann/tint"
 	"github.com/mattn/go-isatty"
+
+	"maitred/edge"
 )
 
 // Config is every knob of a node, with its default. Each flag is also MAITRED_<NAME> in the environment, or a member of the
@@ -18,9 +22,25 @@ type Config struct {
 	Listen string `default:"127.0.0.1:8080" help:"Address of the HTTP API."`
 	Node   string `default:"n1" help:"Name of this node in the journal."`
 
-	Pprof     string `help:"Address of the profiler; loopback only, off when empty." placeholder:"ADDR"`
-	RateLimit int    `default:"0" help:"Requests a minute and IP address; 0 = no limit."`
-	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	AdminListen string `default:"127.0.0.1:9180" help:"Address of /metrics and the profiler, apart from the API; empty = none." placeholder:"ADDR"`
+	AdminOpen   bool   `help:"Let --admin-listen be another address than loopback. Whoever reaches it sees the process's memory."`
+
+	RateLimit     int            `default:"100" help:"Requests a minute and IP address (an IPv6 network of 64 bits counts as one); 0 = no limit."`
+	TrustedProxy  []netip.Prefix `help:"Network of a proxy whose X-Forwarded-For is believed; repeatable." placeholder:"CIDR"`
+	MaxConns      int            `default:"16384" help:"Connections at once."`
+	MaxConnsPerIP int            `name:"max-conns-per-ip" default:"256" help:"Connections at once of an IP address that is no trusted proxy; 0 = no limit."`
+	MaxRequests   int            `default:"8192" help:"Requests in hand at once; beyond that 503."`
+	CORSOrigin    []string       `name:"cors-origin" help:"Origin whose pages may call the API, e.g. https://book.example; repeatable." placeholder:"ORIGIN"`
+
+	TLSCert       string `name:"tls-cert" help:"File of the certificate chain (PEM); read anew when it changes. With --tls-key." placeholder:"FILE"`
+	TLSKey        string `name:"tls-key" help:"File of its private key (PEM)." placeholder:"FILE"`
+	TLSSelfSigned bool   `name:"tls-self-signed" help:"Serve TLS with a certificate of the node's own making, for development."`
+	HTTPRedirect  string `name:"http-redirect" help:"Address that sends plain HTTP to the TLS one." placeholder:"ADDR"`
+
+	LogLevel     string  `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	AccessLog    float64 `default:"0" help:"Share of requests that are logged, 0 to 1; failures of the server are logged in any case."`
+	OTLPEndpoint string  `name:"otlp-endpoint" help:"URL that takes OpenTelemetry traces (OTLP over HTTP), e.g. http://127.0.0.1:4318; empty = none." placeholder:"URL"`
+	TraceShare   float64 `default:"0.01" help:"Share of requests that are traced, 0 to 1."`
 
 	JournalBytes  int64         `default:"17179869184" help:"Most bytes the journal may take; admission stops at 90 %."`
 	JournalKeep   time.Duration `default:"72h" help:"Keep at least this much of the journal."`
@@ -33,9 +53,11 @@ type Config struct {
 	ShutdownGrace time.Duration `default:"10s" help:"How long a stop may take."`
 
 	// What only tests may ask for.
-	TestPassivate bool `hidden:"" help:"Passivate every actor after every command."`
-	TestLazySync  bool `hidden:"" help:"Acknowledge before fsync: loses data by design (negative control)."`
-	TestAnyFS     bool `hidden:"" help:"Accept tmpfs as a data directory."`
+	TestPassivate bool          `hidden:"" help:"Passivate every actor after every command."`
+	TestLazySync  bool          `hidden:"" help:"Acknowledge before fsync: loses data by design (negative control)."`
+	TestClear     bool          `hidden:"" help:"Keep personal data in clear (negative control)."`
+	TestGrace     time.Duration `hidden:"" help:"Complete an erasure after this instead of eleven minutes."`
+	TestAnyFS     bool          `hidden:"" help:"Accept tmpfs as a data directory."`
 }
 
 // Validate says what contradicts itself.
@@ -46,14 +68,61 @@ func (c *Config) Validate() error {
 	if c.JournalBytes < 64<<20 {
 		return fmt.Errorf("--journal-bytes %d: at least 64 MiB", c.JournalBytes)
 	}
-	if c.Pprof != "" {
-		host, _, err := net.SplitHostPort(c.Pprof)
-		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-			return fmt.Errorf("--pprof %s: a loopback address with a port", c.Pprof)
+	return errors.Join(c.validateAdmin(), c.validateLimits(), c.validateTLS())
+}
+
+func (c *Config) validateAdmin() error {
+	if c.AdminListen == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.AdminListen)
+	if err != nil {
+		return fmt.Errorf("--admin-listen: %w", err)
+	}
+	if ip := net.ParseIP(host); !c.AdminOpen && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("--admin-listen %s: a loopback address with a port, unless --admin-open", c.AdminListen)
+	}
+	return nil
+}
+
+func (c *Config) validateLimits() error {
+	if c.RateLimit < 0 || c.RateLimit > edge.MaxRateLimit || c.MaxConns < 1 || c.MaxConnsPerIP < 0 || c.MaxRequests < 1 {
+		return fmt.Errorf("--rate-limit is 0 to %d, --max-conns and --max-requests at least 1, --max-conns-per-ip not negative", edge.MaxRateLimit)
+	}
+	if !isShare(c.AccessLog) || !isShare(c.TraceShare) {
+		return errors.New("--access-log and --trace-share are 0 to 1")
+	}
+	for _, origin := range c.CORSOrigin {
+		if err := edge.CheckOrigin(origin); err != nil {
+			return fmt.Errorf("--cors-origin: %w", err)
 		}
 	}
 	return nil
 }
+
+func isShare(f float64) bool { return f >= 0 && f <= 1 }
+
+func (c *Config) validateTLS() error {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key belong together")
+	}
+	if c.TLSCert != "" && c.TLSSelfSigned {
+		return errors.New("--tls-self-signed or --tls-cert, not both")
+	}
+	if c.HTTPRedirect == "" {
+		return nil
+	}
+	if !c.TLS() {
+		return errors.New("--http-redirect leads to TLS: --tls-cert and --tls-key, or --tls-self-signed")
+	}
+	if _, _, err := net.SplitHostPort(c.HTTPRedirect); err != nil {
+		return fmt.Errorf("--http-redirect: %w", err)
+	}
+	return nil
+}
+
+// TLS says whether the API is served over TLS.
+func (c *Config) TLS() bool { return c.TLSCert != "" || c.TLSSelfSigned }
 
 // logger writes lines for people to a terminal and JSON lines elsewhere.
 func (c *Config) logger() *slog.Logger {

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
 	"golang.org/x/sync/errgroup"
 
 	"maitred/deploy/demo"
+	"maitred/edge"
 	"maitred/engine"
 )
 
@@ -44,7 +46,11 @@ func loadDemo(ctx context.Context, n *Node) error {
 			return err
 		}
 	}
-	fmt.Print(demoText(n.Addr(), all))
+	text := demoText(n.URL(), all)
+	if n.Config.TLSSelfSigned {
+		text = strings.ReplaceAll(text, "curl ", "curl --cacert "+edge.SelfSignedFile(n.Config.Data)+" ")
+	}
+	fmt.Print(text)
 	return nil
 }
 
@@ -115,12 +121,12 @@ func (n *Node) postAuth(ctx context.Context, path string, body any) (string, err
 	if err != nil {
 		return "", err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.Addr()+"/api/v1/auth/"+path, bytes.NewReader(data))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.URL()+"/api/v1/auth/"+path, bytes.NewReader(data))
 	if err != nil {
 		return "", err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := n.ownClient().Do(req)
 	if err != nil {
 		return "", err
 	}
@@ -141,7 +147,7 @@ func (n *Node) postAuth(ctx context.Context, path string, body any) (string, err
 }
 
 // demoText is what a newcomer pastes. The table is asked for in the first restaurant that is open for dinner next Saturday.
-func demoText(addr string, all []demo.Restaurant) string {
+func demoText(url string, all []demo.Restaurant) string {
 	day := time.Now().AddDate(0, 0, 1)
 	for day.Weekday() != time.Saturday {
 		day = day.AddDate(0, 0, 1)
@@ -153,7 +159,7 @@ func demoText(addr string, all []demo.Restaurant) string {
 			break
 		}
 	}
-	api, date := "http://"+addr+"/api/v1", day.Format(time.DateOnly)
+	api, date := url+"/api/v1", day.Format(time.DateOnly)
 	return fmt.Sprintf(`
 %d restaurants of Rome (%s)
 %q on %s, three lines to paste:

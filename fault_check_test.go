@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"maitred/persistence"
 )
 
 // settle repeats every operation of unknown outcome with its key until it is decided, and what is acknowledged then once more:
@@ -153,10 +155,11 @@ type shelf struct {
 	byID    map[string]*state
 	byTable map[string]map[string]*state // those that hold the table, by reservation
 	byMark  map[string]string
+	seal    *persistence.Seal // what the guests asked for is sealed; nil = it is in clear
 }
 
 func newShelf() *shelf {
-	return &shelf{map[string]*state{}, map[string]map[string]*state{}, map[string]string{}}
+	return &shelf{map[string]*state{}, map[string]map[string]*state{}, map[string]string{}, nil}
 }
 
 // put applies a fact; what is impossible is doubled.

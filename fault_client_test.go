@@ -45,7 +45,7 @@ func (a *api) do(r request) (answer, error) {
 	defer httpfast.ReleaseRequest(req)
 	defer httpfast.ReleaseResponse(res)
 	path := r.path
-	if path[0] == '/' && path != "/readyz" && path != "/healthz" && path != "/metrics" {
+	if path[0] == '/' && path != "/readyz" && path != "/healthz" {
 		path = "/api/v1" + path
 	}
 	req.SetRequestURI("http://" + a.c.Addr + path)

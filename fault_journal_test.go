@@ -41,6 +41,8 @@ func shelve(t *testing.T, data string, y *tally) *shelf {
 	require.NoError(t, err)
 	defer nc.Close()
 	shelf := newShelf()
+	shelf.seal, err = readSeal(data)
+	require.NoError(t, err)
 	readStream(t, nc, func(seq uint64, record []byte) { shelf.record(t, y, seq, record) })
 	return shelf
 }
@@ -80,10 +82,10 @@ func (h *shelf) record(t *testing.T, y *tally, seq uint64, data []byte) {
 	if !isFrame {
 		return
 	}
-	for _, b := range frame.Events {
-		var e enginepb.Event
-		require.NoError(t, e.UnmarshalVT(b), "record %d", seq)
-		if f, ok := factOf(seq, &e); ok {
+	for i, b := range frame.Events {
+		e, err := h.seal.DecodeEvent(b, frame.Index[i].Aggregate, frame.Index[i].Version)
+		require.NoError(t, err, "record %d", seq)
+		if f, ok := factOf(seq, e); ok {
 			h.put(y, f)
 		}
 	}

@@ -55,6 +55,10 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 var builtIn string
 
 func TestMain(m *testing.M) {
+	if addr := os.Getenv(besieged); addr != "" {
+		besiege(addr)
+		return
+	}
 	code := m.Run()
 	if builtIn != "" {
 		_ = os.RemoveAll(builtIn)
@@ -71,13 +75,14 @@ func binary(t *testing.T) string {
 
 // server is one process of the binary on one data directory, and its successors on the same address.
 type server struct {
-	t    *testing.T
-	bin  string
-	data string
-	addr string
-	args []string // of serve, beside --data and --listen
-	wrap []string // in front of the binary, e.g. strace; its child is the server
-	env  []string // beside the test's own
+	t     *testing.T
+	bin   string
+	data  string
+	addr  string
+	admin string   // of /metrics
+	args  []string // of serve, beside --data and --listen
+	wrap  []string // in front of the binary, e.g. strace; its child is the server
+	env   []string // beside the test's own
 
 	cmd    *exec.Cmd
 	pid    int // of the server, not of what wraps it
@@ -117,7 +122,7 @@ func (l *lines) tail() string {
 // newServer prepares a server on a data directory; args go to serve.
 func newServer(t *testing.T, data string, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, bin: binary(t), data: data, addr: freeAddr(t), args: args, said: &lines{}}
+	s := &server{t: t, bin: binary(t), data: data, addr: freeAddr(t), admin: freeAddr(t), args: args, said: &lines{}}
 	t.Cleanup(func() {
 		s.kill()
 		if t.Failed() {
@@ -138,7 +143,7 @@ func freeAddr(t *testing.T) string {
 // launch starts the process and does not wait for it to serve.
 func (s *server) launch() {
 	s.t.Helper()
-	args := append([]string{"serve", "--data", s.data, "--listen", s.addr, "--rate-limit", "0"}, s.args...)
+	args := append([]string{"serve", "--data", s.data, "--listen", s.addr, "--admin-listen", s.admin, "--rate-limit", "0", "--max-conns-per-ip", "0"}, s.args...)
 	argv := append(append(append([]string{}, s.wrap...), s.bin), args...)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.Env = s.said, s.said, append(os.Environ(), s.env...)

@@ -111,6 +111,9 @@ func (c *JournalCopyCmd) Run() error {
 	if err != nil {
 		return err
 	}
+	if err := copySealKeys(c.Data, c.To); err != nil {
+		return err
+	}
 	fmt.Printf("records %d to %d and %d bases stand in %s, each at its sequence; the old directory is as it was\n",
 		copied.First, copied.Last, copied.Bases, c.To)
 	return nil

@@ -6,6 +6,9 @@
 //	maitred inspect           the journal as text
 //	maitred journal …         verify, salvage, copy, adopt
 //	maitred store rebuild     the read model anew from bases and journal
+//	maitred keys …            list, rotate: what signs access tokens
+//	maitred user create       an account, also an admin's, on a stopped data directory
+//	maitred audit             who did what, from where and when
 package main
 
 import (
@@ -22,6 +25,9 @@ type cli struct {
 	Inspect InspectCmd `cmd:"" help:"Print the journal as text."`
 	Journal JournalCmd `cmd:"" help:"Verify, salvage, copy or adopt a journal."`
 	Store   StoreCmd   `cmd:"" help:"The read model."`
+	Keys    KeysCmd    `cmd:"" help:"List or rotate the keys that sign access tokens."`
+	User    UserCmd    `cmd:"" help:"Accounts of a stopped data directory."`
+	Audit   AuditCmd   `cmd:"" help:"Who did what, from where and when."`
 	Version VersionCmd `cmd:"" help:"Print the version."`
 }
 

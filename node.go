@@ -1,13 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	_ "net/http/pprof" // on --pprof only, which is loopback
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 
 	"maitred/actors"
 	"maitred/edge"
+	"maitred/engine"
 	"maitred/persistence"
 	"maitred/persistence/jetstream"
 	"maitred/persistence/sqlite"
@@ -35,8 +35,15 @@ type Node struct {
 	store     *sqlite.Store
 	house     *actors.House
 	projector *persistence.Projector
+	eraser    *eraser
+	seal      *persistence.Seal
 	edge      *edge.Server
 	listener  net.Listener
+	admin     net.Listener // nil: none
+
+	certificate *edge.Certificate // nil: plain HTTP
+	redirect    net.Listener      // nil: none
+	tracing     *edge.Tracing     // nil: none
 
 	stored  atomic.Uint64 // sequence up to which the store has everything
 	closers []closer      // in the order of opening
@@ -49,9 +56,17 @@ type closer struct {
 
 // Open starts the node and returns when it serves. On an error everything that was opened is closed again.
 func (n *Node) Open(ctx context.Context) error {
+	return n.open(ctx, n.openAdmin, n.openTracing, n.openCertificate, n.openEdge, n.openEraser, n.openRedirect)
+}
+
+// OpenWithoutEdge starts the node for an operator's command: it decides and stores, and nobody outside reaches it.
+func (n *Node) OpenWithoutEdge(ctx context.Context) error { return n.open(ctx) }
+
+func (n *Node) open(ctx context.Context, outside ...func(context.Context) error) error {
 	n.Registry = prometheus.NewRegistry()
 	n.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(context.Context) error{n.openData, n.openStore, n.openHouse, n.openProjector, n.openEdge, n.openPprof} {
+	inside := []func(context.Context) error{n.openData, n.openSeal, n.openStore, n.openHouse, n.openProjector}
+	for _, step := range append(inside, outside...) {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, n.Close())
 		}
@@ -89,6 +104,15 @@ func (n *Node) openData(ctx context.Context) (err error) {
 	}
 	n.opened("journal", n.embedded.Close)
 	return nil
+}
+
+// openSeal makes ready what hides personal data at rest. The first start makes the key.
+func (n *Node) openSeal(ctx context.Context) (err error) {
+	if n.Config.TestClear {
+		return nil
+	}
+	n.seal, err = openSeal(ctx, n.Config.Data, n.embedded.Journal(), n.embedded.Bases())
+	return err
 }
 
 func (n *Node) journalOptions() jetstream.Options {
@@ -130,11 +154,12 @@ func (n *Node) checkStoreWitness(ctx context.Context) error {
 
 func (n *Node) openHouse(ctx context.Context) (err error) {
 	feed := persistence.NewFeed(n.embedded.Journal(), n.Config.FeedBytes)
+	feed.Seal = n.seal
 	metrics := actors.NewMetrics()
 	n.Registry.MustRegister(metrics)
 	cfg := actors.Config{
 		Metrics: metrics, Pressure: func() bool { return n.embedded.Pressure() >= jetstream.StopAt }, OnHalt: n.halted,
-		Node: n.Config.Node, Journal: n.embedded.Journal(), Bases: n.embedded.Bases(), Feed: feed,
+		Node: n.Config.Node, Journal: n.embedded.Journal(), Bases: persistence.SealBases(n.embedded.Bases(), n.seal), Feed: feed, Seal: n.seal,
 		MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: time.Now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
@@ -191,16 +216,52 @@ func (n *Node) openProjector(context.Context) error {
 	return nil
 }
 
-func (n *Node) openEdge(context.Context) error {
+// revokeErased voids the access tokens of erased accounts before anybody can show one: which were void is not journaled.
+func (n *Node) revokeErased(ctx context.Context) error {
+	erased, err := n.store.PendingErasures(ctx, eraseBatch)
+	for _, account := range erased {
+		n.edge.Revoke(account)
+	}
+	return err
+}
+
+func (n *Node) openEraser(context.Context) error {
+	n.eraser.revoke = n.edge.Revoke
+	n.eraser.start()
+	n.opened("eraser", n.eraser.Close)
+	return nil
+}
+
+// ownsRestaurant asks the store once it shows what is durable now.
+func (n *Node) ownsRestaurant(ctx context.Context, account engine.AccountID) (bool, error) {
+	for last := n.house.Status().Last; persistence.Seq(n.stored.Load()) < last; {
+		select {
+		case <-ctx.Done():
+			return false, fmt.Errorf("the store is behind: %w", ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return n.store.OwnsRestaurant(ctx, account)
+}
+
+func (n *Node) openEdge(ctx context.Context) error {
 	keys, err := edge.OpenKeys(n.Config.Data)
 	if err != nil {
 		return err
 	}
+	n.eraser = newEraser(n.store, n.house, time.Now, n.Log, cmp.Or(n.Config.TestGrace, edge.EraseGrace))
 	n.edge, err = edge.New(edge.Config{
 		House: n.house, Lists: n.store, Followers: map[string]edge.Follower{"store": n.store}, Keys: keys,
-		Registry: n.Registry, Now: time.Now, Log: n.Log, RateLimit: n.Config.RateLimit, CloseTimeout: n.Config.ShutdownGrace / 2,
+		Erasures: edge.Erasures{Owns: n.ownsRestaurant, Begun: n.eraser.signal},
+		Registry: n.Registry, Now: time.Now, Log: n.Log, CloseTimeout: n.Config.ShutdownGrace / 2,
+		RateLimit: n.Config.RateLimit, TrustedProxies: n.Config.TrustedProxy, CORSOrigins: n.Config.CORSOrigin,
+		MaxConns: n.Config.MaxConns, MaxConnsPerIP: n.Config.MaxConnsPerIP, MaxInHand: n.Config.MaxRequests,
+		TLS: n.tlsConfig(), AccessLog: n.Config.AccessLog, Tracing: n.tracing,
 	})
 	if err != nil {
+		return err
+	}
+	if err := n.revokeErased(ctx); err != nil {
 		return err
 	}
 	if n.listener, err = net.Listen("tcp4", n.Config.Listen); err != nil {
@@ -210,19 +271,5 @@ func (n *Node) openEdge(context.Context) error {
 		return err
 	}
 	n.opened("edge", n.edge.Close)
-	return nil
-}
-
-func (n *Node) openPprof(context.Context) error {
-	if n.Config.Pprof == "" {
-		return nil
-	}
-	ln, err := net.Listen("tcp", n.Config.Pprof)
-	if err != nil {
-		return fmt.Errorf("listen for the profiler: %w", err)
-	}
-	server := &http.Server{Handler: http.DefaultServeMux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(ln) }()
-	n.opened("profiler", server.Close)
 	return nil
 }

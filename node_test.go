@@ -38,7 +38,7 @@ func nodeConfig(t *testing.T, data string, args ...string) Config {
 	var c ServeCmd
 	parser, err := kong.New(&c)
 	require.NoError(t, err)
-	_, err = parser.Parse(append([]string{"--data", data, "--listen", "127.0.0.1:0", "--journal-bytes", fmt.Sprint(256 << 20)}, args...))
+	_, err = parser.Parse(append([]string{"--data", data, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--rate-limit", "0", "--max-conns-per-ip", "0", "--journal-bytes", fmt.Sprint(256 << 20)}, args...))
 	require.NoError(t, err)
 	require.NoError(t, c.Validate())
 	c.TestAnyFS, c.TestPassivate = true, os.Getenv("MAITRED_TEST_PASSIVATE") != ""

@@ -34,7 +34,8 @@ func (c *ServeCmd) Run() error {
 	if err := node.Open(ctx); err != nil {
 		return err
 	}
-	node.Log.Info("serving", "address", "http://"+node.Addr(), "data", c.Data, "after", time.Since(began).Round(time.Millisecond).String())
+	defer reloadOnHangup(node)()
+	node.Log.Info("serving", "address", node.URL(), "admin", node.AdminAddr(), "data", c.Data, "after", time.Since(began).Round(time.Millisecond).String())
 	if c.Demo {
 		if err := loadDemo(ctx, node); err != nil {
 			node.Log.Error("the demo could not be loaded", "error", err)

@@ -33,7 +33,14 @@ func (c *StoreRebuildCmd) Run() error {
 		return fmt.Errorf("open the store: %w", err)
 	}
 	defer store.Close()
-	if err := persistence.Rebuild(ctx, store, journal.Journal(), journal.Bases()); err != nil {
+	seal, err := readSeal(c.Data)
+	if err != nil {
+		return err
+	}
+	if err := seal.Check(ctx, journal.Journal(), journal.Bases()); err != nil { // before the store is emptied
+		return err
+	}
+	if err := persistence.Rebuild(ctx, store, journal.Journal(), journal.Bases(), seal); err != nil {
 		return err
 	}
 	cursor, err := store.Cursor(ctx)

@@ -202,6 +202,7 @@ func (hd *handle) load(gen uint64) error {
 	frame := persistence.FrameBytes(h.writer.journal, h.cfg.Node)
 	s := &hd.actor
 	s.res = newResident(hd.id, o.agg, frame)
+	s.res.seal = h.cfg.Seal
 	s.loads++
 	s.gen, s.submitted = gen, o.agg.Version()
 	hd.setBase(o.revision, o.based)

@@ -151,7 +151,7 @@ func (f *fold) openOnce(ctx context.Context, cfg *Config, id engine.AggregateID)
 	} else if err := o.fromBase(ctx, cfg.Bases, id, based); err != nil {
 		return o, err
 	}
-	events, err := persistence.EventsOf(ctx, cfg.Journal, positions, id, o.agg.Version())
+	events, err := cfg.Seal.EventsOf(ctx, cfg.Journal, positions, id, o.agg.Version())
 	if err != nil {
 		return o, err
 	}

@@ -21,6 +21,7 @@ type Config struct {
 	Journal persistence.Journal
 	Bases   persistence.Bases
 	Feed    *persistence.Feed
+	Seal    *persistence.Seal // of events; nil = they are kept in clear. Bases and Feed have it too.
 
 	Partitions   int           // only for a new journal; 256
 	MaxInFlight  int           // credits per aggregate; 4,096

@@ -20,7 +20,7 @@ func TestPace(t *testing.T) {
 		return p.room.Load()
 	}
 	require.EqualValues(t, most, settled(300*time.Microsecond, 10_000, 30), "a journal in good health limits nothing")
-	require.InDelta(t, 1942, settled(150*time.Millisecond, 250_000, 278), 20, "a second of a journal that takes 1,942 calls a second")
+	require.InDelta(t, 583, settled(150*time.Millisecond, 250_000, 278), 10, "0.3 s of a journal that takes 1,942 calls a second")
 	require.InDelta(t, 2*291, settled(3*time.Second, 250_000, 278), 10, "two frames at least")
 }
 

@@ -13,8 +13,9 @@ import (
 type resident struct {
 	id       engine.AggregateID
 	agg      engine.Aggregate
-	maxBytes int  // of the events of one command in a frame
-	suspect  bool // a panic left the state half changed: it must be loaded anew
+	seal     *persistence.Seal // nil = events are encoded in clear
+	maxBytes int               // of the events of one command in a frame
+	suspect  bool              // a panic left the state half changed: it must be loaded anew
 }
 
 // answer is what a resident says to one command.
@@ -50,8 +51,8 @@ func (r *resident) decide(now engine.Instant, cmd *engine.Command) (a answer) {
 	}()
 	a.first = r.agg.Version() + 1
 	a.outcome, a.events = r.agg.Decide(now, cmd)
-	for _, e := range a.events {
-		b := engine.AppendEvent(nil, e)
+	for i, e := range a.events {
+		b := r.seal.AppendEvent(nil, r.id, a.first+engine.Version(i), e)
 		if len(b) > persistence.MaxEventBytes {
 			panic(fmt.Sprintf("actors: event of %d bytes", len(b)))
 		}

@@ -50,7 +50,7 @@ func (w *writer) foldRange(ctx context.Context, from, to persistence.Seq) error 
 			w.core.folded(e.Seq, persistence.HashOf(e.Data))
 			return nil
 		}
-		events, err := persistence.EventsIn(e.Seq, r)
+		events, err := w.house.cfg.Seal.EventsIn(e.Seq, r)
 		if err != nil {
 			return err
 		}

@@ -223,7 +223,7 @@ func (r *comparison) answerSizes(ctx context.Context) (post, get int, err error)
 }
 
 func (r *comparison) target(name string) target {
-	return target{name: name, addr: r.house.addr, pid: r.house.pid, metrics: true, siteFile: r.files.site}
+	return target{name: name, addr: r.house.addr, pid: r.house.pid, metrics: r.house.metrics, siteFile: r.files.site}
 }
 
 // job is a measurement of the closed loop that goes on where the last one of the same kind stopped.
@@ -241,7 +241,7 @@ func (r *comparison) step(ctx context.Context, round int, t target, j job) (*row
 	}
 	got.Round = round
 	r.rows = append(r.rows, got)
-	if t.metrics {
+	if t.metrics != "" {
 		r.offsets[string(j.Kind)] = got.Load.Next
 		r.acked += got.Load.Acked
 	}

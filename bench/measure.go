@@ -31,19 +31,15 @@ type target struct {
 	name     string
 	addr     string
 	pid      int
-	metrics  bool // serves /metrics
+	metrics  string // address of its /metrics; empty = it has none
 	siteFile string
 }
 
 // measure runs one load against a target and turns it into figures.
 func measure(ctx context.Context, dir string, t target, j job) (*row, error) {
 	j.Addr, j.SiteFile = t.addr, t.siteFile
-	from := ""
-	if t.metrics {
-		from = t.addr
-	}
 	var begin, end sample
-	result, err := load(ctx, dir, &j, func() { begin = takeSample(t.pid, from) }, func() { end = takeSample(t.pid, from) })
+	result, err := load(ctx, dir, &j, func() { begin = takeSample(t.pid, t.metrics) }, func() { end = takeSample(t.pid, t.metrics) })
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +55,7 @@ func measure(ctx context.Context, dir string, t target, j job) (*row, error) {
 	r.PerSecond, r.Share = float64(done)/result.Seconds, float64(done)/float64(asked)
 	r.ServerCPU, r.OwnCPU = (end.server-begin.server)*per, result.CPU*per
 	r.OtherCPU = (end.machine - begin.machine - result.CPU) * per
-	if t.metrics {
+	if t.metrics != "" {
 		r.fromMetrics(begin.metrics, end.metrics, end.at.Sub(begin.at).Seconds())
 	}
 	return r, nil

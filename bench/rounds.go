@@ -79,7 +79,7 @@ func (r *comparison) drain() (*float64, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for time.Since(begin) < drainLimit {
-		left, ok := scrape(r.house.addr).backlog()
+		left, ok := scrape(r.house.metrics).backlog()
 		if !ok {
 			return nil, nil
 		}
@@ -96,7 +96,7 @@ func (r *comparison) drain() (*float64, error) {
 func (r *comparison) crashAndCheck(ctx context.Context, round int, runs []string, replay job) error {
 	c := crash{Round: round, Acked: r.acked}
 	r.acked = 0
-	if v, ok := scrape(r.house.addr).sum("reservations_created_total"); ok {
+	if v, ok := scrape(r.house.metrics).sum("reservations_created_total"); ok {
 		c.Created = &v
 	}
 	say("round %d: kill -9, restart, check", round)

@@ -34,7 +34,6 @@ type scaleSide struct {
 	offset   int
 	resident float64 // actors
 	live     float64 // bytes of heap after a collection
-	profiler string  // address of the server's profiler: it can be told to collect
 	rss      float64 // MiB
 	rows     []*row
 }
@@ -83,10 +82,7 @@ func (c *scaleCmd) raise(ctx context.Context, dir string, s *scaleSide) error {
 	if s.house, err = buildHouse(ctx, s.dir, c.binary); err != nil {
 		return err
 	}
-	if s.profiler, err = freeAddress(); err != nil {
-		return err
-	}
-	s.house.flags = []string{"--idle-after", "24h", "--pprof", s.profiler} // warm: nothing is passivated
+	s.house.flags = []string{"--idle-after", "24h"} // warm: nothing is passivated
 	if _, err := s.house.start(); err != nil {
 		return err
 	}
@@ -103,7 +99,7 @@ func (c *scaleCmd) raise(ctx context.Context, dir string, s *scaleSide) error {
 		return err
 	}
 	say("%s: %d restaurants with %d tables each made in %.1f s", s.name, s.count, c.Tables, time.Since(begin).Seconds())
-	if err := awaitSinks(s.house.addr); err != nil {
+	if err := awaitSinks(s.house.metrics); err != nil {
 		return err
 	}
 	if err := s.reopen(ctx, ids); err != nil {
@@ -117,14 +113,14 @@ func (c *scaleCmd) raise(ctx context.Context, dir string, s *scaleSide) error {
 
 // weigh reads what the open restaurants take once the garbage is gone.
 func (s *scaleSide) weigh() error {
-	url := "http://" + s.profiler + "/debug/pprof/heap?gc=1"
+	url := "http://" + s.house.profiler + "/debug/pprof/heap?gc=1"
 	if status, _, err := fasthttp.GetTimeout(nil, url, time.Minute); err != nil || status != fasthttp.StatusOK {
 		return fmt.Errorf("GET %s: status %d: %w", url, status, err)
 	}
 	tick := time.NewTicker(200 * time.Millisecond) // the gauge is set once a second
 	defer tick.Stop()
 	for begin := time.Now(); time.Since(begin) < drainLimit && s.resident < float64(s.count); <-tick.C {
-		m := scrape(s.house.addr)
+		m := scrape(s.house.metrics)
 		s.resident, _ = m.sum("maitred_actors_resident")
 		s.live, _ = m.sum("go_memstats_heap_alloc_bytes")
 	}
@@ -159,15 +155,15 @@ func (s *scaleSide) reopen(ctx context.Context, ids []string) error {
 		return fmt.Errorf("scale: open the restaurants: %w", err)
 	}
 	say("%s: all of them opened in %.1f s", s.name, time.Since(begin).Seconds())
-	return awaitSinks(s.house.addr)
+	return awaitSinks(s.house.metrics)
 }
 
 // awaitSinks waits until the sinks have caught up, if the server tells.
-func awaitSinks(addr string) error {
+func awaitSinks(metrics string) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for begin := time.Now(); time.Since(begin) < 4*drainLimit; <-tick.C {
-		if left, ok := scrape(addr).backlog(); !ok || left <= 2 {
+		if left, ok := scrape(metrics).backlog(); !ok || left <= 2 {
 			return nil
 		}
 	}
@@ -176,7 +172,7 @@ func awaitSinks(addr string) error {
 
 func (c *scaleCmd) step(ctx context.Context, s *scaleSide, round int) error {
 	say("round %d: %s", round, s.name)
-	t := target{name: s.name, addr: s.house.addr, pid: s.house.pid, metrics: true, siteFile: filepath.Join(s.dir, "site.json")}
+	t := target{name: s.name, addr: s.house.addr, pid: s.house.pid, metrics: s.house.metrics, siteFile: filepath.Join(s.dir, "site.json")}
 	got, err := measure(ctx, s.dir, t, job{Kind: kindSpread, Conns: c.Conns, WarmMs: int(warm.Milliseconds()), MeasureMs: int(c.Seconds * 1000),
 		Offset: s.offset, TokenFile: filepath.Join(s.dir, "tokens.txt"), AckFile: filepath.Join(s.dir, "acks.txt"), Run: fmt.Sprintf("c%d", round)})
 	if err != nil {
@@ -184,7 +180,7 @@ func (c *scaleCmd) step(ctx context.Context, s *scaleSide, round int) error {
 	}
 	got.Round, s.offset = round, got.Load.Next
 	s.rows = append(s.rows, got)
-	return awaitSinks(s.house.addr)
+	return awaitSinks(s.house.metrics)
 }
 
 func (c *scaleCmd) report(dir string, sides []*scaleSide) error {

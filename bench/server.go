@@ -26,6 +26,8 @@ type house struct {
 	bin, data, output string
 	flags             []string // of serve, besides the usual ones
 	addr              string
+	metrics           string // address of /metrics
+	profiler          string // address of the profiler
 	pid               int
 	cmd               *exec.Cmd
 	done              chan error
@@ -73,8 +75,11 @@ func (h *house) start() (time.Duration, error) {
 		return 0, fmt.Errorf("start maitred: %w", err)
 	}
 	defer func() { _ = out.Close() }()
-	args := []string{"serve", "--data", h.data, "--listen", h.addr, "--rate-limit", "0", "--log-level", "warn"}
-	h.cmd = exec.Command(h.bin, append(args, h.flags...)...)
+	args, err := h.arguments()
+	if err != nil {
+		return 0, err
+	}
+	h.cmd = exec.Command(h.bin, args...)
 	h.cmd.Stdout, h.cmd.Stderr = out, out
 	h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	begin := time.Now()
@@ -84,6 +89,30 @@ func (h *house) start() (time.Duration, error) {
 	h.pid, h.done = h.cmd.Process.Pid, make(chan error, 1)
 	go func(cmd *exec.Cmd, done chan<- error) { done <- cmd.Wait() }(h.cmd, h.done)
 	return h.awaitReady(begin)
+}
+
+// arguments of serve. A binary from before the admin listener serves its metrics beside the API and has the profiler apart.
+// MAITRED_PPROF names the profiler's address, for whoever wants to look at the server of a run.
+func (h *house) arguments() ([]string, error) {
+	help, err := exec.Command(h.bin, "serve", "--help").Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask maitred for its flags: %w", err)
+	}
+	if h.profiler = os.Getenv("MAITRED_PPROF"); h.profiler == "" {
+		if h.profiler, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	args := []string{"serve", "--data", h.data, "--listen", h.addr, "--rate-limit", "0", "--log-level", "warn"}
+	if bytes.Contains(help, []byte("--max-conns-per-ip=")) {
+		args = append(args, "--max-conns-per-ip", "0")
+	}
+	if bytes.Contains(help, []byte("--admin-listen=")) {
+		args, h.metrics = append(args, "--admin-listen", h.profiler), h.profiler
+	} else {
+		args, h.metrics = append(args, "--pprof", h.profiler), h.addr
+	}
+	return append(args, h.flags...), nil
 }
 
 func (h *house) awaitReady(begin time.Time) (time.Duration, error) {

@@ -29,6 +29,10 @@ func TestMain(m *testing.M) {
 			main()
 			return
 		case "serve":
+			if os.Args[2] == "--help" {
+				fmt.Println("--admin-listen=ADDR")
+				return
+			}
 			playServe()
 			return
 		case "token":
@@ -95,13 +99,11 @@ func playServe() {
 		err = s.open(filepath.Join(dir, "reservations.txt"))
 	}
 	if err == nil {
-		if profiler := argument("--pprof"); profiler != "" {
-			p, err := net.Listen("tcp4", profiler)
-			if err != nil {
-				panic(err)
-			}
-			go func() { _ = fasthttp.Serve(p, func(*fasthttp.RequestCtx) {}) }()
+		admin, err := net.Listen("tcp4", argument("--admin-listen"))
+		if err != nil {
+			panic(err)
 		}
+		go func() { _ = fasthttp.Serve(admin, s.handle) }()
 		var l net.Listener
 		if l, err = net.Listen("tcp4", argument("--listen")); err == nil {
 			err = fasthttp.Serve(l, s.handle)
@@ -132,7 +134,7 @@ func (s *standIn) handle(ctx *fasthttp.RequestCtx) {
 	ctx.SetContentType("application/json")
 	path := string(ctx.Path())
 	switch {
-	case path == "/readyz":
+	case path == "/readyz", strings.HasPrefix(path, "/debug/pprof/"):
 	case path == "/metrics":
 		records, seconds := s.lag()
 		fmt.Fprintf(ctx, "# HELP x y\nreservations_created_total %d\nmaitred_actors_resident 600\n", s.created)

@@ -27,7 +27,7 @@ type lagWatch struct {
 // sustained searches the highest constant rate at which the store keeps up: lag p99 ≤ 1 s over the last part of a step.
 // A bounded bisection between nothing and the burst's rate.
 func (r *comparison) sustained(ctx context.Context) error {
-	if _, known := scrape(r.house.addr).highest("maitred_sink_lag_seconds"); !known {
+	if _, known := scrape(r.house.metrics).highest("maitred_sink_lag_seconds"); !known {
 		say("sustained: the server does not tell its sinks' lag; left out")
 		return nil
 	}
@@ -60,7 +60,7 @@ func (r *comparison) sustainedStep(ctx context.Context, step int, run string, ra
 	watch := &lagWatch{from: time.Now().Add(warm + time.Duration((1-lagPart)*r.cmd.Seconds*float64(time.Second)))}
 	ctxWatch, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
-	addr := r.house.addr
+	addr := r.house.metrics
 	go func() { defer close(done); watch.run(ctxWatch, addr) }()
 	got, err := r.step(ctx, step, r.target("maitred sustained"), j)
 	stop()

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"strconv"
 
 	"github.com/go-json-experiment/json"
 
@@ -86,7 +85,7 @@ func (s *Server) register(x *exchange) {
 	x.now = x.clock() // hashing took its time
 	session, token := x.session(id)
 	out := x.do(engine.AggregateID(id), &engine.Command{
-		Caller: engine.Caller{Account: id, Role: role}, Body: &engine.Register{Profile: profile, Session: session},
+		Caller: engine.Caller{Account: id, Role: role, From: x.from()}, Body: &engine.Register{Profile: profile, Session: session},
 	})
 	if out == nil {
 		return
@@ -120,50 +119,26 @@ func checkRegister(w *registerRequest) (string, engine.Role, *trouble) {
 	return email, role, nil
 }
 
-// login answers the same, after the same time, whether the account or the password is wrong.
-func (s *Server) login(x *exchange) {
-	var w loginRequest
-	if t := decode(x.body(), &w); t != nil {
-		x.trouble(t)
-		return
-	}
-	email, ok := normalEmail(w.Email)
-	if !ok || len(w.Password) > 4*maxPassword {
-		x.fail(kindUnauthorized)
-		return
-	}
-	info, err := x.account(accountID(s.cfg.Keys.account, email))
-	if err != nil {
-		x.fault(err)
-		return
-	}
-	phc := ""
-	if info != nil {
-		phc = info.PasswordHash
-	}
-	ok, err = s.passwords.matches(w.Password, phc)
-	if err != nil {
-		x.passwordFault(err)
-		return
-	}
-	if !ok {
-		x.fail(kindUnauthorized)
-		return
-	}
-	x.openSession(200, info)
-}
-
 // account is the durable picture of an account; nil when there is none.
 func (x *exchange) account(id engine.AccountID) (*engine.AccountInfo, error) {
+	v, err := x.accountView(id)
+	if err != nil {
+		return nil, err
+	}
+	return v.Info(), nil
+}
+
+// accountView is everything of an account that is durable; its Info is nil when there is none.
+func (x *exchange) accountView(id engine.AccountID) (*engine.AccountView, error) {
 	v, err := x.s.house.View(engine.AggregateID(id), x.deadline(viewTimeout))
 	if err != nil {
 		return nil, err
 	}
 	a, ok := v.View.(*engine.AccountView)
 	if !ok {
-		return nil, nil
+		return &engine.AccountView{}, nil
 	}
-	return a.Info(), nil
+	return a, nil
 }
 
 func (x *exchange) passwordFault(err error) {
@@ -172,27 +147,6 @@ func (x *exchange) passwordFault(err error) {
 		return
 	}
 	x.fault(err)
-}
-
-// openSession begins a refresh family, durably, and answers with both tokens.
-func (x *exchange) openSession(status int, info *engine.AccountInfo) {
-	x.now = x.clock() // hashing took its time
-	session, token := x.session(info.ID)
-	out := x.do(engine.AggregateID(info.ID), &engine.Command{
-		Caller: engine.Caller{Account: info.ID, Role: info.Role}, Body: session,
-	})
-	if out != nil {
-		x.answerSession(status, info, token)
-	}
-}
-
-// session makes a refresh family and its first token.
-func (x *exchange) session(id engine.AccountID) (open *engine.OpenSession, token string) {
-	token, hash := x.s.refreshToken(id)
-	return &engine.OpenSession{
-		Family:  strconv.FormatUint(x.s.mint.uint64(), 36) + strconv.FormatUint(x.s.mint.uint64(), 36),
-		Refresh: hash, Expires: engine.Instant(x.now.Add(sessionTTL).UnixMilli()),
-	}, token
 }
 
 func (x *exchange) answerSession(status int, info *engine.AccountInfo, refresh string) {
@@ -229,7 +183,7 @@ func (s *Server) refresh(x *exchange) {
 	}
 	token, hash := s.refreshToken(id)
 	out := x.do(engine.AggregateID(id), &engine.Command{
-		Caller: engine.Caller{Account: id, Role: info.Role},
+		Caller: engine.Caller{Account: id, Role: info.Role, From: x.from()},
 		Body:   &engine.RotateSession{Old: sha256.Sum256([]byte(w.RefreshToken)), New: hash},
 	})
 	if out != nil {
@@ -250,7 +204,7 @@ func (s *Server) logout(x *exchange) {
 		return
 	}
 	out, err := s.house.Do(engine.AggregateID(id), &engine.Command{
-		Caller: engine.Caller{Account: id, Role: engine.RoleCustomer},
+		Caller: engine.Caller{Account: id, Role: engine.RoleCustomer, From: x.from()},
 		Body:   &engine.RevokeSession{Refresh: sha256.Sum256([]byte(w.RefreshToken))},
 	}, x.deadline(commandTimeout))
 	switch {
@@ -357,19 +311,10 @@ func checkProfile(w *profileRequest) *trouble {
 
 // newPassword checks the current password and hashes the next one; false when it has answered.
 func (x *exchange) newPassword(w *profileRequest, change *engine.ProfileChange) bool {
-	info := x.me()
-	if info == nil {
+	if x.confirmPassword(*w.CurrentPassword) == nil {
 		return false
 	}
-	ok, err := x.s.passwords.matches(*w.CurrentPassword, info.PasswordHash)
-	if err == nil && !ok {
-		x.fail(kindForbidden)
-		return false
-	}
-	var phc string
-	if err == nil {
-		phc, err = x.s.passwords.hash(*w.Password)
-	}
+	phc, err := x.s.passwords.hash(*w.Password)
 	if err != nil {
 		x.passwordFault(err)
 		return false

@@ -17,8 +17,19 @@ func (x *exchange) who() engine.Caller {
 	if x.caller == nil {
 		return engine.Caller{}
 	}
-	return engine.Caller{Account: x.caller.account, Role: x.caller.role}
+	return engine.Caller{Account: x.caller.account, Role: x.caller.role, From: x.from()}
 }
+
+// callerID is the account that calls; empty for nobody.
+func (x *exchange) callerID() string {
+	if x.caller == nil {
+		return ""
+	}
+	return string(x.caller.account)
+}
+
+// from is the address of the peer, as text.
+func (x *exchange) from() string { return x.clientAddr().String() }
 
 // scope hashes (caller, route, restaurant, Idempotency-Key) into the key of a command; zero when the client sent none.
 func (x *exchange) scope(restaurant string) (engine.Hash, *trouble) {
@@ -35,7 +46,7 @@ func (x *exchange) scope(restaurant string) (engine.Hash, *trouble) {
 		}
 	}
 	b := x.canon[:0]
-	b = canonical(b, string(x.who().Account))
+	b = canonical(b, x.callerID())
 	b = canonical(b, x.endpoint.method)
 	b = canonical(b, x.endpoint.pattern)
 	b = canonical(b, restaurant)
@@ -92,7 +103,7 @@ func (x *exchange) ifMatch(needed bool) (engine.Version, *trouble) {
 
 // do lets the house decide and answers everything but a success; nil then.
 func (x *exchange) do(id engine.AggregateID, cmd *engine.Command) *engine.Outcome {
-	out, err := x.s.house.Do(id, cmd, x.deadline(commandTimeout))
+	out, err := x.decide(id, cmd)
 	if err != nil {
 		x.fault(err)
 		return nil
@@ -164,7 +175,7 @@ func (x *exchange) signCursor(place, filter string) string {
 func (x *exchange) cursorMAC(place, filter string) []byte {
 	h := hmac.New(sha256.New, x.s.cfg.Keys.cursor)
 	b := canonical(nil, x.endpoint.pattern)
-	b = canonical(b, string(x.who().Account))
+	b = canonical(b, x.callerID())
 	b = canonical(b, filter)
 	h.Write(canonical(b, place))
 	return h.Sum(nil)[:16]

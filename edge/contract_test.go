@@ -96,6 +96,7 @@ func (c *contract) check(method, target string, head http.Header, body []byte, s
 var ordinaryHeaders = map[string]bool{
 	"Content-Type": true, "Content-Length": true, "Content-Encoding": true, "Date": true, "Connection": true, "Cache-Control": true,
 	"Content-Security-Policy": true, "X-Content-Type-Options": true, "Referrer-Policy": true, "Allow": true,
+	"Strict-Transport-Security": true, "Vary": true, "Access-Control-Allow-Origin": true, "Access-Control-Expose-Headers": true,
 }
 
 type bodyReader struct{ *bytes.Reader }

@@ -29,6 +29,10 @@ type exchange struct {
 	lent   bool // somebody may still hold cmd: the exchange is not used again
 	starts []engine.Start
 	canon  []byte
+
+	id     []byte // of the request, once it was needed
+	inHand bool   // counted
+	span   *span  // nil: not traced
 }
 
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
@@ -45,7 +49,7 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
 
 func (s *Server) release(x *exchange) {
 	x.ctx, x.param, x.second, x.head, x.caller, x.wire = nil, "", "", head{}, nil, reservationRequest{}
-	x.buf, x.starts, x.canon = x.buf[:0], x.starts[:0], x.canon[:0]
+	x.buf, x.starts, x.canon, x.id, x.inHand, x.span = x.buf[:0], x.starts[:0], x.canon[:0], x.id[:0], false, nil
 	if x.lent || cap(x.buf) > 64<<10 || cap(x.starts) > 1024 {
 		return
 	}
@@ -143,7 +147,7 @@ func (x *exchange) trouble(t *trouble) {
 func (x *exchange) fault(err error) {
 	k := kindOfFault(err)
 	if k.status == fasthttp.StatusInternalServerError {
-		x.s.log.Error("request failed", "endpoint", x.endpoint.pattern, "error", err)
+		x.s.log.Error("request failed", "endpoint", x.endpoint.pattern, "request_id", string(x.requestID()), "error", err)
 	}
 	x.fail(k)
 }
@@ -158,9 +162,11 @@ func (x *exchange) refuse(out *engine.Outcome) {
 }
 
 // clock is the time now, not that of the request's arrival.
-func (x *exchange) clock() time.Time {
-	if x.s.now != nil {
-		return x.s.now()
+func (x *exchange) clock() time.Time { return x.s.clock() }
+
+func (s *Server) clock() time.Time {
+	if s.now != nil {
+		return s.now()
 	}
 	return time.Now()
 }

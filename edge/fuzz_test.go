@@ -104,39 +104,6 @@ func requestsIn(raw []byte) (n int) {
 	}
 }
 
-// Only the very token that was issued passes.
-func FuzzAuthorization(f *testing.F) {
-	s := fuzzServer(f, &script{})
-	now := time.Now()
-	token, err := s.tokens.Issue(guestID, engine.RoleCustomer, now)
-	require.NoError(f, err)
-	for _, seed := range []string{"Bearer TOKEN", "bearer TOKEN", "Bearer  TOKEN", "Basic TOKEN", "Bearer TOKEN=", "Bearer ..", "Bearer e30.e30.", "Bearer eyJhbGciOiJub25lIn0.e30."} {
-		f.Add([]byte(seed), uint16(0), byte(0))
-	}
-	f.Fuzz(func(t *testing.T, line []byte, at uint16, flip byte) {
-		line = bytes.ReplaceAll(line, []byte("TOKEN"), []byte(token))
-		if len(line) > 0 {
-			line[int(at)%len(line)] ^= flip
-		}
-		b := s.tokens.verify(line, now)
-		if b == nil {
-			return
-		}
-		if len(line) != len("Bearer ")+len(token) || !sameToken(string(line[len("Bearer "):]), token) || b.account != guestID {
-			t.Fatalf("%q passes", line)
-		}
-	})
-}
-
-// sameToken compares what the parts of two tokens say: the last character of a part may have bits that say nothing.
-func sameToken(a, b string) bool {
-	as, bs := strings.Split(a, "."), strings.Split(b, ".")
-	if len(as) != 3 || len(bs) != 3 {
-		return false
-	}
-	return as[0] == bs[0] && as[1] == bs[1] && as[2][:len(as[2])-1] == bs[2][:len(bs[2])-1]
-}
-
 // What is no id leads nowhere, and the restaurant inside an id is one.
 func FuzzIDs(f *testing.F) {
 	r := engine.MakeRestaurantID(7)

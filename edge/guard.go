@@ -16,6 +16,9 @@ type head struct {
 	ifMatch        []byte
 	contentType    []byte
 	accept         []byte
+	origin         []byte
+	requestID      []byte
+	traceparent    []byte
 	repeated       bool // one of the above came twice, or
 	twoTokens      bool // Authorization did
 	encoded        bool // Content-Encoding other than identity
@@ -60,10 +63,14 @@ func (h *head) take(name, value []byte) {
 	switch len(name) {
 	case 6:
 		h.one(&h.accept, name, "accept", value)
+		h.last(&h.origin, name, "origin", value)
 	case 8:
 		h.one(&h.ifMatch, name, "if-match", value)
+	case 11:
+		h.last(&h.traceparent, name, "traceparent", value)
 	case 12:
 		h.one(&h.contentType, name, "content-type", value)
+		h.last(&h.requestID, name, "x-request-id", value)
 	case 13:
 		h.one(&h.authorization, name, "authorization", value)
 	case 14:
@@ -96,6 +103,13 @@ func (h *head) one(at *[]byte, name []byte, want string, value []byte) {
 	*at = bytes.TrimSpace(value)
 	if *at == nil {
 		*at = []byte{}
+	}
+}
+
+// last takes a line of which any may count; nothing is decided by it.
+func (h *head) last(at *[]byte, name []byte, want string, value []byte) {
+	if isName(name, want) {
+		*at = bytes.TrimSpace(value)
 	}
 }
 
@@ -152,6 +166,7 @@ func (s *Server) refuseConnection(ctx *fasthttp.RequestCtx, err error) {
 		k = kindTimeout
 	}
 	x := s.acquire(ctx)
+	s.secure(ctx)
 	x.fail(k)
 	ctx.SetConnectionClose()
 	s.broken.count(ctx.Response.StatusCode(), 0)

@@ -4,9 +4,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/valyala/fasthttp/fasthttpadaptor"
-
 	"maitred/persistence"
 )
 
@@ -72,16 +69,8 @@ func (s *Server) followers(last persistence.Seq) map[string]followerJSON {
 	return out
 }
 
-func (s *Server) metricsPage() func(*exchange) {
-	page := fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{}))
-	return func(x *exchange) {
-		x.ctx.Response.Header.Del("Content-Type")
-		page(x.ctx)
-	}
-}
-
 const index = `<!doctype html><html lang="en"><meta charset="utf-8"><title>maitred</title>
-<h1>maitred</h1><ul><li><a href="/docs">/docs</a>: the API<li><a href="/openapi.json">/openapi.json</a><li><a href="/healthz">/healthz</a><li><a href="/readyz">/readyz</a><li><a href="/metrics">/metrics</a></ul>
+<h1>maitred</h1><ul><li><a href="/docs">/docs</a>: the API<li><a href="/openapi.json">/openapi.json</a><li><a href="/healthz">/healthz</a><li><a href="/readyz">/readyz</a></ul>
 <p>The API is under /api/v1.</html>
 `
 

@@ -5,12 +5,13 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"github.com/go-json-experiment/json"
 )
@@ -21,53 +22,73 @@ const keysFile = "keys.json"
 // Keys are a node's secrets: what signs access tokens and what account ids and cursors are keyed with. Losing them ends
 // every token and makes every account unknown, so the file belongs into each backup of the journal.
 type Keys struct {
-	kid     string
-	private ed25519.PrivateKey
+	path    string
+	ring    atomic.Pointer[ring]
 	account []byte // keys account ids
 	cursor  []byte // signs cursors
 }
 
+// keysOnDisk is the file. One that was never rotated has seed and secret only.
 type keysOnDisk struct {
-	Seed   []byte `json:"signing_seed"` // 32 bytes, Ed25519
-	Secret []byte `json:"secret"`       // 32 bytes
+	Seed     []byte        `json:"signing_seed"` // 32 bytes, Ed25519
+	Secret   []byte        `json:"secret"`       // 32 bytes
+	Next     []byte        `json:"next_seed,omitzero"`
+	Previous []retiredSeed `json:"previous,omitzero"` // newest first
+}
+
+// retiredSeed is a key that signs no more; its tokens are accepted until Until.
+type retiredSeed struct {
+	Seed  []byte    `json:"seed"`
+	Until time.Time `json:"until"`
 }
 
 // OpenKeys reads the keys of a data directory and makes them (0600, fsynced) when there are none.
 func OpenKeys(dir string) (*Keys, error) {
 	path := filepath.Join(dir, keysFile)
-	info, err := os.Stat(path)
+	d, err := readKeys(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return createKeys(dir, path)
+		d, err = keysOnDisk{Seed: randomSeed(), Secret: randomSeed(), Next: randomSeed()}, nil
+		if err := d.write(path); err != nil {
+			return nil, fmt.Errorf("edge: create keys: %w", err)
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("edge: open keys: %w", err)
+		return nil, err
+	}
+	return newKeys(path, d)
+}
+
+// readKeys reads and checks the file at path.
+func readKeys(path string) (d keysOnDisk, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return d, fmt.Errorf("edge: open keys: %w", err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("edge: %s can be read by others (mode %o): chmod 600", path, info.Mode().Perm())
+		return d, fmt.Errorf("edge: %s can be read by others (mode %o): chmod 600", path, info.Mode().Perm())
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("edge: read keys: %w", err)
+		return d, fmt.Errorf("edge: read keys: %w", err)
 	}
-	var d keysOnDisk
 	if err := json.Unmarshal(data, &d, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fmt.Errorf("edge: %s is not a keys file", path) // the cause could quote a secret
+		return d, fmt.Errorf("edge: %s is not a keys file", path) // the cause could quote a secret
 	}
-	return newKeys(d)
+	return d, nil
 }
 
-func createKeys(dir, path string) (*Keys, error) {
-	d := keysOnDisk{Seed: make([]byte, ed25519.SeedSize), Secret: make([]byte, 32)}
-	rand.Read(d.Seed)
-	rand.Read(d.Secret)
+func (d *keysOnDisk) write(path string) error {
 	data, err := json.Marshal(d)
 	if err != nil {
-		return nil, fmt.Errorf("edge: encode keys: %w", err)
+		return fmt.Errorf("encode: %w", err)
 	}
-	if err := writeSecret(dir, path, data); err != nil {
-		return nil, fmt.Errorf("edge: create keys: %w", err)
-	}
-	return newKeys(d)
+	return writeSecret(filepath.Dir(path), path, data)
+}
+
+func randomSeed() []byte {
+	seed := make([]byte, ed25519.SeedSize)
+	rand.Read(seed)
+	return seed
 }
 
 // writeSecret makes path appear whole or not at all, also over a power cut.
@@ -94,24 +115,20 @@ func writeSecret(dir, path string, data []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func newKeys(d keysOnDisk) (*Keys, error) {
-	if len(d.Seed) != ed25519.SeedSize || len(d.Secret) < 32 {
-		return nil, errors.New("edge: keys file: signing_seed and secret must have 32 bytes")
+func newKeys(path string, d keysOnDisk) (*Keys, error) {
+	r, err := newRing(d, nil, time.Now())
+	if err != nil {
+		return nil, err
 	}
-	private := ed25519.NewKeyFromSeed(d.Seed)
-	sum := sha256.Sum256(private.Public().(ed25519.PublicKey))
 	derive := func(use string) []byte {
 		h := hmac.New(sha256.New, d.Secret)
 		h.Write([]byte(use))
 		return h.Sum(nil)
 	}
-	return &Keys{
-		kid:     hex.EncodeToString(sum[:8]),
-		private: private,
-		account: derive("account id"),
-		cursor:  derive("cursor"),
-	}, nil
+	k := &Keys{path: path, account: derive("account id"), cursor: derive("cursor")}
+	k.ring.Store(r)
+	return k, nil
 }
 
 // String shows nothing of the keys.
-func (k *Keys) String() string { return "edge.Keys(" + k.kid + ")" }
+func (k *Keys) String() string { return "edge.Keys(" + k.ring.Load().current.kid + ")" }

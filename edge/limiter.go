@@ -1,69 +1,193 @@
 package edge
 
 import (
-	"net"
+	"bytes"
+	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 )
 
 const (
 	limiterShards  = 64
-	limiterEntries = 4096 // addresses per shard
+	limiterEntries = 4096 // clients per shard
+	limiterLooks   = 16   // entries of a full shard that are looked at for one to forget
+
+	// MaxRateLimit is the highest limit, in requests a minute.
+	MaxRateLimit = 1_000_000
 )
 
-// limiter is a GCRA per address: one arrival time each, bounded.
+// limiter is a GCRA (generic cell rate algorithm) per client: one arrival time each, bounded. A client may spend a minute's
+// quota at once and earns it back evenly.
 type limiter struct {
-	each   time.Duration // between requests
-	burst  time.Duration
+	quota  int // of an address, a minute
 	shards [limiterShards]limiterShard
 }
 
 type limiterShard struct {
 	mu  sync.Mutex
-	due map[[16]byte]time.Time
+	due map[[16]byte]int64 // Unix ns at which the client's debt is paid
 }
 
-// newLimiter allows perMinute requests a minute and address, a quarter of it at once; nil for 0.
+// allowance is what a client has left after a request.
+type allowance struct {
+	allowed   bool
+	remaining int // requests that it may send at once now
+	reset     int // seconds until it has its whole quota again
+	retry     int // seconds to wait when not allowed
+}
+
+// newLimiter allows perMinute requests a minute and address; nil for 0.
 func newLimiter(perMinute int) *limiter {
 	if perMinute <= 0 {
 		return nil
 	}
-	each := time.Minute / time.Duration(perMinute)
-	l := &limiter{each: each, burst: max(each, 15*time.Second)}
+	l := &limiter{quota: min(perMinute, MaxRateLimit)}
 	for i := range l.shards {
-		l.shards[i].due = make(map[[16]byte]time.Time)
+		l.shards[i].due = make(map[[16]byte]int64)
 	}
 	return l
 }
 
-func (l *limiter) allow(ip net.IP, now time.Time) bool {
-	var key [16]byte
-	copy(key[:], ip.To16())
-	shard := &l.shards[(key[15]^key[13]*7^key[7])%limiterShards]
+// charge books one request of a client with a quota of so many a minute.
+func (l *limiter) charge(client [16]byte, quota int, now time.Time) allowance {
+	each := int64(time.Minute) / int64(quota)
+	burst, at := each*int64(quota), now.UnixNano()
+	shard := &l.shards[(client[15]^client[13]*7^client[7])%limiterShards]
 	shard.mu.Lock()
-	defer shard.mu.Unlock()
-	due := shard.due[key]
-	if due.Before(now) {
-		due = now
+	due, known := shard.due[client]
+	due = max(due, at)
+	allowed := due+each-at <= burst
+	if allowed {
+		due += each
+		if !known && len(shard.due) >= limiterEntries {
+			shard.forget(at)
+		}
+		shard.due[client] = due
 	}
-	if due.Sub(now) > l.burst-l.each {
-		return false
+	shard.mu.Unlock()
+	a := allowance{allowed: allowed, remaining: int((burst - (due - at)) / each), reset: seconds(due - at)}
+	if !allowed {
+		a.retry = max(1, seconds(due+each-at-burst))
 	}
-	if len(shard.due) >= limiterEntries {
-		shard.forget(now)
-	}
-	shard.due[key] = due.Add(l.each)
-	return true
+	return a
 }
 
-// forget drops the addresses that have paid their debt; a shard full of debtors forgets them all rather than grow.
-func (s *limiterShard) forget(now time.Time) {
-	for key, due := range s.due {
-		if due.Before(now) {
-			delete(s.due, key)
+// seconds rounds up.
+func seconds(ns int64) int { return int((ns + int64(time.Second) - 1) / int64(time.Second)) }
+
+// forget makes room for one client: of a few that it happens on, the one that owes least. Who owes much is remembered, so
+// that nobody rids himself of his debt by sending from many addresses.
+func (s *limiterShard) forget(at int64) {
+	var least [16]byte
+	lowest, looks := int64(0), 0
+	for client, due := range s.due {
+		if looks == 0 || due < lowest {
+			least, lowest = client, due
+		}
+		if looks++; looks == limiterLooks || due <= at {
+			break
 		}
 	}
-	if len(s.due) >= limiterEntries {
-		clear(s.due)
+	delete(s.due, least)
+}
+
+// machineKeyPrefix begins the Authorization line of a machine client, which has a quota of its own.
+var machineKeyPrefix = []byte("Bearer mtk_")
+
+// pay charges the request to its machine key, if that was verified lately, else to its address, and says in the answer what is
+// left. False: it has answered 429. A key that is not known yet is charged to the address, or guessing keys would cost nothing.
+//
+// The fields are those of draft-ietf-httpapi-ratelimit-headers-10; the window is a minute.
+func (x *exchange) pay() bool {
+	s := x.s
+	var a allowance
+	quota, name := s.limiter.quota, `"ip"`
+	if b := x.keyed(); b != nil && b.quota > 0 {
+		quota, name = min(b.quota, MaxRateLimit), `"key"`
+		a = s.limiter.charge(b.limitKey, quota, x.now)
+	} else {
+		a = s.limiter.charge(networkOf(x.clientAddr()), quota, x.now)
 	}
+	var room [64]byte
+	h := &x.ctx.Response.Header
+	b := append(append(room[:0], name...), ";q="...)
+	h.SetCanonical(headerRatePolicy, append(strconv.AppendInt(b, int64(quota), 10), ";w=60"...))
+	b = append(append(room[:0], name...), ";r="...)
+	b = append(strconv.AppendInt(b, int64(a.remaining), 10), ";t="...)
+	h.SetCanonical(headerRate, strconv.AppendInt(b, int64(a.reset), 10))
+	if a.allowed {
+		return true
+	}
+	k := kindTooMany
+	k.retry = a.retry
+	x.fail(k)
+	return false
+}
+
+var (
+	headerRatePolicy = []byte("RateLimit-Policy")
+	headerRate       = []byte("RateLimit")
+)
+
+// keyed is the caller whose machine key came with the request, when it is among those verified lately.
+func (x *exchange) keyed() *bearer {
+	line := x.head.authorization
+	if x.s.keyCaller == nil || len(line) < len(machineKeyPrefix) || !bytes.EqualFold(line[:len(machineKeyPrefix)], machineKeyPrefix) {
+		return nil
+	}
+	return x.s.keyCaller(line, x.now)
+}
+
+// clientAddr is the address of the client: the peer's, or, when the peer is a trusted proxy, the last hop in X-Forwarded-For
+// that is none. What cannot be read there ends the search: it is nobody's word.
+func (x *exchange) clientAddr() netip.Addr {
+	addr, _ := netip.AddrFromSlice(x.ctx.RemoteIP())
+	addr = addr.Unmap()
+	if !x.s.trusts(addr) {
+		return addr
+	}
+	lines := x.ctx.Request.Header.PeekAll("X-Forwarded-For")
+	for i := len(lines) - 1; i >= 0; i-- {
+		line := lines[i]
+		for len(line) > 0 {
+			at := bytes.LastIndexByte(line, ',')
+			hop, err := parseHop(string(bytes.TrimSpace(line[at+1:])))
+			if err != nil {
+				return addr
+			}
+			if addr = hop; !x.s.trusts(addr) {
+				return addr
+			}
+			line = line[:max(at, 0)]
+		}
+	}
+	return addr
+}
+
+// parseHop reads an address, with a port or without.
+func parseHop(text string) (netip.Addr, error) {
+	if with, err := netip.ParseAddrPort(text); err == nil {
+		return with.Addr().Unmap(), nil
+	}
+	addr, err := netip.ParseAddr(text)
+	return addr.Unmap().WithZone(""), err
+}
+
+func (s *Server) trusts(addr netip.Addr) bool {
+	for _, network := range s.cfg.TrustedProxies {
+		if network.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// networkOf is what is limited together: an IPv4 address, or an IPv6 network of 64 bits, within which a host has all addresses.
+func networkOf(addr netip.Addr) [16]byte {
+	key := addr.As16()
+	if addr.Is6() && !addr.Is4In6() {
+		clear(key[8:])
+	}
+	return key
 }

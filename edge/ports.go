@@ -2,8 +2,10 @@ package edge
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +26,7 @@ type House interface {
 type Lists interface {
 	ReservationsOf(ctx context.Context, guest engine.AccountID, f persistence.ListFilter) (persistence.Page, error)
 	ReviewsOf(ctx context.Context, r engine.RestaurantID, f persistence.ReviewFilter) (persistence.ReviewPage, error)
+	Search(ctx context.Context, f persistence.SearchFilter) (persistence.SearchPage, error)
 	PlacesOf(ctx context.Context, a engine.AccountID, after string, limit int) (persistence.PlacePage, error)
 }
 
@@ -38,26 +41,28 @@ var (
 	_ Follower = (persistence.Sink)(nil)
 )
 
-// Registry is where the edge's metrics go and what /metrics shows: a *prometheus.Registry.
-type Registry interface {
-	prometheus.Registerer
-	prometheus.Gatherer
-}
-
 // Config is what a Server needs. Zero values of the tunables mean the default named beside them.
 type Config struct {
 	House     House
 	Lists     Lists               // nil: "mine" answers 503
 	Followers map[string]Follower // by the name that /readyz shows
+	Erasures  Erasures
 	Keys      *Keys
-	Registry  Registry
+	Registry  prometheus.Registerer
 	Now       func() time.Time // time.Now
 	Random    io.Reader        // crypto/rand.Reader
 	Log       *slog.Logger     // slog.Default()
 
-	MaxConns       int           // connections at once; 16,384
-	MaxConnsPerIP  int           // 0 = no limit
-	RateLimit      int           // requests a minute and IP address; 0 = no limit
+	MaxConns       int // connections at once; 16,384
+	MaxConnsPerIP  int // of an IPv4 address or an IPv6 network of 64 bits; 0 = no limit
+	MaxInHand      int // requests at once; 8,192
+	RateLimit      int // requests a minute and IP address; 0 = no limit
+	TrustedProxies []netip.Prefix
+	CORSOrigins    []string      // whose pages may call; none = no CORS
+	TLS            *tls.Config   // nil: plain HTTP
+	AccessLog      float64       // share of requests that are logged, 0 to 1
+	Tracing        *Tracing      // nil: none
 	PasswordMemory uint32        // KiB of argon2id; 19,456. Only tests want less.
+	KeysEvery      time.Duration // between looks at the file of keys; 30 s
 	CloseTimeout   time.Duration // for requests in flight at Close; 5 s
 }

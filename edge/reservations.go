@@ -23,7 +23,7 @@ func (s *Server) postReservation(x *exchange) {
 		x.trouble(t)
 		return
 	}
-	out, err := s.house.Do(engine.AggregateID(restaurant), &x.cmd, x.deadline(commandTimeout))
+	out, err := x.decide(engine.AggregateID(restaurant), &x.cmd)
 	*w = reservationRequest{}
 	if err != nil {
 		x.lent = true // the command may still be somebody's

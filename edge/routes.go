@@ -49,13 +49,21 @@ func (s *Server) routes() {
 	s.route("POST", "/auth/login", needBody, s.login)
 	s.route("POST", "/auth/refresh", needBody, s.refresh)
 	s.route("POST", "/auth/logout", needBody, s.logout)
-	s.route("POST", "/auth/revoke-all", needCaller, s.revokeAll)
+	s.route("POST", "/auth/revoke-all", needPerson, s.revokeAll)
 	s.route("GET", "/me", needCaller, s.getMe)
-	s.route("PATCH", "/me", needCaller|needBody, s.patchMe)
+	s.route("PATCH", "/me", needPerson|needBody, s.patchMe)
+	s.route("DELETE", "/me", needPerson|needBody, s.deleteMe)
+	s.route("POST", "/me/totp", needPerson, s.postTotp)
+	s.route("POST", "/me/totp/confirm", needPerson|needBody, s.confirmTotp)
+	s.route("DELETE", "/me/totp", needPerson|needBody, s.deleteTotp)
+	s.route("POST", "/me/api-keys", needPerson|needBody, s.postAPIKey)
+	s.route("GET", "/me/api-keys", needPerson, s.getAPIKeys)
+	s.route("DELETE", "/me/api-keys/{id}", needPerson, s.deleteAPIKey)
 
 	s.route("GET", "/me/restaurants", needCaller, s.getPlaces)
 
 	s.route("POST", "/restaurants", needCaller|needBody, s.postRestaurant)
+	s.route("GET", "/restaurants", 0, s.getRestaurants)
 	s.route("GET", "/restaurants/{id}", 0, s.getRestaurant)
 	s.route("PATCH", "/restaurants/{id}", needCaller|needBody, s.patchRestaurant)
 	s.route("POST", "/restaurants/{id}/tables", needCaller|needBody, s.postTable)
@@ -80,9 +88,9 @@ func (s *Server) routes() {
 		s.route("POST", "/reservations/{id}/"+t.name, needCaller, func(x *exchange) { s.transition(x, t) })
 	}
 
+	s.plain("/.well-known/jwks.json", s.getKeySet)
 	s.plain("/healthz", s.getHealth)
 	s.plain("/readyz", s.getReady)
-	s.plain("/metrics", s.metricsPage())
 	s.plain("/", s.getIndex)
 }
 
@@ -136,6 +144,9 @@ func (s *Server) dispatch(x *exchange) bool {
 // run checks what the endpoint needs and handles.
 func (s *Server) run(x *exchange, e *endpoint) {
 	x.endpoint = e
+	if s.cfg.Tracing != nil {
+		x.span = s.cfg.Tracing.begin(x)
+	}
 	if e.needs&raw == 0 {
 		if t := x.check(e); t.status != 0 {
 			x.fail(t)
@@ -160,8 +171,8 @@ func (x *exchange) check(e *endpoint) kind {
 		return kindMediaType
 	}
 	if e.needs&needCaller != 0 {
-		if x.caller = x.s.tokens.verify(h.authorization, x.now); x.caller == nil {
-			return kindUnauthorized
+		if k := x.authenticate(e); k.status != 0 {
+			return k
 		}
 	}
 	if x.param != "" && !fitsID(x.param) || x.second != "" && !fitsID(x.second) {

@@ -3,13 +3,14 @@ package edge
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"runtime/debug"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fasthttp/router"
@@ -25,7 +26,13 @@ type Server struct {
 	mint      mint
 	tokens    *Tokens
 	passwords *passwords
+	throttle  *throttle
+	searches  chan struct{} // bounds those in flight
+	notes     chan struct{} // bounds what goes on in the background for an audit
 	limiter   *limiter
+	keyCaller func(authorization []byte, now time.Time) *bearer // looks among the machine keys verified lately; nil = there are none
+	cors      cors
+	inHand    atomic.Int64
 	metrics   *metrics
 	exchanges sync.Pool
 
@@ -38,6 +45,9 @@ type Server struct {
 	ln      net.Listener
 	served  chan error // the end of Serve; nil before Open
 	closing bool
+
+	stop       chan struct{} // closed by Close
+	background background    // notes, and the look at the keys
 }
 
 // New makes a server that does not listen yet.
@@ -54,6 +64,12 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = 16_384
 	}
+	if cfg.KeysEvery == 0 {
+		cfg.KeysEvery = keysEvery
+	}
+	if cfg.MaxInHand == 0 {
+		cfg.MaxInHand = maxInHand
+	}
 	if cfg.CloseTimeout == 0 {
 		cfg.CloseTimeout = closeTimeout
 	}
@@ -64,9 +80,17 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, house: cfg.House, log: cfg.Log, now: cfg.Now, mint: mint{cfg.Random}, metrics: m,
 		tokens: NewTokens(cfg.Keys), limiter: newLimiter(cfg.RateLimit),
+		throttle: newThrottle(), notes: make(chan struct{}, maxNotes), searches: make(chan struct{}, maxSearches), stop: make(chan struct{}),
 	}
 	if s.passwords, err = newPasswords(cfg.PasswordMemory); err != nil {
 		return nil, err
+	}
+	if s.cors, err = newCORS(cfg.CORSOrigins); err != nil {
+		return nil, err
+	}
+	s.keyCaller = func(authorization []byte, now time.Time) *bearer {
+		b, _ := s.tokens.known(authorization[len(bearerPrefix):], now)
+		return b
 	}
 	s.exchanges.New = func() any { return new(exchange) }
 	s.routes()
@@ -84,8 +108,8 @@ func New(cfg Config) (*Server, error) {
 		MaxRequestBodySize: maxBody,
 		ReadBufferSize:     readBuffer,
 		WriteBufferSize:    writeBuffer,
-		MaxConnsPerIP:      cfg.MaxConnsPerIP,
-		Concurrency:        cfg.MaxConns,
+		MaxRequestsPerConn: maxPerConn,
+		Concurrency:        cfg.MaxConns + workerSlack,
 
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
@@ -103,7 +127,14 @@ func (s *Server) Open(ln net.Listener) error {
 	if s.closing || s.served != nil {
 		return errors.New("edge: opened already")
 	}
+	ln = &connections{
+		Listener: ln, most: s.cfg.MaxConns, mostEach: s.cfg.MaxConnsPerIP, exempt: s.trusts, plain: s.cfg.TLS == nil, each: map[[16]byte]int{},
+	}
+	if s.cfg.TLS != nil {
+		ln = tls.NewListener(ln, s.cfg.TLS)
+	}
 	s.ln, s.served = ln, make(chan error, 1)
+	s.background.run(func() { s.watchKeys(s.cfg.KeysEvery, s.stop) })
 	go func() {
 		err := s.http.Serve(ln)
 		if err != nil {
@@ -122,6 +153,8 @@ func (s *Server) Close() error {
 		return nil
 	}
 	s.closing = true
+	close(s.stop)
+	defer s.background.end()
 	if s.served == nil {
 		return nil
 	}
@@ -146,8 +179,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 		x.fail(k)
 		return
 	}
-	if s.limiter != nil && !s.limiter.allow(ctx.RemoteIP(), x.now) {
-		x.fail(kindTooMany)
+	if !x.admit() {
 		return
 	}
 	if s.dispatch(x) {
@@ -157,13 +189,32 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	s.router.Handler(ctx)
 }
 
+// admit lets a request in, or has answered it: probes always, others while there is room, in the name of a page that may call,
+// and within the client's limit.
+func (x *exchange) admit() bool {
+	s := x.s
+	if uri := x.ctx.Request.Header.RequestURI(); string(uri) == "/healthz" || string(uri) == "/readyz" {
+		return true
+	}
+	x.inHand = true
+	if s.inHand.Add(1) > int64(s.cfg.MaxInHand) {
+		x.fail(kindBusy)
+		return false
+	}
+	known := s.cors != nil && s.cors.admit(x)
+	if s.limiter != nil && !x.pay() {
+		return false
+	}
+	return !known || !x.preflight()
+}
+
 // finish counts the answer; a handler that panicked answers 500 and its exchange is not used again.
 func (s *Server) finish(x *exchange) {
 	ctx := x.ctx
 	fault := recover()
 	if fault != nil {
 		s.metrics.panics.Inc()
-		s.log.Error("handler panicked", "endpoint", x.endpoint.pattern, "panic", fault, "stack", string(debug.Stack()))
+		s.log.Error("handler panicked", "endpoint", x.endpoint.pattern, "request_id", string(x.requestID()), "panic", fault, "stack", string(debug.Stack()))
 		ctx.Response.Reset()
 		s.secure(ctx)
 		ctx.Response.Header.SetContentType("application/problem+json")
@@ -171,7 +222,15 @@ func (s *Server) finish(x *exchange) {
 		ctx.Response.SetBody(appendProblem(nil, &trouble{kind: kindInternal}))
 		ctx.SetConnectionClose()
 	}
-	x.endpoint.count(ctx.Response.StatusCode(), time.Since(ctx.Time()).Seconds())
+	took := time.Since(ctx.Time())
+	x.endpoint.count(ctx.Response.StatusCode(), took.Seconds())
+	s.account(x, took)
+	if x.span != nil {
+		x.span.end(x)
+	}
+	if x.inHand {
+		s.inHand.Add(-1)
+	}
 	if fault == nil {
 		s.release(x)
 	}
@@ -184,21 +243,25 @@ var securityHeaders = [...][2][]byte{
 	{[]byte("Referrer-Policy"), []byte("no-referrer")},
 }
 
+var (
+	headerHSTS = []byte("Strict-Transport-Security")
+	valueHSTS  = []byte("max-age=31536000")
+)
+
 var contentTypeJSON = []byte("application/json")
 
-// secure sets what is the same in every answer.
-func (s *Server) secure(ctx *fasthttp.RequestCtx) {
-	h := &ctx.Response.Header
-	h.SetContentTypeBytes(contentTypeJSON)
+func fixedHeaders(h *fasthttp.ResponseHeader) {
 	for i := range securityHeaders {
 		h.SetCanonical(securityHeaders[i][0], securityHeaders[i][1])
 	}
 }
 
-// connectionLog takes fasthttp's own lines. They name addresses and causes of broken connections, which is the ordinary
-// life of a public port: debug.
-type connectionLog struct{ log *slog.Logger }
-
-func (l connectionLog) Printf(format string, args ...any) {
-	l.log.Debug("connection", "event", strings.TrimSpace(fmt.Sprintf(format, args...)))
+// secure sets what is the same in every answer.
+func (s *Server) secure(ctx *fasthttp.RequestCtx) {
+	h := &ctx.Response.Header
+	h.SetContentTypeBytes(contentTypeJSON)
+	fixedHeaders(h)
+	if s.cfg.TLS != nil {
+		h.SetCanonical(headerHSTS, valueHSTS)
+	}
 }

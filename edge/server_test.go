@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -95,6 +97,12 @@ func (l *lockedBuffer) String() string {
 
 func listen(t testing.TB, house House, change ...func(*Config)) *site {
 	t.Helper()
+	return prepare(t, house, change...).open()
+}
+
+// prepare makes a server that does not listen yet.
+func prepare(t testing.TB, house House, change ...func(*Config)) *site {
+	t.Helper()
 	keys, err := OpenKeys(t.TempDir())
 	require.NoError(t, err)
 	log := &lockedBuffer{}
@@ -108,11 +116,17 @@ func listen(t testing.TB, house House, change ...func(*Config)) *site {
 	}
 	s, err := New(cfg)
 	require.NoError(t, err)
+	return &site{Server: s, t: t, log: log, now: at}
+}
+
+func (s *site) open() *site {
+	s.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, s.Open(ln))
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return &site{Server: s, t: t, addr: ln.Addr().String(), log: log, now: at}
+	require.NoError(s.t, err)
+	require.NoError(s.t, s.Open(ln))
+	s.t.Cleanup(func() { require.NoError(s.t, s.Close()) })
+	s.addr = ln.Addr().String()
+	return s
 }
 
 func (s *site) token(account engine.AccountID, role engine.Role) string {
@@ -120,6 +134,14 @@ func (s *site) token(account engine.AccountID, role engine.Role) string {
 	token, err := s.tokens.Issue(account, role, time.Now())
 	require.NoError(s.t, err)
 	return token
+}
+
+// figures is the page of metrics.
+func (s *site) figures() string {
+	s.t.Helper()
+	page := httptest.NewRecorder()
+	promhttp.HandlerFor(s.cfg.Registry.(prometheus.Gatherer), promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest("GET", "/", nil))
+	return page.Body.String()
 }
 
 // answer is what came back.
@@ -318,7 +340,7 @@ func TestAPanicIs500AndTheServerLives(t *testing.T) {
 	require.Contains(t, s.log.String(), "poison")
 	require.NotContains(t, s.log.String(), token)
 	require.Equal(t, 201, s.ask("POST", "/api/v1/reservations", token, reservationBody).StatusCode)
-	require.Contains(t, s.ask("GET", "/metrics", "", "").text, `http_requests_total{endpoint="/api/v1/reservations",method="POST",status="500"} 1`)
+	require.Contains(t, s.figures(), `http_requests_total{endpoint="/api/v1/reservations",method="POST",status="500"} 1`)
 }
 
 type followerAt struct {

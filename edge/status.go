@@ -34,6 +34,8 @@ var (
 	kindInvalid        = kind{422, "invalid", "A value is not possible", 0}
 	kindNeedsIfMatch   = kind{428, "precondition_required", "If-Match with the resource's ETag is needed", 0}
 	kindTooMany        = kind{429, "too_many_requests", "Too many requests", 1}
+	kindSecondFactor   = kind{401, "second_factor_required", "The code of the second factor is needed too", 0}
+	kindThrottled      = kind{429, "login_throttled", "Too many failed attempts", 1}
 	kindHeaders        = kind{431, "headers_too_large", "The request's headers are too large", 0}
 	kindInternal       = kind{500, "internal", "The request failed here", 0}
 	kindBusy           = kind{503, "busy", "Too much is in flight; surely not done", 1}
@@ -93,8 +95,8 @@ func kindOfFault(err error) kind {
 // edgeKinds are the rows that neither Decide nor the actors give.
 var edgeKinds = [...]kind{
 	kindMalformed, kindWrongType, kindBadCursor, kindBadKey, kindUnauthorized, kindForbidden, kindNotFound, kindMethod,
-	kindNotAcceptable, kindTimeout, kindStale, kindTooLarge, kindMediaType, kindUnknownMember, kindInvalid, kindNeedsIfMatch,
-	kindTooMany, kindHeaders, kindInternal, kindStoreAway, kindVersion,
+	kindSecondFactor, kindNotAcceptable, kindTimeout, kindStale, kindTooLarge, kindMediaType, kindUnknownMember, kindInvalid, kindNeedsIfMatch,
+	kindTooMany, kindThrottled, kindHeaders, kindInternal, kindStoreAway, kindVersion,
 }
 
 // done says whether the outcome of a command is a success.

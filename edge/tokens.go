@@ -2,8 +2,6 @@ package edge
 
 import (
 	"bytes"
-	"crypto/ed25519"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -43,6 +41,13 @@ type bearer struct {
 	role    engine.Role
 	issued  time.Time // to the millisecond
 	expires time.Time
+	key     *signingKey // that verified it: when the key is dropped, so is the token
+
+	// Of an API key only.
+	apiKey   string   // its id; empty for an access token
+	readOnly bool     // GET only
+	quota    int      // requests a minute; 0 = the default
+	limitKey [16]byte // what the rate limiter counts by: a hash of the key
 }
 
 type claims struct {
@@ -53,10 +58,10 @@ type claims struct {
 
 // Tokens issues and verifies access tokens. Verified ones are remembered, whole, until they expire: at most tokenSlots.
 type Tokens struct {
-	keys   *Keys
-	seed   maphash.Seed
-	slots  []atomic.Pointer[bearer]
-	public ed25519.PublicKey
+	keys  *Keys
+	seed  maphash.Seed
+	slots []atomic.Pointer[bearer]
+	epoch atomic.Uint64 // counts what may have voided an API key
 
 	mu      sync.RWMutex
 	revoked map[engine.AccountID]time.Time // tokens issued up to then are void; kept for tokenTTL
@@ -66,7 +71,7 @@ type Tokens struct {
 func NewTokens(keys *Keys) *Tokens {
 	return &Tokens{
 		keys: keys, seed: maphash.MakeSeed(), slots: make([]atomic.Pointer[bearer], tokenSlots),
-		public: keys.private.Public().(ed25519.PublicKey), revoked: map[engine.AccountID]time.Time{},
+		revoked: map[engine.AccountID]time.Time{},
 	}
 }
 
@@ -83,8 +88,9 @@ func (t *Tokens) IssueFor(account engine.AccountID, role engine.Role, now time.T
 		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(ttl)),
 	}}
 	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, c)
-	token.Header["typ"], token.Header["kid"] = tokenType, t.keys.kid
-	signed, err := token.SignedString(t.keys.private)
+	key := t.keys.ring.Load().current
+	token.Header["typ"], token.Header["kid"] = tokenType, key.kid
+	signed, err := token.SignedString(key.private)
 	if err != nil {
 		return "", fmt.Errorf("edge: sign an access token: %w", err)
 	}
@@ -93,32 +99,52 @@ func (t *Tokens) IssueFor(account engine.AccountID, role engine.Role, now time.T
 
 var bearerPrefix = []byte("Bearer ")
 
-// verify reads an Authorization line; nil when it does not carry a token that is valid at now.
-func (t *Tokens) verify(authorization []byte, now time.Time) *bearer {
+// credential is what stands after "Bearer " in an Authorization line; nil when that is not one.
+func credential(authorization []byte) []byte {
 	if len(authorization) <= len(bearerPrefix) || len(authorization) > maxToken {
 		return nil
 	}
 	if !bytes.EqualFold(authorization[:len(bearerPrefix)], bearerPrefix) {
 		return nil
 	}
-	token := authorization[len(bearerPrefix):]
-	hash := maphash.Bytes(t.seed, token)
-	base := hash & (tokenSlots - 1) &^ (tokenWays - 1)
-	for way := range uint64(tokenWays) {
-		b := t.slots[base+way].Load()
-		if b != nil && b.hash == hash && b.token == string(token) {
-			if !now.Before(b.expires) {
-				return nil
-			}
-			return b
-		}
+	return authorization[len(bearerPrefix):]
+}
+
+// verify reads an Authorization line; nil when it does not carry a token that is valid at now.
+func (t *Tokens) verify(authorization []byte, now time.Time) *bearer {
+	token := credential(authorization)
+	if token == nil {
+		return nil
+	}
+	b, hash := t.known(token, now)
+	if b != nil {
+		return b
 	}
 	b, err := t.parse(string(token), now)
 	if err != nil {
 		return nil
 	}
 	b.hash = hash
-	return t.admit(b, base, now)
+	return t.admit(b, place(hash), now)
+}
+
+// place is where the set of a token begins.
+func place(hash uint64) uint64 { return hash & (tokenSlots - 1) &^ (tokenWays - 1) }
+
+// known finds a remembered token or API key; nil when it is not here, expired, or its signing key was dropped.
+func (t *Tokens) known(token []byte, now time.Time) (*bearer, uint64) {
+	hash := maphash.Bytes(t.seed, token)
+	base := place(hash)
+	for way := range uint64(tokenWays) {
+		b := t.slots[base+way].Load()
+		if b != nil && b.hash == hash && b.token == string(token) {
+			if !now.Before(b.expires) || b.key.dropped.Load() {
+				return nil, hash
+			}
+			return b, hash
+		}
+	}
+	return nil, hash
 }
 
 // admit remembers a token that was just verified; nil when it was revoked meanwhile.
@@ -135,7 +161,7 @@ func (t *Tokens) admit(b *bearer, base uint64, now time.Time) *bearer {
 func (t *Tokens) remember(b *bearer, base uint64, now time.Time) *atomic.Pointer[bearer] {
 	at := base + b.hash>>62
 	for way := range uint64(tokenWays) {
-		if old := t.slots[base+way].Load(); old == nil || !now.Before(old.expires) {
+		if old := t.slots[base+way].Load(); old == nil || !now.Before(old.expires) || old.key.dropped.Load() {
 			at = base + way
 			break
 		}
@@ -148,9 +174,16 @@ func (t *Tokens) parse(token string, now time.Time) (*bearer, error) {
 	var c claims
 	parser := jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
-		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithTimeFunc(func() time.Time { return now }),
+		jwt.WithExpirationRequired(), jwt.WithStrictDecoding(), jwt.WithIssuedAt(), jwt.WithStrictDecoding(), jwt.WithTimeFunc(func() time.Time { return now }),
 	)
-	if _, err := parser.ParseWithClaims(token, &c, t.key); err != nil {
+	var key *signingKey
+	choose := func(token *jwt.Token) (_ any, err error) {
+		if key, err = t.key(token, now); err != nil {
+			return nil, err
+		}
+		return key.public, nil
+	}
+	if _, err := parser.ParseWithClaims(token, &c, choose); err != nil {
 		return nil, err
 	}
 	role, ok := roleOf(c.Role)
@@ -159,7 +192,7 @@ func (t *Tokens) parse(token string, now time.Time) (*bearer, error) {
 	}
 	b := &bearer{
 		token: token, account: engine.AccountID(c.Subject), role: role,
-		issued: time.UnixMilli(c.Issued), expires: c.ExpiresAt.Time,
+		issued: time.UnixMilli(c.Issued), expires: c.ExpiresAt.Time, key: key,
 	}
 	if t.isRevoked(b) {
 		return nil, errors.New("edge: revoked")
@@ -167,15 +200,16 @@ func (t *Tokens) parse(token string, now time.Time) (*bearer, error) {
 	return b, nil
 }
 
-// key checks the header before the signature. jku, x5u and jwk are never looked at.
-func (t *Tokens) key(token *jwt.Token) (any, error) {
+// key checks the header before the signature and takes the key from the ring. jku, x5u and jwk are never looked at.
+func (t *Tokens) key(token *jwt.Token, now time.Time) (*signingKey, error) {
 	typ, _ := token.Header["typ"].(string)
 	kid, _ := token.Header["kid"].(string)
 	_, critical := token.Header["crit"]
-	if typ != tokenType || critical || subtle.ConstantTimeCompare([]byte(kid), []byte(t.keys.kid)) != 1 {
+	key := t.keys.ring.Load().find(kid, now)
+	if typ != tokenType || critical || key == nil {
 		return nil, errors.New("edge: not a token of ours")
 	}
-	return t.public, nil
+	return key, nil
 }
 
 // revoke voids the account's tokens issued up to at.
@@ -192,6 +226,13 @@ func (t *Tokens) revoke(account engine.AccountID, at time.Time) {
 		t.revoked[account] = at
 	}
 	t.mu.Unlock()
+	t.sweep(account)
+}
+
+// sweep forgets the account's tokens and API keys. What is being verified meanwhile is not kept: admit looks at the list of
+// revocations again, admitKey at the epoch.
+func (t *Tokens) sweep(account engine.AccountID) {
+	t.epoch.Add(1)
 	for i := range t.slots {
 		if b := t.slots[i].Load(); b != nil && b.account == account {
 			t.slots[i].CompareAndSwap(b, nil)

@@ -23,6 +23,18 @@ type (
 	loginRequest struct {
 		Email    string `json:"email"`
 		Password string `json:"password"`
+		Code     string `json:"code"` // of the second factor
+	}
+	codeRequest struct {
+		Code string `json:"code"`
+	}
+	passwordRequest struct {
+		Password string `json:"password"`
+	}
+	apiKeyRequest struct {
+		Name   string    `json:"name"`
+		Scopes *[]string `json:"scopes"`
+		Quota  *int      `json:"quota_per_minute"`
 	}
 	refreshRequest struct {
 		RefreshToken string `json:"refresh_token"`

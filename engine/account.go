@@ -18,22 +18,29 @@ type session struct {
 // ident is the state of an account that decisions and readers share. A copy of the struct is a snapshot: sessions is
 // replaced, never changed in place.
 type ident struct {
-	id       AccountID
-	info     *AccountInfo // nil before registration and after erasure
-	erased   bool
-	sessions []session // oldest first
-	version  Version
-	last     Instant
+	id        AccountID
+	info      *AccountInfo // nil before registration and after erasure
+	erased    bool
+	completed bool      // the erasure: no restaurant knows the guest any more
+	sessions  []session // oldest first
+	version   Version
+	last      Instant
+
+	factor    *SecondFactor // nil = none
+	keys      []APIKey      // oldest first; replaced, never changed in place
+	throttled Instant       // of the last LoginThrottled
 }
 
 func (s *ident) apply(e *Event) {
 	assert(Instant(e.AtMs) >= s.last, "I6: time goes backwards")
+	assert(len(e.Sealed) == 0, "I5: a sealed event is applied")
 	s.version++
 	s.last = Instant(e.AtMs)
 	switch body := e.Body.(type) {
 	case *enginepb.Event_AccountRegistered:
 		assert(s.info == nil, "I5: an account is registered twice")
-		s.info, s.erased = accountFrom(body.AccountRegistered.Account), false
+		assert(!s.erased || s.completed, "I5: an id is registered anew before its erasure is complete")
+		s.info, s.erased, s.completed = accountFrom(body.AccountRegistered.Account), false, false
 		assert(s.info.Version == 1 && s.info.ID == s.id, "I4: an account begins with version 1")
 	case *enginepb.Event_AccountChanged:
 		next := accountFrom(body.AccountChanged.Account)
@@ -51,8 +58,12 @@ func (s *ident) apply(e *Event) {
 	case *enginepb.Event_AccountErased:
 		assert(s.info != nil, "I5: an unknown account is erased")
 		s.info, s.erased, s.sessions = nil, true, nil
+		s.factor, s.keys, s.throttled = nil, nil, 0
+	case *enginepb.Event_AccountErasureCompleted:
+		assert(s.erased && !s.completed, "I5: an erasure that is not under way is complete")
+		s.completed = true
 	default:
-		panic("engine: I5: an event that an account does not know")
+		assert(s.applySecurity(e), "I5: an event that an account does not know")
 	}
 }
 
@@ -116,6 +127,9 @@ func (a *account) NextDue() Instant { return 0 }
 // Apply implements Aggregate.
 func (a *account) Apply(e *Event) {
 	a.apply(e)
+	if e.GetAccountErased() != nil { // whoever registers under the id later must not be answered with them
+		a.receipts = receipts{max: MaxAccountReceipts}
+	}
 	a.receipts.remember(e)
 }
 

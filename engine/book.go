@@ -60,6 +60,7 @@ func (b *book) freeze() book {
 // somebody has made it already: then it is shared, not made again; nil otherwise.
 func (b *book) apply(e *Event, made *Reservation) {
 	assert(b.own != nil, "a frozen book is changed")
+	assert(len(e.Sealed) == 0, "I5: a sealed event is applied")
 	assert(Instant(e.AtMs) >= b.last, "I6: time goes backwards")
 	assert((b.version == 0) == (e.GetRestaurantCreated() != nil), "I5: the first event makes the restaurant, no other does")
 	before := b.last
@@ -84,6 +85,8 @@ func (b *book) apply(e *Event, made *Reservation) {
 		b.setMember(memberFrom(body.StaffSet.Member))
 	case *enginepb.Event_StaffRemoved:
 		b.removeMember(AccountID(body.StaffRemoved.Account))
+	case *enginepb.Event_GuestForgotten:
+		b.dropGuest(e, AccountID(body.GuestForgotten.Guest))
 	default:
 		if r := e.GetReviewAdded(); r != nil {
 			b.rate(r.Rating)

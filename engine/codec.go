@@ -66,6 +66,12 @@ func hasContent(e *Event) bool {
 		return body.AccountRegistered.GetAccount() != nil
 	case *enginepb.Event_AccountChanged:
 		return body.AccountChanged.GetAccount() != nil
+	case *enginepb.Event_ApiKeyAdded:
+		return len(body.ApiKeyAdded.GetKey().GetHash()) == 32
+	case *enginepb.Event_SecondFactorChanged:
+		return body.SecondFactorChanged != nil
+	case *enginepb.Event_SecondFactorUsed:
+		return body.SecondFactorUsed != nil
 	}
 	return true
 }

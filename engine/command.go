@@ -4,6 +4,15 @@ package engine
 type Caller struct {
 	Account AccountID // empty for the system and for strangers
 	Role    Role
+	From    string // address, textual, at most MaxFrom bytes: kept with the events of privileged acts
+}
+
+// from is the address as it is journaled: what cannot be an address is nothing.
+func (c *Caller) from() string {
+	if !text(c.From, MaxFrom) {
+		return ""
+	}
+	return c.From
 }
 
 // Hash is the first 16 bytes of a SHA-256, made at the edge.
@@ -96,11 +105,14 @@ type (
 	}
 	// ChangeProfile changes what is not nil. A new password ends every session that the old one opened.
 	ChangeProfile struct{ Change ProfileChange }
-	// OpenSession records a refresh token family after a login whose password the edge has verified.
+	// OpenSession records a refresh token family after a login whose password the edge has verified. An account with an
+	// active second factor wants a time step, later than the last one, or the hash of a recovery code that is left.
 	OpenSession struct {
-		Family  string
-		Refresh Hash32
-		Expires Instant
+		Family   string
+		Refresh  Hash32
+		Expires  Instant
+		Step     int64
+		Recovery Hash32
 	}
 	// RotateSession exchanges a refresh token; a token seen before revokes the family.
 	RotateSession struct {

@@ -43,12 +43,31 @@ func (d *accountDecision) decide() Outcome {
 		return d.exchange(body)
 	case *RevokeSession:
 		return d.revoke(body)
+	case *BeginSecondFactor:
+		return d.beginFactor(body)
+	case *ConfirmSecondFactor:
+		return d.confirmFactor(body)
+	case *RemoveSecondFactor:
+		return d.removeFactor()
+	case *AddAPIKey:
+		return d.addAPIKey(body)
+	case *RevokeAPIKey:
+		return d.revokeAPIKey(body)
+	case *RehashPassword:
+		return d.rehash(body)
+	case *NoteThrottle:
+		return d.noteThrottle()
+	case *EraseAccount:
+		return d.erase()
+	case *CompleteErasure:
+		return d.completeErasure()
 	}
 	panic("engine: a command that an account does not know")
 }
 
 func (d *accountDecision) emit(body enginepb.EventBody) {
-	d.events = append(d.events, &Event{AtMs: int64(d.now), ByAccount: string(d.cmd.Caller.Account), ByRole: d.cmd.Caller.Role, Body: body})
+	d.events = append(d.events, &Event{AtMs: int64(d.now), ByAccount: string(d.cmd.Caller.Account), ByRole: d.cmd.Caller.Role,
+		From: d.cmd.Caller.from(), Body: body})
 }
 
 // done is the answer after events; family is what a replay names.
@@ -67,7 +86,7 @@ func (d *accountDecision) self() bool { return d.trusted() || d.cmd.Caller.Accou
 func (d *accountDecision) register(c *Register) Outcome {
 	role := c.Profile.Role
 	switch {
-	case d.info != nil:
+	case d.info != nil || d.erased && !d.completed:
 		return refuse(CodeExists)
 	case role != RoleCustomer && role != RoleOwner && !d.trusted():
 		return refuse(CodeForbidden)
@@ -142,6 +161,9 @@ func (d *accountDecision) open(c *OpenSession) Outcome {
 	if field := c.nonsense(d.now); field != "" {
 		return invalid(field)
 	}
+	if !d.proveFactor(c) {
+		return refuse(CodeUnauthorized)
+	}
 	d.begin(c)
 	return d.done(CodeCreated, d.info, c.Family)
 }
@@ -201,7 +223,11 @@ func (d *accountDecision) revoke(c *RevokeSession) Outcome {
 
 // AppendBase implements Aggregate.
 func (a *account) AppendBase(dst []byte) []byte {
-	base := &enginepb.AccountBase{Receipts: a.receipts.proto(), LastMs: int64(a.last), Version: uint64(a.version), Erased: a.erased}
+	base := &enginepb.AccountBase{Receipts: a.receipts.proto(), LastMs: int64(a.last), Version: uint64(a.version), Erased: a.erased, ErasureCompleted: a.completed,
+		SecondFactor: a.factor.proto(), ThrottledMs: int64(a.throttled)}
+	for i := range a.keys {
+		base.ApiKeys = append(base.ApiKeys, a.keys[i].proto())
+	}
 	if a.info != nil {
 		base.Account = a.info.proto()
 	}
@@ -227,6 +253,7 @@ func openAccount(id AccountID, b []byte) (*account, error) {
 	}
 	a := newAccount(id)
 	a.version, a.last, a.erased = Version(base.Version), Instant(base.LastMs), base.Erased
+	a.completed = base.ErasureCompleted
 	assert(base.Account != nil || a.version == 0 || a.erased, "I5: a base without its account")
 	if base.Account != nil {
 		a.info = accountFrom(base.Account)
@@ -243,5 +270,10 @@ func openAccount(id AccountID, b []byte) (*account, error) {
 		a.sessions = append(a.sessions, s)
 	}
 	a.receipts.load(base.Receipts)
+	a.factor, a.throttled = factorFrom(base.SecondFactor), Instant(base.ThrottledMs)
+	for _, p := range base.ApiKeys {
+		a.addKey(keyFrom(p))
+	}
+	assert(a.factor == nil || a.info != nil, "I5: a second factor of no account")
 	return a, nil
 }

@@ -8,6 +8,7 @@ package engine
 //	tbl_<13><13>         a table:       restaurant part, own part
 //	rsv_<13><13>         a reservation: restaurant part, own part
 //	rev_<13><13>         its review:    the same parts
+//	key_<13>             an API key, within its account
 //
 // Each part is random (made outside: the engine has no randomness) in lower-case Crockford base 32.
 type (

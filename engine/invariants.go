@@ -12,7 +12,10 @@ func CheckInvariants(a Aggregate) error {
 	case *restaurant:
 		return errors.Join(a.checkReservations(), a.checkBits(), a.checkSheets(), a.checkLedger())
 	case *account:
-		return errors.Join(a.receipts.check(), broken(len(a.sessions) <= MaxSessions, "I9: %d sessions", len(a.sessions)))
+		return errors.Join(a.receipts.check(), broken(len(a.sessions) <= MaxSessions, "I9: %d sessions", len(a.sessions)),
+			broken(len(a.keys) <= MaxAPIKeys, "I9: %d keys", len(a.keys)),
+			broken(a.factor == nil || len(a.factor.Recovery) <= MaxRecoveryCodes, "I9: too many recovery codes"),
+			broken(a.info != nil || a.factor == nil && a.keys == nil, "I5: a factor or keys of no account"))
 	}
 	return fmt.Errorf("engine: unknown aggregate %T", a)
 }

@@ -21,7 +21,7 @@ func (l *ledger) replace(b *book, old, next *Reservation) {
 		_, used := l.creates[next.Key]
 		assert(!used, "I8: two reservations of one key")
 		l.creates[next.Key] = mustOwnPart(next.ID)
-	case next == nil && old.Key != (Hash{}):
+	case next == nil && old.Key != (Hash{}), next != nil && old != nil && old.Key != next.Key: // a key is only ever taken away
 		delete(l.creates, old.Key)
 	}
 	if next != nil && next.Status == StatusConfirmed &&

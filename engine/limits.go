@@ -14,7 +14,11 @@ const (
 	MaxCapacity         = 100 // guests at one table
 	MaxSessions         = 20  // of one account; the oldest goes
 	MaxAccountReceipts  = 64
-	MaxSeenTokens       = 16 // refresh tokens of a session that are known to be used up
+	MaxSeenTokens       = 16     // refresh tokens of a session that are known to be used up
+	MaxAPIKeys          = 20     // of one account
+	MaxQuota            = 60_000 // requests a minute of an API key
+	MaxRecoveryCodes    = 10
+	SecretBytes         = 20 // of a second factor: what RFC 4226 recommends for SHA-1
 	MaxAlternatives     = 4
 	alternativeDays     = 3 // neighbouring service days that are searched, each way
 	MaxTransitionReason = 200
@@ -37,6 +41,7 @@ const (
 	MaxReviewComment   = 8_000
 	MaxPasswordHash    = 256
 	MaxFamily          = 64
+	MaxFrom            = 45 // the longest textual IPv6 address
 )
 
 // Time.
@@ -57,6 +62,8 @@ const (
 	forgetLateDays  = 2  // not before so many UTC days after its last change
 	msPerSec        = 1000
 	maxShiftMinutes = 24 * 60
+
+	ThrottleWindowMs = Instant(15 * time.Minute / time.Millisecond) // one LoginThrottled in it
 )
 
 // Relations between the bounds, checked by the compiler: a negative array length does not compile.

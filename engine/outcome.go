@@ -40,11 +40,13 @@ type Outcome struct {
 	Code         Code
 	Field        string // for CodeInvalid and CodeLimit: the request member
 	Replayed     bool   // answered from a receipt
+	More         bool   // for ForgetGuest: there is more to do than one command may
 	Reservation  *Reservation
 	Table        *Table
 	Restaurant   *Restaurant
 	Member       *Member
 	Account      *AccountInfo
-	Family       string // session family, for OpenSession and RotateSession
+	APIKey       *APIKey // for AddAPIKey
+	Family       string  // session family, for OpenSession and RotateSession
 	Alternatives []Alternative
 }

@@ -1,40 +1,172 @@
 package engine
 
-import "maitred/engine/enginepb"
+import (
+	"encoding/binary"
+	"fmt"
+
+	"maitred/engine/enginepb"
+)
 
 // hidden stands in the place of what is nobody's business.
 const hidden = "-"
 
-// HidePersonal takes personal fields and password hashes out of a decoded event, for people who read a journal. The event
-// must not be applied any more.
-func HidePersonal(e *Event) {
+// maxPersonal is the most personal strings of an event.
+const maxPersonal = 5
+
+// field is a personal string of an event, which may be bytes.
+type field struct {
+	text  *string
+	bytes *[]byte
+}
+
+func (f field) get() string {
+	if f.bytes != nil {
+		return string(*f.bytes)
+	}
+	return *f.text
+}
+
+func (f field) set(s string) {
+	switch {
+	case f.bytes == nil:
+		*f.text = s
+	case s == "":
+		*f.bytes = nil
+	default:
+		*f.bytes = []byte(s)
+	}
+}
+
+func (f field) hide() {
+	if f.bytes != nil {
+		*f.bytes = nil
+		return
+	}
+	*f.text = hidden
+}
+
+// personal lists the personal strings of an event: how to reach somebody, his name, what he wrote, his password's hash, the
+// secret of his second factor. The order is stored (SplitPersonal): new ones go to the end.
+func personal(e *Event) (fields [maxPersonal]field, n int) {
+	add := func(more ...*string) {
+		for _, s := range more {
+			fields[n].text = s
+			n++
+		}
+	}
 	switch body := e.Body.(type) {
 	case *enginepb.Event_AccountRegistered:
-		hideAccount(body.AccountRegistered.GetAccount())
+		if a := body.AccountRegistered.GetAccount(); a != nil {
+			add(&a.Email, &a.FirstName, &a.LastName, &a.Phone, &a.PasswordHash)
+		}
 	case *enginepb.Event_AccountChanged:
-		hideAccount(body.AccountChanged.GetAccount())
+		if a := body.AccountChanged.GetAccount(); a != nil {
+			add(&a.Email, &a.FirstName, &a.LastName, &a.Phone, &a.PasswordHash)
+		}
+	case *enginepb.Event_SecondFactorChanged:
+		if f := body.SecondFactorChanged.GetFactor(); f != nil {
+			fields[0].bytes, n = &f.Secret, 1
+		}
+	case *enginepb.Event_ApiKeyAdded:
+		if k := body.ApiKeyAdded.GetKey(); k != nil {
+			add(&k.Name)
+		}
+	case *enginepb.Event_PasswordRehashed:
+		add(&body.PasswordRehashed.PasswordHash)
 	case *enginepb.Event_ReservationCreated:
 		if r := body.ReservationCreated.GetReservation(); r != nil {
-			hide(&r.SpecialRequests)
+			add(&r.SpecialRequests)
 			if c := r.Contact; c != nil {
-				hide(&c.Name, &c.Phone, &c.Email)
+				add(&c.Name, &c.Phone, &c.Email)
 			}
 		}
 	case *enginepb.Event_ReservationRescheduled:
-		hide(&body.ReservationRescheduled.SpecialRequests)
-	}
-}
-
-func hideAccount(a *enginepb.Account) {
-	if a != nil {
-		hide(&a.Email, &a.FirstName, &a.LastName, &a.Phone, &a.PasswordHash)
-	}
-}
-
-func hide(fields ...*string) {
-	for _, f := range fields {
-		if *f != "" {
-			*f = hidden
+		add(&body.ReservationRescheduled.SpecialRequests)
+	case *enginepb.Event_ReservationStatusChanged:
+		if e.ByRole != RoleSystem { // the reasons of the engine are words of its own
+			add(&body.ReservationStatusChanged.Reason)
 		}
 	}
+	return fields, n
+}
+
+// HasPersonal reports whether the event holds personal strings in clear.
+func HasPersonal(e *Event) bool {
+	fields, n := personal(e)
+	for _, f := range fields[:n] {
+		if f.get() != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// HidePersonal takes personal fields and password hashes out of a decoded event, for people who read a journal. The event
+// must not be applied any more.
+func HidePersonal(e *Event) {
+	fields, n := personal(e)
+	for _, f := range fields[:n] {
+		if f.get() != "" || len(e.Sealed) > 0 {
+			f.hide()
+		}
+	}
+	e.Sealed = nil
+	switch body := e.Body.(type) { // hashes of what is random: they tell nothing, and nobody needs to see them
+	case *enginepb.Event_SecondFactorChanged:
+		if f := body.SecondFactorChanged.GetFactor(); f != nil {
+			f.Recovery = nil
+		}
+	case *enginepb.Event_SecondFactorUsed:
+		body.SecondFactorUsed.Recovery = nil
+	case *enginepb.Event_ApiKeyAdded:
+		if k := body.ApiKeyAdded.GetKey(); k != nil {
+			k.Hash = nil
+		}
+	}
+}
+
+// StripPersonal is the event without its personal strings: e itself when it has none, else a copy.
+func StripPersonal(e *Event) *Event {
+	if !HasPersonal(e) && len(e.Sealed) == 0 {
+		return e
+	}
+	c := e.CloneVT()
+	fields, n := personal(c)
+	for _, f := range fields[:n] {
+		f.set("")
+	}
+	c.Sealed = nil
+	return c
+}
+
+// SplitPersonal is StripPersonal and, apart, what it took away, for JoinPersonal: each string with its length as a uvarint
+// before it.
+func SplitPersonal(e *Event) (stripped *Event, taken []byte) {
+	fields, n := personal(e)
+	for _, f := range fields[:n] {
+		value := f.get()
+		taken = append(binary.AppendUvarint(taken, uint64(len(value))), value...)
+	}
+	return StripPersonal(e), taken
+}
+
+// JoinPersonal puts back into a decoded event what SplitPersonal took away. Bytes that are not of this event are ErrEvent.
+func JoinPersonal(e *Event, taken []byte) error {
+	fields, n := personal(e)
+	for _, f := range fields[:n] {
+		if len(taken) == 0 {
+			break // an older build knew fewer
+		}
+		size, used := binary.Uvarint(taken)
+		if used <= 0 || size > uint64(len(taken)-used) {
+			return fmt.Errorf("%w: its personal part is cut", ErrEvent)
+		}
+		f.set(string(taken[used : used+int(size)]))
+		taken = taken[used+int(size):]
+	}
+	if len(taken) > 0 {
+		return fmt.Errorf("%w: its personal part has too much", ErrEvent)
+	}
+	e.Sealed = nil
+	return nil
 }

@@ -17,6 +17,11 @@ func TestHidePersonal(t *testing.T) {
 			Id: "rsv_1", SpecialRequests: "secret", Contact: &enginepb.Contact{Name: "secret", Phone: "secret", Email: "secret"}}}}},
 		{Body: &enginepb.Event_ReservationRescheduled{ReservationRescheduled: &enginepb.ReservationRescheduled{Id: "rsv_1", SpecialRequests: "secret"}}},
 		{Body: &enginepb.Event_AccountRegistered{AccountRegistered: &enginepb.AccountRegistered{}}},
+		{Body: &enginepb.Event_SecondFactorChanged{SecondFactorChanged: &enginepb.SecondFactorChanged{Factor: &enginepb.SecondFactor{Secret: []byte("secret"), Recovery: []byte("secret")}}}},
+		{Body: &enginepb.Event_SecondFactorChanged{SecondFactorChanged: &enginepb.SecondFactorChanged{}}},
+		{Body: &enginepb.Event_SecondFactorUsed{SecondFactorUsed: &enginepb.SecondFactorUsed{Recovery: []byte("secret")}}},
+		{Body: &enginepb.Event_ApiKeyAdded{ApiKeyAdded: &enginepb.ApiKeyAdded{Key: &enginepb.ApiKey{Name: "secret", Hash: []byte("secret")}}}},
+		{Body: &enginepb.Event_PasswordRehashed{PasswordRehashed: &enginepb.PasswordRehashed{PasswordHash: "secret"}}},
 	} {
 		engine.HidePersonal(e)
 		if s := e.String(); strings.Contains(s, "secret") {

@@ -98,6 +98,8 @@ func (d *decision) decide() Outcome {
 		return d.addReview(body)
 	case *Sweep:
 		return d.sweep()
+	case *ForgetGuest:
+		return d.forgetGuest(body)
 	}
 	panic("engine: a command that a restaurant does not know")
 }
@@ -156,6 +158,9 @@ func (d *decision) emit(body enginepb.EventBody) *Event {
 		}
 	}
 	e := &Event{AtMs: int64(d.now), ByAccount: string(d.cmd.Caller.Account), ByRole: role, Body: body}
+	if d.cmd.Caller.From != "" && (d.info == nil || d.staff()) { // a guest's own reservation keeps no address
+		e.From = d.cmd.Caller.from()
+	}
 	d.events = append(d.events, e)
 	return e
 }

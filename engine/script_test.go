@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 		require.True(t, seen[c.String()], "no script shows %s", c)
 	}
 	for _, verb := range strings.Fields("create-restaurant change-restaurant add-table change-table remove-table book reschedule do sweep " +
-		"hire promote dismiss review register change-profile login rotate revoke at state") {
+		"hire promote dismiss review register change-profile login rotate revoke totp-begin totp-confirm totp-remove api-key api-key-revoke rehash note-throttle at state") {
 		require.True(t, seen[verb], "no script uses %s", verb)
 	}
 }
@@ -225,6 +225,8 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 		return &engine.AddReview{Reservation: s.reservation(args["id"]), Rating: s.number(args, "rating", 5), Comment: "buono"}
 	case "sweep":
 		return &engine.Sweep{}
+	case "forget":
+		return &engine.ForgetGuest{Guest: s.caller(args["guest"]).Account}
 	}
 	s.t.Fatalf("no command %q", verb)
 	return nil
@@ -243,11 +245,31 @@ func (s *script) accountBody(verb string, args map[string]string) engine.Body {
 		name := args["name"]
 		return &engine.ChangeProfile{Change: engine.ProfileChange{FirstName: &name}}
 	case "login":
-		return &engine.OpenSession{Family: args["family"], Refresh: hash(args["token"]), Expires: s.now + 1000}
+		return &engine.OpenSession{Family: args["family"], Refresh: hash(args["token"]), Expires: s.now + 1000,
+			Step: int64(s.number(args, "step", 0)), Recovery: hash(args["recovery"])}
 	case "rotate":
 		return &engine.RotateSession{Old: hash(args["old"]), New: hash(args["new"])}
 	case "revoke":
 		return &engine.RevokeSession{Refresh: hash(args["token"])}
+	case "totp-begin":
+		return &engine.BeginSecondFactor{Secret: args["secret"]}
+	case "totp-confirm":
+		return &engine.ConfirmSecondFactor{Secret: args["secret"], Step: int64(s.number(args, "step", 0)),
+			Recovery: []engine.Hash32{hash("r1"), hash("r2")}}
+	case "totp-remove":
+		return &engine.RemoveSecondFactor{}
+	case "api-key":
+		return &engine.AddAPIKey{Key: engine.APIKey{ID: engine.MakeAPIKeyID(uint64(s.number(args, "id", 1))), Name: args["name"], Hash: hash(args["name"])}}
+	case "api-key-revoke":
+		return &engine.RevokeAPIKey{ID: engine.MakeAPIKeyID(uint64(s.number(args, "id", 1)))}
+	case "rehash":
+		return &engine.RehashPassword{Old: args["old"], New: args["new"]}
+	case "note-throttle":
+		return &engine.NoteThrottle{}
+	case "erase":
+		return &engine.EraseAccount{}
+	case "complete-erasure":
+		return &engine.CompleteErasure{}
 	}
 	return nil
 }

@@ -10,6 +10,9 @@ import (
 // Feed hands durable events to sinks: from memory while they keep up, from the journal when they fell behind. Bounded.
 // Publish never waits for a sink.
 type Feed struct {
+	// Seal opens what is read from the journal. nil = it is in clear. Set before use.
+	Seal *Seal
+
 	journal  Journal
 	maxBytes int
 
@@ -149,7 +152,7 @@ func (f *Feed) fromJournal(ctx context.Context, after, to Seq, max int) ([]Commi
 		if fr, ok := r.(*Frame); ok && len(out) > 0 && len(out)+len(fr.Index) > max {
 			return errEnough
 		}
-		events, err := EventsIn(e.Seq, r)
+		events, err := f.Seal.EventsIn(e.Seq, r)
 		if err != nil {
 			return err
 		}

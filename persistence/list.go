@@ -25,6 +25,7 @@ type AggregateState struct {
 	Reservations      []*enginepb.Reservation
 	Account           *enginepb.Account
 	Erased            bool
+	ErasureCompleted  bool
 }
 
 // Rebuildable is a store that can be made anew.
@@ -49,8 +50,18 @@ type AccountRow struct {
 	ID        engine.AccountID
 	Role      engine.Role
 	CreatedMs int64
-	Erased    bool
+	Erased    Erasure
 }
+
+// Erasure is how far the erasure of an account is. The numbers are stored.
+type Erasure int64
+
+// The steps of an erasure.
+const (
+	NotErased        Erasure = iota
+	ErasurePending           // the profile is gone, restaurants may still know the guest
+	ErasureCompleted         // nobody knows the guest
+)
 
 // AppendCursor appends the line of a cursor.
 func AppendCursor(dst []byte, p Position) []byte {
@@ -69,7 +80,7 @@ func AppendAudited(dst []byte, c *Committed, event []byte) []byte {
 
 // AppendAccount appends the line of an account.
 func AppendAccount(dst []byte, a *AccountRow) []byte {
-	return line(dst, "account", string(a.ID), a.Role.String(), strconv.FormatInt(a.CreatedMs, 10), strconv.FormatBool(a.Erased))
+	return line(dst, "account", string(a.ID), a.Role.String(), strconv.FormatInt(a.CreatedMs, 10), strconv.FormatInt(int64(a.Erased), 10))
 }
 
 // AppendRestaurant appends the line of a restaurant.

@@ -10,21 +10,7 @@ import (
 
 // EventsIn makes the committed events of the record at seq: none unless it is a frame. The events keep no reference to the
 // record's bytes.
-func EventsIn(seq Seq, r Record) ([]Committed, error) {
-	f, ok := r.(*Frame)
-	if !ok || len(f.Index) == 0 {
-		return nil, nil
-	}
-	out := make([]Committed, len(f.Index))
-	for i := range f.Index {
-		ev, err := engine.DecodeEvent(f.Events[i])
-		if err != nil {
-			return nil, fmt.Errorf("decode event %d of record %d: %w", i, seq, err)
-		}
-		out[i] = Committed{Seq: seq, Index: i, Aggregate: f.Index[i].Aggregate, Version: f.Index[i].Version, Event: ev}
-	}
-	return out, nil
-}
+func EventsIn(seq Seq, r Record) ([]Committed, error) { return (*Seal)(nil).EventsIn(seq, r) }
 
 // ReadRecords calls fn for each decoded record with from ≤ seq ≤ to, in order and without gaps.
 func ReadRecords(ctx context.Context, j Journal, from, to Seq, fn func(Entry, Record) error) error {
@@ -40,13 +26,7 @@ func ReadRecords(ctx context.Context, j Journal, from, to Seq, fn func(Entry, Re
 // ReadCommitted calls fn for each record with from ≤ seq ≤ to, in order and without gaps, with its events (none for a
 // heartbeat or a claim).
 func ReadCommitted(ctx context.Context, j Journal, from, to Seq, fn func(Seq, []Committed) error) error {
-	return ReadRecords(ctx, j, from, to, func(e Entry, r Record) error {
-		events, err := EventsIn(e.Seq, r)
-		if err != nil {
-			return err
-		}
-		return fn(e.Seq, events)
-	})
+	return (*Seal)(nil).ReadCommitted(ctx, j, from, to, fn)
 }
 
 // HoleError says that an aggregate cannot be opened from the journal: an event that must be there is not.
@@ -65,7 +45,12 @@ func (e *HoleError) Error() string {
 // Tail.Positions gives them). Every position must hold an event of id, and the versions must follow each other from
 // after+1: else it is a *HoleError. A position that was purged gives ErrNotFound.
 func EventsOf(ctx context.Context, j Journal, positions []Seq, id engine.AggregateID, after engine.Version) ([]*engine.Event, error) {
-	o := opening{id: id, next: after + 1}
+	return (*Seal)(nil).EventsOf(ctx, j, positions, id, after)
+}
+
+// EventsOf is EventsOf of a sealed journal.
+func (s *Seal) EventsOf(ctx context.Context, j Journal, positions []Seq, id engine.AggregateID, after engine.Version) ([]*engine.Event, error) {
+	o := opening{seal: s, id: id, next: after + 1}
 	for len(positions) > 0 {
 		run := 1
 		for run < len(positions) && positions[run]-positions[run-1] <= positionGap {
@@ -81,6 +66,7 @@ func EventsOf(ctx context.Context, j Journal, positions []Seq, id engine.Aggrega
 
 // opening collects the events of one aggregate.
 type opening struct {
+	seal   *Seal
 	id     engine.AggregateID
 	next   engine.Version
 	events []*engine.Event
@@ -128,7 +114,7 @@ func (o *opening) take(e Entry) error {
 		if x.Version != o.next {
 			return &HoleError{Aggregate: o.id, Seq: e.Seq, Want: o.next, Got: x.Version}
 		}
-		ev, err := engine.DecodeEvent(f.Events[i])
+		ev, err := o.seal.DecodeEvent(f.Events[i], x.Aggregate, x.Version)
 		if err != nil {
 			return fmt.Errorf("version %d in record %d: %w", x.Version, e.Seq, err)
 		}

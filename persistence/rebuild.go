@@ -22,9 +22,9 @@ var errRebuildBase = errors.New("persistence: a base does not say what its heade
 
 // Rebuild makes store anew: the state of every base, then every event that the journal still has. Events that a base has
 // already change nothing but the audit, so bases may be newer than what was read of the journal before. It reads up to what
-// is in the journal at the start. What neither bases nor journal have any more is gone from the store: the audit of purged
+// is in the journal at the start. seal opens both; nil = they are in clear. What neither bases nor journal have any more is gone from the store: the audit of purged
 // frames, and final reservations that the engine has forgotten (about a month after their service day). When it fails, the cursor is zero or true, and a later try begins with emptying.
-func Rebuild(ctx context.Context, store Rebuildable, journal Journal, bases Bases) error {
+func Rebuild(ctx context.Context, store Rebuildable, journal Journal, bases Bases, seal *Seal) error {
 	// The bounds are read before the bases: whatever was purged by then is in a base by then, and if anything is purged
 	// later, reading from First fails.
 	b, err := journal.Bounds(ctx)
@@ -41,10 +41,10 @@ func Rebuild(ctx context.Context, store Rebuildable, journal Journal, bases Base
 	if err := store.Reset(ctx); err != nil {
 		return fmt.Errorf("rebuild: empty the store: %w", err)
 	}
-	if err := loadBases(ctx, store, bases, ids); err != nil {
+	if err := loadBases(ctx, store, SealBases(bases, seal), ids); err != nil {
 		return err
 	}
-	return replay(ctx, store, journal, b)
+	return replay(ctx, store, journal, b, seal)
 }
 
 func baseIDs(ctx context.Context, bases Bases) (ids []engine.AggregateID, err error) {
@@ -99,7 +99,7 @@ func StateOf(b Base) (AggregateState, error) {
 		if pb.Version != uint64(b.Version) {
 			return s, fmt.Errorf("rebuild: %s: version %d, header %d: %w", b.ID, pb.Version, b.Version, errRebuildBase)
 		}
-		s.Account, s.Erased = pb.Account, pb.Erased
+		s.Account, s.Erased, s.ErasureCompleted = pb.Account, pb.Erased, pb.ErasureCompleted
 		return s, nil
 	}
 	var pb enginepb.RestaurantBase
@@ -119,7 +119,7 @@ func StateOf(b Base) (AggregateState, error) {
 }
 
 // replay writes what the journal has within b.
-func replay(ctx context.Context, store Store, journal Journal, b Bounds) error {
+func replay(ctx context.Context, store Store, journal Journal, b Bounds, seal *Seal) error {
 	id, err := journalOf(ctx, journal, b.First)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func replay(ctx context.Context, store Store, journal Journal, b Bounds) error {
 		at, events = next, events[:0]
 		return nil
 	}
-	err = ReadCommitted(ctx, journal, b.First, b.Last, func(seq Seq, more []Committed) error {
+	err = seal.ReadCommitted(ctx, journal, b.First, b.Last, func(seq Seq, more []Committed) error {
 		events = append(events, more...)
 		if len(events) >= rebuildEvents || seq%rebuildRecords == 0 || seq == b.Last {
 			return write(seq)

@@ -1,8 +1,10 @@
 package persistence
 
 import (
+	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -25,7 +27,8 @@ const (
 // last one may also be the beginning of one. When nothing matches so, each word may also be misspelt: by one edit if it has
 // 4 to 7 letters, by two if it has more (an edit inserts, drops or replaces a letter, or swaps neighbours).
 //
-// Order: with Text by relevance, else with Near by distance, else by name; then in an order that stays.
+// Order: with Near by distance, else with Text by relevance (in the order of registration when a thousand match), else by name;
+// then in an order that stays.
 type SearchFilter struct {
 	Text          string
 	City, Cuisine string // whole, case and accents do not matter
@@ -145,6 +148,22 @@ func DistanceKm(lat1, lon1, lat2, lon2 float64) float64 {
 // Contains reports whether a point is in the box.
 func (b *Box) Contains(lat, lon float64) bool {
 	return lat >= b.MinLat && lat <= b.MaxLat && lon >= b.MinLon && lon <= b.MaxLon
+}
+
+// zones keeps what LoadLocation parsed; there are a few hundred.
+var zones sync.Map
+
+// Zone is the time zone of an IANA name.
+func Zone(name string) (*time.Location, error) {
+	if z, ok := zones.Load(name); ok {
+		return z.(*time.Location), nil
+	}
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("persistence: time zone %q: %w", name, err)
+	}
+	zones.Store(name, z)
+	return z, nil
 }
 
 // In is the day and the minute that the clock of a zone shows at the moment.

@@ -10,9 +10,9 @@ import (
 // What follows from the shape of an operation.
 var (
 	// Any request may be unreadable, too slow, too large or too much.
-	ofAny = []string{"malformed", "request_timeout", "too_large", "too_many_requests", "headers_too_large", "internal", "http_version"}
+	ofAny = []string{"malformed", "request_timeout", "too_large", "too_many_requests", "headers_too_large", "internal", "busy", "http_version"}
 	// One of the API may ask for another language than JSON, and meet a node that does not serve.
-	ofAPI       = []string{"not_acceptable", "unsupported_media_type", "busy", "unavailable", "expired", "quarantined"}
+	ofAPI       = []string{"not_acceptable", "unsupported_media_type", "unavailable", "expired", "quarantined"}
 	ofCaller    = []string{"unauthorized"}
 	ofBody      = []string{"wrong_type", "unknown_member", "invalid"}
 	ofQuery     = []string{"invalid"}
@@ -59,10 +59,28 @@ func (w *writer) operation(method string, op object) error {
 		}
 	}
 	responses := op["responses"].(object)
+	for _, r := range responses {
+		withHeaders(r.(object))
+	}
 	for status, problems := range byStatus {
+		if responses[strconv.Itoa(status)] != nil { // a page has its own answer with this status
+			continue
+		}
 		responses[strconv.Itoa(status)] = object{"$ref": "#/components/responses/" + w.response(problems)}
 	}
 	return nil
+}
+
+// withHeaders adds what any answer may have.
+func withHeaders(response object) {
+	headers, ok := response["headers"].(object)
+	if !ok {
+		headers = object{}
+		response["headers"] = headers
+	}
+	for _, name := range []string{"RateLimit", "RateLimit-Policy", "X-Request-Id"} {
+		headers[name] = object{"$ref": "#/components/headers/" + name}
+	}
 }
 
 // shape is what an operation can refuse because of its parameters, its body, its method and its caller.
@@ -70,6 +88,9 @@ func shape(method string, op object) []string {
 	var codes []string
 	if public, ok := op["security"].([]any); !ok || len(public) > 0 {
 		codes = append(codes, ofCaller...)
+		if method != "get" {
+			codes = append(codes, "forbidden") // to an API key for reading alone
+		}
 	}
 	if op["requestBody"] != nil {
 		codes = append(codes, ofBody...)
@@ -115,7 +136,7 @@ func (w *writer) response(problems []Problem) string {
 	if retry {
 		headers["Retry-After"] = object{"$ref": "#/components/headers/Retry-After"}
 	}
-	w.responses[name] = object{
+	answer := object{
 		"description": strings.Join(lines, " "),
 		"headers":     headers,
 		"content": object{"application/problem+json": object{
@@ -126,6 +147,8 @@ func (w *writer) response(problems []Problem) string {
 			"examples": examples,
 		}},
 	}
+	withHeaders(answer)
+	w.responses[name] = answer
 	return name
 }
 

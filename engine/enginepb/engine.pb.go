@@ -169,6 +169,8 @@ type Event struct {
 	ByAccount string                 `protobuf:"bytes,2,opt,name=by_account,json=byAccount,proto3" json:"by_account,omitempty"` // empty for the system
 	ByRole    Role                   `protobuf:"varint,3,opt,name=by_role,json=byRole,proto3,enum=maitred.engine.v1.Role" json:"by_role,omitempty"`
 	Receipt   *Receipt               `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"` // absent when the command had no key
+	From      string                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`       // client address of a privileged act, textual, ≤ 45 bytes; empty for guests' own reservations
+	Sealed    []byte                 `protobuf:"bytes,6,opt,name=sealed,proto3" json:"sealed,omitempty"`   // at rest: the personal strings of the body, which are empty then; persistence.Seal says how
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Event_RestaurantCreated
@@ -182,12 +184,20 @@ type Event struct {
 	//	*Event_StaffSet
 	//	*Event_StaffRemoved
 	//	*Event_ReviewAdded
+	//	*Event_GuestForgotten
 	//	*Event_AccountRegistered
 	//	*Event_AccountChanged
 	//	*Event_SessionOpened
 	//	*Event_SessionRotated
 	//	*Event_SessionRevoked
 	//	*Event_AccountErased
+	//	*Event_SecondFactorChanged
+	//	*Event_ApiKeyAdded
+	//	*Event_ApiKeyRevoked
+	//	*Event_PasswordRehashed
+	//	*Event_SecondFactorUsed
+	//	*Event_LoginThrottled
+	//	*Event_AccountErasureCompleted
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -247,6 +257,20 @@ func (x *Event) GetByRole() Role {
 func (x *Event) GetReceipt() *Receipt {
 	if x != nil {
 		return x.Receipt
+	}
+	return nil
+}
+
+func (x *Event) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Event) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
 	}
 	return nil
 }
@@ -357,6 +381,15 @@ func (x *Event) GetReviewAdded() *ReviewAdded {
 	return nil
 }
 
+func (x *Event) GetGuestForgotten() *GuestForgotten {
+	if x != nil {
+		if x, ok := x.Body.(*Event_GuestForgotten); ok {
+			return x.GuestForgotten
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetAccountRegistered() *AccountRegistered {
 	if x != nil {
 		if x, ok := x.Body.(*Event_AccountRegistered); ok {
@@ -411,6 +444,69 @@ func (x *Event) GetAccountErased() *AccountErased {
 	return nil
 }
 
+func (x *Event) GetSecondFactorChanged() *SecondFactorChanged {
+	if x != nil {
+		if x, ok := x.Body.(*Event_SecondFactorChanged); ok {
+			return x.SecondFactorChanged
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetApiKeyAdded() *ApiKeyAdded {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ApiKeyAdded); ok {
+			return x.ApiKeyAdded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetApiKeyRevoked() *ApiKeyRevoked {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ApiKeyRevoked); ok {
+			return x.ApiKeyRevoked
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetPasswordRehashed() *PasswordRehashed {
+	if x != nil {
+		if x, ok := x.Body.(*Event_PasswordRehashed); ok {
+			return x.PasswordRehashed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSecondFactorUsed() *SecondFactorUsed {
+	if x != nil {
+		if x, ok := x.Body.(*Event_SecondFactorUsed); ok {
+			return x.SecondFactorUsed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetLoginThrottled() *LoginThrottled {
+	if x != nil {
+		if x, ok := x.Body.(*Event_LoginThrottled); ok {
+			return x.LoginThrottled
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetAccountErasureCompleted() *AccountErasureCompleted {
+	if x != nil {
+		if x, ok := x.Body.(*Event_AccountErasureCompleted); ok {
+			return x.AccountErasureCompleted
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -459,6 +555,10 @@ type Event_ReviewAdded struct {
 	ReviewAdded *ReviewAdded `protobuf:"bytes,20,opt,name=review_added,json=reviewAdded,proto3,oneof"`
 }
 
+type Event_GuestForgotten struct {
+	GuestForgotten *GuestForgotten `protobuf:"bytes,21,opt,name=guest_forgotten,json=guestForgotten,proto3,oneof"`
+}
+
 type Event_AccountRegistered struct {
 	AccountRegistered *AccountRegistered `protobuf:"bytes,40,opt,name=account_registered,json=accountRegistered,proto3,oneof"`
 }
@@ -483,6 +583,34 @@ type Event_AccountErased struct {
 	AccountErased *AccountErased `protobuf:"bytes,45,opt,name=account_erased,json=accountErased,proto3,oneof"`
 }
 
+type Event_SecondFactorChanged struct {
+	SecondFactorChanged *SecondFactorChanged `protobuf:"bytes,46,opt,name=second_factor_changed,json=secondFactorChanged,proto3,oneof"`
+}
+
+type Event_ApiKeyAdded struct {
+	ApiKeyAdded *ApiKeyAdded `protobuf:"bytes,47,opt,name=api_key_added,json=apiKeyAdded,proto3,oneof"`
+}
+
+type Event_ApiKeyRevoked struct {
+	ApiKeyRevoked *ApiKeyRevoked `protobuf:"bytes,48,opt,name=api_key_revoked,json=apiKeyRevoked,proto3,oneof"`
+}
+
+type Event_PasswordRehashed struct {
+	PasswordRehashed *PasswordRehashed `protobuf:"bytes,49,opt,name=password_rehashed,json=passwordRehashed,proto3,oneof"`
+}
+
+type Event_SecondFactorUsed struct {
+	SecondFactorUsed *SecondFactorUsed `protobuf:"bytes,50,opt,name=second_factor_used,json=secondFactorUsed,proto3,oneof"`
+}
+
+type Event_LoginThrottled struct {
+	LoginThrottled *LoginThrottled `protobuf:"bytes,51,opt,name=login_throttled,json=loginThrottled,proto3,oneof"`
+}
+
+type Event_AccountErasureCompleted struct {
+	AccountErasureCompleted *AccountErasureCompleted `protobuf:"bytes,52,opt,name=account_erasure_completed,json=accountErasureCompleted,proto3,oneof"`
+}
+
 func (*Event_RestaurantCreated) isEvent_Body() {}
 
 func (*Event_RestaurantChanged) isEvent_Body() {}
@@ -505,6 +633,8 @@ func (*Event_StaffRemoved) isEvent_Body() {}
 
 func (*Event_ReviewAdded) isEvent_Body() {}
 
+func (*Event_GuestForgotten) isEvent_Body() {}
+
 func (*Event_AccountRegistered) isEvent_Body() {}
 
 func (*Event_AccountChanged) isEvent_Body() {}
@@ -516,6 +646,20 @@ func (*Event_SessionRotated) isEvent_Body() {}
 func (*Event_SessionRevoked) isEvent_Body() {}
 
 func (*Event_AccountErased) isEvent_Body() {}
+
+func (*Event_SecondFactorChanged) isEvent_Body() {}
+
+func (*Event_ApiKeyAdded) isEvent_Body() {}
+
+func (*Event_ApiKeyRevoked) isEvent_Body() {}
+
+func (*Event_PasswordRehashed) isEvent_Body() {}
+
+func (*Event_SecondFactorUsed) isEvent_Body() {}
+
+func (*Event_LoginThrottled) isEvent_Body() {}
+
+func (*Event_AccountErasureCompleted) isEvent_Body() {}
 
 // Receipt remembers a command by its key, so that a retry gets the same answer.
 type Receipt struct {
@@ -1793,6 +1937,51 @@ func (x *ReviewAdded) GetComment() string {
 	return ""
 }
 
+// GuestForgotten takes guest, contact, special requests and key out of every reservation of an erased account.
+type GuestForgotten struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Guest         string                 `protobuf:"bytes,1,opt,name=guest,proto3" json:"guest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuestForgotten) Reset() {
+	*x = GuestForgotten{}
+	mi := &file_engine_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuestForgotten) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuestForgotten) ProtoMessage() {}
+
+func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuestForgotten.ProtoReflect.Descriptor instead.
+func (*GuestForgotten) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GuestForgotten) GetGuest() string {
+	if x != nil {
+		return x.Guest
+	}
+	return ""
+}
+
 type AccountRegistered struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -1802,7 +1991,7 @@ type AccountRegistered struct {
 
 func (x *AccountRegistered) Reset() {
 	*x = AccountRegistered{}
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1814,7 +2003,7 @@ func (x *AccountRegistered) String() string {
 func (*AccountRegistered) ProtoMessage() {}
 
 func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1827,7 +2016,7 @@ func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRegistered.ProtoReflect.Descriptor instead.
 func (*AccountRegistered) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{19}
+	return file_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AccountRegistered) GetAccount() *Account {
@@ -1846,7 +2035,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1858,7 +2047,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1871,7 +2060,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{20}
+	return file_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AccountChanged) GetAccount() *Account {
@@ -1898,7 +2087,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2099,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2112,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Account) GetId() string {
@@ -2000,7 +2189,7 @@ type SessionOpened struct {
 
 func (x *SessionOpened) Reset() {
 	*x = SessionOpened{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2201,7 @@ func (x *SessionOpened) String() string {
 func (*SessionOpened) ProtoMessage() {}
 
 func (x *SessionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2214,7 @@ func (x *SessionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionOpened.ProtoReflect.Descriptor instead.
 func (*SessionOpened) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SessionOpened) GetFamily() string {
@@ -2059,7 +2248,7 @@ type SessionRotated struct {
 
 func (x *SessionRotated) Reset() {
 	*x = SessionRotated{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2260,7 @@ func (x *SessionRotated) String() string {
 func (*SessionRotated) ProtoMessage() {}
 
 func (x *SessionRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2273,7 @@ func (x *SessionRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRotated.ProtoReflect.Descriptor instead.
 func (*SessionRotated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SessionRotated) GetFamily() string {
@@ -2111,7 +2300,7 @@ type SessionRevoked struct {
 
 func (x *SessionRevoked) Reset() {
 	*x = SessionRevoked{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2312,7 @@ func (x *SessionRevoked) String() string {
 func (*SessionRevoked) ProtoMessage() {}
 
 func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2325,7 @@ func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRevoked.ProtoReflect.Descriptor instead.
 func (*SessionRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SessionRevoked) GetFamily() string {
@@ -2161,7 +2350,7 @@ type AccountErased struct {
 
 func (x *AccountErased) Reset() {
 	*x = AccountErased{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +2362,7 @@ func (x *AccountErased) String() string {
 func (*AccountErased) ProtoMessage() {}
 
 func (x *AccountErased) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +2375,460 @@ func (x *AccountErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErased.ProtoReflect.Descriptor instead.
 func (*AccountErased) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{26}
+}
+
+type AccountErasureCompleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountErasureCompleted) Reset() {
+	*x = AccountErasureCompleted{}
+	mi := &file_engine_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountErasureCompleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountErasureCompleted) ProtoMessage() {}
+
+func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountErasureCompleted.ProtoReflect.Descriptor instead.
+func (*AccountErasureCompleted) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{27}
+}
+
+// SecondFactor is a time-based one-time password (RFC 6238). recovery: SHA-256 of each code that is left, 32 bytes each.
+type SecondFactor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Secret        []byte                 `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	Active        bool                   `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`                     // false: begun, not confirmed yet
+	LastStep      int64                  `protobuf:"varint,3,opt,name=last_step,json=lastStep,proto3" json:"last_step,omitempty"` // the newest time step that was accepted: none up to it is accepted again
+	Recovery      []byte                 `protobuf:"bytes,4,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecondFactor) Reset() {
+	*x = SecondFactor{}
+	mi := &file_engine_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecondFactor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecondFactor) ProtoMessage() {}
+
+func (x *SecondFactor) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecondFactor.ProtoReflect.Descriptor instead.
+func (*SecondFactor) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SecondFactor) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *SecondFactor) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *SecondFactor) GetLastStep() int64 {
+	if x != nil {
+		return x.LastStep
+	}
+	return 0
+}
+
+func (x *SecondFactor) GetRecovery() []byte {
+	if x != nil {
+		return x.Recovery
+	}
+	return nil
+}
+
+type SecondFactorChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Factor        *SecondFactor          `protobuf:"bytes,1,opt,name=factor,proto3" json:"factor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecondFactorChanged) Reset() {
+	*x = SecondFactorChanged{}
+	mi := &file_engine_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecondFactorChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecondFactorChanged) ProtoMessage() {}
+
+func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecondFactorChanged.ProtoReflect.Descriptor instead.
+func (*SecondFactorChanged) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SecondFactorChanged) GetFactor() *SecondFactor {
+	if x != nil {
+		return x.Factor
+	}
+	return nil
+}
+
+type SecondFactorUsed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Step          int64                  `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
+	Recovery      []byte                 `protobuf:"bytes,2,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecondFactorUsed) Reset() {
+	*x = SecondFactorUsed{}
+	mi := &file_engine_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecondFactorUsed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecondFactorUsed) ProtoMessage() {}
+
+func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecondFactorUsed.ProtoReflect.Descriptor instead.
+func (*SecondFactorUsed) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SecondFactorUsed) GetStep() int64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *SecondFactorUsed) GetRecovery() []byte {
+	if x != nil {
+		return x.Recovery
+	}
+	return nil
+}
+
+type ApiKey struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name           string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Hash           []byte                 `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`                                              // SHA-256 of the key
+	QuotaPerMinute int32                  `protobuf:"varint,4,opt,name=quota_per_minute,json=quotaPerMinute,proto3" json:"quota_per_minute,omitempty"` // 0 = the default
+	CreatedMs      int64                  `protobuf:"varint,5,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	ReadOnly       bool                   `protobuf:"varint,6,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ApiKey) Reset() {
+	*x = ApiKey{}
+	mi := &file_engine_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKey) ProtoMessage() {}
+
+func (x *ApiKey) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
+func (*ApiKey) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ApiKey) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ApiKey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ApiKey) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *ApiKey) GetQuotaPerMinute() int32 {
+	if x != nil {
+		return x.QuotaPerMinute
+	}
+	return 0
+}
+
+func (x *ApiKey) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+func (x *ApiKey) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return false
+}
+
+type ApiKeyAdded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *ApiKey                `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiKeyAdded) Reset() {
+	*x = ApiKeyAdded{}
+	mi := &file_engine_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKeyAdded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKeyAdded) ProtoMessage() {}
+
+func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKeyAdded.ProtoReflect.Descriptor instead.
+func (*ApiKeyAdded) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ApiKeyAdded) GetKey() *ApiKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+type ApiKeyRevoked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiKeyRevoked) Reset() {
+	*x = ApiKeyRevoked{}
+	mi := &file_engine_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKeyRevoked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKeyRevoked) ProtoMessage() {}
+
+func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
+func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ApiKeyRevoked) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type PasswordRehashed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PasswordHash  string                 `protobuf:"bytes,1,opt,name=password_hash,json=passwordHash,proto3" json:"password_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PasswordRehashed) Reset() {
+	*x = PasswordRehashed{}
+	mi := &file_engine_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PasswordRehashed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PasswordRehashed) ProtoMessage() {}
+
+func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PasswordRehashed.ProtoReflect.Descriptor instead.
+func (*PasswordRehashed) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *PasswordRehashed) GetPasswordHash() string {
+	if x != nil {
+		return x.PasswordHash
+	}
+	return ""
+}
+
+type LoginThrottled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoginThrottled) Reset() {
+	*x = LoginThrottled{}
+	mi := &file_engine_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoginThrottled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoginThrottled) ProtoMessage() {}
+
+func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoginThrottled.ProtoReflect.Descriptor instead.
+func (*LoginThrottled) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 // RestaurantBase is the whole state of a restaurant at one version.
@@ -2208,7 +2850,7 @@ type RestaurantBase struct {
 
 func (x *RestaurantBase) Reset() {
 	*x = RestaurantBase{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +2862,7 @@ func (x *RestaurantBase) String() string {
 func (*RestaurantBase) ProtoMessage() {}
 
 func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2233,7 +2875,7 @@ func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantBase.ProtoReflect.Descriptor instead.
 func (*RestaurantBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RestaurantBase) GetRestaurant() *Restaurant {
@@ -2320,7 +2962,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2974,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2987,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Session) GetFamily() string {
@@ -2384,20 +3026,24 @@ func (x *Session) GetOpenedMs() int64 {
 }
 
 type AccountBase struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	Sessions      []*Session             `protobuf:"bytes,2,rep,name=sessions,proto3" json:"sessions,omitempty"`
-	Receipts      []*Receipt             `protobuf:"bytes,3,rep,name=receipts,proto3" json:"receipts,omitempty"`
-	LastMs        int64                  `protobuf:"varint,4,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"`
-	Version       uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	Erased        bool                   `protobuf:"varint,6,opt,name=erased,proto3" json:"erased,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Account          *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Sessions         []*Session             `protobuf:"bytes,2,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	Receipts         []*Receipt             `protobuf:"bytes,3,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	LastMs           int64                  `protobuf:"varint,4,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"`
+	Version          uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	Erased           bool                   `protobuf:"varint,6,opt,name=erased,proto3" json:"erased,omitempty"`
+	SecondFactor     *SecondFactor          `protobuf:"bytes,7,opt,name=second_factor,json=secondFactor,proto3" json:"second_factor,omitempty"`
+	ApiKeys          []*ApiKey              `protobuf:"bytes,8,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`                              // oldest first
+	ThrottledMs      int64                  `protobuf:"varint,9,opt,name=throttled_ms,json=throttledMs,proto3" json:"throttled_ms,omitempty"`                 // time of the last LoginThrottled
+	ErasureCompleted bool                   `protobuf:"varint,10,opt,name=erasure_completed,json=erasureCompleted,proto3" json:"erasure_completed,omitempty"` // of an erased account
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *AccountBase) Reset() {
 	*x = AccountBase{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +3055,7 @@ func (x *AccountBase) String() string {
 func (*AccountBase) ProtoMessage() {}
 
 func (x *AccountBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +3068,7 @@ func (x *AccountBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBase.ProtoReflect.Descriptor instead.
 func (*AccountBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AccountBase) GetAccount() *Account {
@@ -2467,17 +3113,47 @@ func (x *AccountBase) GetErased() bool {
 	return false
 }
 
+func (x *AccountBase) GetSecondFactor() *SecondFactor {
+	if x != nil {
+		return x.SecondFactor
+	}
+	return nil
+}
+
+func (x *AccountBase) GetApiKeys() []*ApiKey {
+	if x != nil {
+		return x.ApiKeys
+	}
+	return nil
+}
+
+func (x *AccountBase) GetThrottledMs() int64 {
+	if x != nil {
+		return x.ThrottledMs
+	}
+	return 0
+}
+
+func (x *AccountBase) GetErasureCompleted() bool {
+	if x != nil {
+		return x.ErasureCompleted
+	}
+	return false
+}
+
 var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
 	"\n" +
-	"\fengine.proto\x12\x11maitred.engine.v1\"\xf8\v\n" +
+	"\fengine.proto\x12\x11maitred.engine.v1\"\xc3\x11\n" +
 	"\x05Event\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x1d\n" +
 	"\n" +
 	"by_account\x18\x02 \x01(\tR\tbyAccount\x120\n" +
 	"\aby_role\x18\x03 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x06byRole\x124\n" +
-	"\areceipt\x18\x04 \x01(\v2\x1a.maitred.engine.v1.ReceiptR\areceipt\x12U\n" +
+	"\areceipt\x18\x04 \x01(\v2\x1a.maitred.engine.v1.ReceiptR\areceipt\x12\x12\n" +
+	"\x04from\x18\x05 \x01(\tR\x04from\x12\x16\n" +
+	"\x06sealed\x18\x06 \x01(\fR\x06sealed\x12U\n" +
 	"\x12restaurant_created\x18\n" +
 	" \x01(\v2$.maitred.engine.v1.RestaurantCreatedH\x00R\x11restaurantCreated\x12U\n" +
 	"\x12restaurant_changed\x18\v \x01(\v2$.maitred.engine.v1.RestaurantChangedH\x00R\x11restaurantChanged\x12@\n" +
@@ -2490,13 +3166,21 @@ const file_engine_proto_rawDesc = "" +
 	"\x1areservation_status_changed\x18\x11 \x01(\v2+.maitred.engine.v1.ReservationStatusChangedH\x00R\x18reservationStatusChanged\x12:\n" +
 	"\tstaff_set\x18\x12 \x01(\v2\x1b.maitred.engine.v1.StaffSetH\x00R\bstaffSet\x12F\n" +
 	"\rstaff_removed\x18\x13 \x01(\v2\x1f.maitred.engine.v1.StaffRemovedH\x00R\fstaffRemoved\x12C\n" +
-	"\freview_added\x18\x14 \x01(\v2\x1e.maitred.engine.v1.ReviewAddedH\x00R\vreviewAdded\x12U\n" +
+	"\freview_added\x18\x14 \x01(\v2\x1e.maitred.engine.v1.ReviewAddedH\x00R\vreviewAdded\x12L\n" +
+	"\x0fguest_forgotten\x18\x15 \x01(\v2!.maitred.engine.v1.GuestForgottenH\x00R\x0eguestForgotten\x12U\n" +
 	"\x12account_registered\x18( \x01(\v2$.maitred.engine.v1.AccountRegisteredH\x00R\x11accountRegistered\x12L\n" +
 	"\x0faccount_changed\x18) \x01(\v2!.maitred.engine.v1.AccountChangedH\x00R\x0eaccountChanged\x12I\n" +
 	"\x0esession_opened\x18* \x01(\v2 .maitred.engine.v1.SessionOpenedH\x00R\rsessionOpened\x12L\n" +
 	"\x0fsession_rotated\x18+ \x01(\v2!.maitred.engine.v1.SessionRotatedH\x00R\x0esessionRotated\x12L\n" +
 	"\x0fsession_revoked\x18, \x01(\v2!.maitred.engine.v1.SessionRevokedH\x00R\x0esessionRevoked\x12I\n" +
-	"\x0eaccount_erased\x18- \x01(\v2 .maitred.engine.v1.AccountErasedH\x00R\raccountErasedB\x06\n" +
+	"\x0eaccount_erased\x18- \x01(\v2 .maitred.engine.v1.AccountErasedH\x00R\raccountErased\x12\\\n" +
+	"\x15second_factor_changed\x18. \x01(\v2&.maitred.engine.v1.SecondFactorChangedH\x00R\x13secondFactorChanged\x12D\n" +
+	"\rapi_key_added\x18/ \x01(\v2\x1e.maitred.engine.v1.ApiKeyAddedH\x00R\vapiKeyAdded\x12J\n" +
+	"\x0fapi_key_revoked\x180 \x01(\v2 .maitred.engine.v1.ApiKeyRevokedH\x00R\rapiKeyRevoked\x12R\n" +
+	"\x11password_rehashed\x181 \x01(\v2#.maitred.engine.v1.PasswordRehashedH\x00R\x10passwordRehashed\x12S\n" +
+	"\x12second_factor_used\x182 \x01(\v2#.maitred.engine.v1.SecondFactorUsedH\x00R\x10secondFactorUsed\x12L\n" +
+	"\x0flogin_throttled\x183 \x01(\v2!.maitred.engine.v1.LoginThrottledH\x00R\x0eloginThrottled\x12h\n" +
+	"\x19account_erasure_completed\x184 \x01(\v2*.maitred.engine.v1.AccountErasureCompletedH\x00R\x17accountErasureCompletedB\x06\n" +
 	"\x04body\"x\n" +
 	"\aReceipt\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x12\n" +
@@ -2606,7 +3290,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vreservation\x18\x02 \x01(\tR\vreservation\x12\x16\n" +
 	"\x06rating\x18\x03 \x01(\x05R\x06rating\x12\x18\n" +
-	"\acomment\x18\x04 \x01(\tR\acomment\"I\n" +
+	"\acomment\x18\x04 \x01(\tR\acomment\"&\n" +
+	"\x0eGuestForgotten\x12\x14\n" +
+	"\x05guest\x18\x01 \x01(\tR\x05guest\"I\n" +
 	"\x11AccountRegistered\x124\n" +
 	"\aaccount\x18\x01 \x01(\v2\x1a.maitred.engine.v1.AccountR\aaccount\"F\n" +
 	"\x0eAccountChanged\x124\n" +
@@ -2634,7 +3320,33 @@ const file_engine_proto_rawDesc = "" +
 	"\x0eSessionRevoked\x12\x16\n" +
 	"\x06family\x18\x01 \x01(\tR\x06family\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x0f\n" +
-	"\rAccountErased\"\xd2\x03\n" +
+	"\rAccountErased\"\x19\n" +
+	"\x17AccountErasureCompleted\"w\n" +
+	"\fSecondFactor\x12\x16\n" +
+	"\x06secret\x18\x01 \x01(\fR\x06secret\x12\x16\n" +
+	"\x06active\x18\x02 \x01(\bR\x06active\x12\x1b\n" +
+	"\tlast_step\x18\x03 \x01(\x03R\blastStep\x12\x1a\n" +
+	"\brecovery\x18\x04 \x01(\fR\brecovery\"N\n" +
+	"\x13SecondFactorChanged\x127\n" +
+	"\x06factor\x18\x01 \x01(\v2\x1f.maitred.engine.v1.SecondFactorR\x06factor\"B\n" +
+	"\x10SecondFactorUsed\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\x03R\x04step\x12\x1a\n" +
+	"\brecovery\x18\x02 \x01(\fR\brecovery\"\xa6\x01\n" +
+	"\x06ApiKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\x12(\n" +
+	"\x10quota_per_minute\x18\x04 \x01(\x05R\x0equotaPerMinute\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\x05 \x01(\x03R\tcreatedMs\x12\x1b\n" +
+	"\tread_only\x18\x06 \x01(\bR\breadOnly\":\n" +
+	"\vApiKeyAdded\x12+\n" +
+	"\x03key\x18\x01 \x01(\v2\x19.maitred.engine.v1.ApiKeyR\x03key\"\x1f\n" +
+	"\rApiKeyRevoked\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"7\n" +
+	"\x10PasswordRehashed\x12#\n" +
+	"\rpassword_hash\x18\x01 \x01(\tR\fpasswordHash\"\x10\n" +
+	"\x0eLoginThrottled\"\xd2\x03\n" +
 	"\x0eRestaurantBase\x12=\n" +
 	"\n" +
 	"restaurant\x18\x01 \x01(\v2\x1d.maitred.engine.v1.RestaurantR\n" +
@@ -2656,14 +3368,19 @@ const file_engine_proto_rawDesc = "" +
 	"\bprevious\x18\x03 \x01(\fR\bprevious\x12\x1d\n" +
 	"\n" +
 	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\x12\x1b\n" +
-	"\topened_ms\x18\x05 \x01(\x03R\bopenedMs\"\xfe\x01\n" +
+	"\topened_ms\x18\x05 \x01(\x03R\bopenedMs\"\xca\x03\n" +
 	"\vAccountBase\x124\n" +
 	"\aaccount\x18\x01 \x01(\v2\x1a.maitred.engine.v1.AccountR\aaccount\x126\n" +
 	"\bsessions\x18\x02 \x03(\v2\x1a.maitred.engine.v1.SessionR\bsessions\x126\n" +
 	"\breceipts\x18\x03 \x03(\v2\x1a.maitred.engine.v1.ReceiptR\breceipts\x12\x17\n" +
 	"\alast_ms\x18\x04 \x01(\x03R\x06lastMs\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06erased\x18\x06 \x01(\bR\x06erased*\x81\x01\n" +
+	"\x06erased\x18\x06 \x01(\bR\x06erased\x12D\n" +
+	"\rsecond_factor\x18\a \x01(\v2\x1f.maitred.engine.v1.SecondFactorR\fsecondFactor\x124\n" +
+	"\bapi_keys\x18\b \x03(\v2\x19.maitred.engine.v1.ApiKeyR\aapiKeys\x12!\n" +
+	"\fthrottled_ms\x18\t \x01(\x03R\vthrottledMs\x12+\n" +
+	"\x11erasure_completed\x18\n" +
+	" \x01(\bR\x10erasureCompleted*\x81\x01\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rROLE_CUSTOMER\x10\x01\x12\x0e\n" +
@@ -2699,7 +3416,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
@@ -2722,16 +3439,26 @@ var file_engine_proto_goTypes = []any{
 	(*StaffSet)(nil),                 // 18: maitred.engine.v1.StaffSet
 	(*StaffRemoved)(nil),             // 19: maitred.engine.v1.StaffRemoved
 	(*ReviewAdded)(nil),              // 20: maitred.engine.v1.ReviewAdded
-	(*AccountRegistered)(nil),        // 21: maitred.engine.v1.AccountRegistered
-	(*AccountChanged)(nil),           // 22: maitred.engine.v1.AccountChanged
-	(*Account)(nil),                  // 23: maitred.engine.v1.Account
-	(*SessionOpened)(nil),            // 24: maitred.engine.v1.SessionOpened
-	(*SessionRotated)(nil),           // 25: maitred.engine.v1.SessionRotated
-	(*SessionRevoked)(nil),           // 26: maitred.engine.v1.SessionRevoked
-	(*AccountErased)(nil),            // 27: maitred.engine.v1.AccountErased
-	(*RestaurantBase)(nil),           // 28: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 29: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 30: maitred.engine.v1.AccountBase
+	(*GuestForgotten)(nil),           // 21: maitred.engine.v1.GuestForgotten
+	(*AccountRegistered)(nil),        // 22: maitred.engine.v1.AccountRegistered
+	(*AccountChanged)(nil),           // 23: maitred.engine.v1.AccountChanged
+	(*Account)(nil),                  // 24: maitred.engine.v1.Account
+	(*SessionOpened)(nil),            // 25: maitred.engine.v1.SessionOpened
+	(*SessionRotated)(nil),           // 26: maitred.engine.v1.SessionRotated
+	(*SessionRevoked)(nil),           // 27: maitred.engine.v1.SessionRevoked
+	(*AccountErased)(nil),            // 28: maitred.engine.v1.AccountErased
+	(*AccountErasureCompleted)(nil),  // 29: maitred.engine.v1.AccountErasureCompleted
+	(*SecondFactor)(nil),             // 30: maitred.engine.v1.SecondFactor
+	(*SecondFactorChanged)(nil),      // 31: maitred.engine.v1.SecondFactorChanged
+	(*SecondFactorUsed)(nil),         // 32: maitred.engine.v1.SecondFactorUsed
+	(*ApiKey)(nil),                   // 33: maitred.engine.v1.ApiKey
+	(*ApiKeyAdded)(nil),              // 34: maitred.engine.v1.ApiKeyAdded
+	(*ApiKeyRevoked)(nil),            // 35: maitred.engine.v1.ApiKeyRevoked
+	(*PasswordRehashed)(nil),         // 36: maitred.engine.v1.PasswordRehashed
+	(*LoginThrottled)(nil),           // 37: maitred.engine.v1.LoginThrottled
+	(*RestaurantBase)(nil),           // 38: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 39: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 40: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
@@ -2747,39 +3474,51 @@ var file_engine_proto_depIdxs = []int32{
 	18, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
 	19, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
 	20, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
-	21, // 13: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
-	22, // 14: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
-	24, // 15: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
-	25, // 16: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
-	26, // 17: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
-	27, // 18: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	4,  // 19: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
-	5,  // 20: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	5,  // 21: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	6,  // 22: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	6,  // 23: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	13, // 24: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 25: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	14, // 26: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	1,  // 27: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	0,  // 28: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
-	17, // 29: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
-	23, // 30: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	23, // 31: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 32: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	5,  // 33: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	6,  // 34: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	13, // 35: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	3,  // 36: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	17, // 37: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
-	23, // 38: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	29, // 39: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	3,  // 40: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	21, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
+	22, // 14: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
+	23, // 15: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
+	25, // 16: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
+	26, // 17: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
+	27, // 18: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
+	28, // 19: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
+	31, // 20: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
+	34, // 21: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
+	35, // 22: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
+	36, // 23: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
+	32, // 24: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
+	37, // 25: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
+	29, // 26: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
+	4,  // 27: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
+	5,  // 28: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	5,  // 29: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	6,  // 30: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	6,  // 31: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	13, // 32: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 33: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	14, // 34: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	1,  // 35: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	0,  // 36: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
+	17, // 37: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
+	24, // 38: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	24, // 39: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 40: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	30, // 41: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
+	33, // 42: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
+	5,  // 43: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	6,  // 44: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	13, // 45: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	3,  // 46: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	17, // 47: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
+	24, // 48: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	39, // 49: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	3,  // 50: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	30, // 51: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
+	33, // 52: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -2799,12 +3538,20 @@ func file_engine_proto_init() {
 		(*Event_StaffSet)(nil),
 		(*Event_StaffRemoved)(nil),
 		(*Event_ReviewAdded)(nil),
+		(*Event_GuestForgotten)(nil),
 		(*Event_AccountRegistered)(nil),
 		(*Event_AccountChanged)(nil),
 		(*Event_SessionOpened)(nil),
 		(*Event_SessionRotated)(nil),
 		(*Event_SessionRevoked)(nil),
 		(*Event_AccountErased)(nil),
+		(*Event_SecondFactorChanged)(nil),
+		(*Event_ApiKeyAdded)(nil),
+		(*Event_ApiKeyRevoked)(nil),
+		(*Event_PasswordRehashed)(nil),
+		(*Event_SecondFactorUsed)(nil),
+		(*Event_LoginThrottled)(nil),
+		(*Event_AccountErasureCompleted)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2812,7 +3559,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   29,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

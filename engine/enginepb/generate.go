@@ -2,4 +2,4 @@
 // engine.proto is the contract; the Go files beside it are generated and committed.
 package enginepb
 
-//go:generate protoc -I . --go_out=. --go_opt=paths=source_relative --go-vtproto_out=. --go-vtproto_opt=paths=source_relative,features=marshal+unmarshal+size engine.proto
+//go:generate protoc -I . --go_out=. --go_opt=paths=source_relative --go-vtproto_out=. --go-vtproto_opt=paths=source_relative,features=marshal+unmarshal+size+clone engine.proto

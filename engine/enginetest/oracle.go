@@ -152,6 +152,8 @@ func (b *Book) act(now engine.Instant, cmd *engine.Command) (out engine.Outcome,
 		return b.addReview(now, cmd, c)
 	case *engine.Sweep:
 		return b.sweep(now, cmd)
+	case *engine.ForgetGuest:
+		return b.forgetGuest(now, cmd, c)
 	}
 	panic("enginetest: unknown command")
 }

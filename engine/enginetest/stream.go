@@ -93,7 +93,7 @@ func (s *Stream) command() *engine.Command {
 	if s.one(60) {
 		either = engine.Caller{}
 	}
-	switch n := s.src.IntN(110); {
+	switch n := s.src.IntN(116); {
 	case n >= 106:
 		return &engine.Command{Caller: guest, Body: &engine.AddReview{Reservation: s.reservation(), Rating: s.src.IntN(7), Comment: "buono"}}
 	case n >= 100:
@@ -106,6 +106,11 @@ func (s *Stream) command() *engine.Command {
 		return &engine.Command{Caller: either, Body: &engine.Transition{ID: s.reservation(), Action: engine.Action(1 + s.src.IntN(7))}}
 	case n < 87:
 		return &engine.Command{Caller: engine.Caller{Role: engine.RoleSystem}, Body: &engine.Sweep{}}
+	case n < 88 && s.one(2):
+		if s.one(4) {
+			return &engine.Command{Caller: either, Body: &engine.ForgetGuest{Guest: guest.Account}}
+		}
+		return &engine.Command{Caller: engine.Caller{Role: engine.RoleSystem}, Body: &engine.ForgetGuest{Guest: guest.Account}}
 	case n < 88:
 		return &engine.Command{Caller: either, Body: &engine.Sweep{}}
 	case n < 91:
@@ -138,7 +143,9 @@ func (s *Stream) staff() engine.Body {
 
 // finish adds keys and expectations.
 func (s *Stream) finish(c *engine.Command) *engine.Command {
-	if _, sweep := c.Body.(*engine.Sweep); !sweep && s.one(3) {
+	_, sweep := c.Body.(*engine.Sweep)
+	_, forget := c.Body.(*engine.ForgetGuest)
+	if !sweep && !forget && s.one(3) {
 		c.Key, c.Payload = s.key(), engine.Hash{byte(s.src.IntN(256)), 1}
 		kept := *c
 		s.sent = append(s.sent, &kept)

@@ -6,7 +6,8 @@ CREATE TABLE search (
   n         INTEGER PRIMARY KEY, -- names.n
   name      TEXT NOT NULL,       -- folded
   city      TEXT NOT NULL,       -- folded
-  cuisine   TEXT NOT NULL        -- folded
+  cuisine   TEXT NOT NULL,       -- folded
+  words     TEXT NOT NULL        -- all the words, with a blank before and after each
 ) STRICT;
 CREATE INDEX search_name ON search (name, n);
 CREATE INDEX search_city ON search (city, cuisine, name, n);

@@ -17,6 +17,7 @@ func (b *Bases) Scan(ctx context.Context, fn func(persistence.BaseHeader) error)
 	if s := b.surveyed.Swap(nil); s != nil && b.revision.Load() == uint64(s.covered) {
 		for _, h := range s.headers { // just read
 			if err := fn(h); err != nil {
+				b.surveyed.CompareAndSwap(nil, s) // who only had a look leaves it to the next one
 				return 0, err
 			}
 		}

@@ -188,10 +188,9 @@ func searchAll(t *testing.T, s persistence.Store, f persistence.SearchFilter) (g
 func requireOrder(t *testing.T, got []persistence.SearchRow, f persistence.SearchFilter) {
 	t.Helper()
 	switch {
-	case len(persistence.Words(f.Text)) > 0:
 	case f.Near != nil:
 		require.True(t, slices.IsSortedFunc(got, func(a, b persistence.SearchRow) int { return cmp.Compare(a.DistanceKm, b.DistanceKm) }))
-	default:
+	case len(persistence.Words(f.Text)) == 0:
 		require.True(t, slices.IsSortedFunc(got, func(a, b persistence.SearchRow) int {
 			return strings.Compare(persistence.Fold(a.Name), persistence.Fold(b.Name))
 		}))

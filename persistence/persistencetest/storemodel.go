@@ -49,7 +49,7 @@ func (m *Model) Apply(next persistence.Position, events []persistence.Committed)
 	m.Position = next
 	for i := range events {
 		c := &events[i]
-		b, err := c.Event.MarshalVT()
+		b, err := engine.StripPersonal(c.Event).MarshalVT()
 		if err != nil {
 			panic(err)
 		}
@@ -83,7 +83,9 @@ func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
 		a := e.AccountRegistered.Account
 		m.accounts[id] = &persistence.AccountRow{ID: engine.AccountID(id), Role: a.Role, CreatedMs: a.CreatedMs}
 	case *enginepb.Event_AccountErased:
-		m.accounts[id] = &persistence.AccountRow{ID: engine.AccountID(id), Erased: true}
+		m.accounts[id] = &persistence.AccountRow{ID: engine.AccountID(id), Erased: persistence.ErasurePending}
+	case *enginepb.Event_AccountErasureCompleted:
+		m.accounts[id].Erased = persistence.ErasureCompleted
 	case *enginepb.Event_ReservationCreated:
 		m.reserve(id, e.ReservationCreated.Reservation)
 	case *enginepb.Event_ReservationRescheduled:
@@ -96,6 +98,13 @@ func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
 		r := m.reservations[e.ReservationStatusChanged.Id]
 		r.Status = e.ReservationStatusChanged.Status
 		r.Version++
+	case *enginepb.Event_GuestForgotten:
+		for _, r := range m.reservations {
+			if engine.AggregateID(r.Restaurant) == id && string(r.Guest) == e.GuestForgotten.Guest {
+				r.Guest, r.SpecialRequests = "", ""
+				r.Version++
+			}
+		}
 	}
 }
 
@@ -257,6 +266,9 @@ func (g *history) event() {
 			Account: &enginepb.Account{Id: string(a), Role: enginepb.Role_ROLE_CUSTOMER, CreatedMs: g.at}}}})
 	case g.rng.IntN(60) == 0:
 		g.add(a, &enginepb.Event{Body: &enginepb.Event_AccountErased{AccountErased: &enginepb.AccountErased{}}})
+	case g.rng.IntN(60) == 0:
+		g.add(a, &enginepb.Event{Body: &enginepb.Event_AccountErased{AccountErased: &enginepb.AccountErased{}}})
+		g.add(a, &enginepb.Event{Body: &enginepb.Event_AccountErasureCompleted{AccountErasureCompleted: &enginepb.AccountErasureCompleted{}}})
 	case g.rng.IntN(20) == 0:
 		g.add(a, &enginepb.Event{Body: &enginepb.Event_SessionOpened{SessionOpened: &enginepb.SessionOpened{Family: g.part()}}})
 	default:
@@ -344,6 +356,8 @@ func (g *history) reservationMade(i int, guest string, e *enginepb.Event) {
 	r.TableIds = slices.Clone(r.TableIds)
 	if g.rng.IntN(5) == 0 {
 		r.Guest, r.SpecialRequests = "", "window"
+	} else if g.rng.IntN(3) == 0 {
+		r.SpecialRequests, r.Contact = "quiet", &enginepb.Contact{Name: g.part()}
 	}
 	r.ServiceDay, r.LocalMin, r.StartsAt, r.EndsAt = g.when()
 	g.reservations[i] = append(g.reservations[i], r.Id)
@@ -358,6 +372,10 @@ func (g *history) when() (day, local int32, starts, ends int64) {
 }
 
 func (g *history) reservationChanged(i int, e *enginepb.Event) {
+	if g.rng.IntN(20) == 0 {
+		e.Body = &enginepb.Event_GuestForgotten{GuestForgotten: &enginepb.GuestForgotten{Guest: string(g.accounts[g.rng.IntN(len(g.accounts))])}}
+		return
+	}
 	ids := g.reservations[i]
 	id := ids[len(ids)-1-g.rng.IntN(min(len(ids), 6))]
 	if g.rng.IntN(3) == 0 {

@@ -20,8 +20,8 @@ func (m *Model) Base(id engine.AggregateID) persistence.Base {
 	b.ID, b.Version, b.Position = id, m.heads[id], m.Position.Seq
 	if engine.IsAccountID(string(id)) {
 		a := m.accounts[id]
-		pb := &enginepb.AccountBase{Version: uint64(b.Version), Erased: a.Erased}
-		if !a.Erased {
+		pb := &enginepb.AccountBase{Version: uint64(b.Version), Erased: a.Erased != persistence.NotErased, ErasureCompleted: a.Erased == persistence.ErasureCompleted}
+		if !pb.Erased {
 			pb.Account = &enginepb.Account{Id: string(id), Role: a.Role, CreatedMs: a.CreatedMs}
 		}
 		b.State, _ = pb.MarshalVT()
@@ -95,7 +95,7 @@ func storeRebuilt(t *testing.T, dir string, open func(*testing.T, string) TestSt
 		project(t, s, f, persistence.Seq(len(f))/2, rng, nil) // something that is in the way
 
 		j, bases := rebuildScene(t, f, purged, rng)
-		require.NoError(t, persistence.Rebuild(t.Context(), s, j, bases))
+		require.NoError(t, persistence.Rebuild(t.Context(), s, j, bases, nil))
 		require.Equal(t, want.Dump(false), withoutAudit(dump(t, s)), "purged to %d", purged)
 		require.NoError(t, s.Close())
 	}

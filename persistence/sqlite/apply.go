@@ -42,11 +42,16 @@ func (t *tx) apply(h *head, c *persistence.Committed) error {
 	case *enginepb.Event_ReviewAdded:
 		return t.reviewed(h, r, c.Event.GetAtMs(), e.ReviewAdded)
 	case *enginepb.Event_AccountRegistered:
-		return t.account(h, e.AccountRegistered.GetAccount(), false)
+		return t.account(h, e.AccountRegistered.GetAccount(), persistence.NotErased)
 	case *enginepb.Event_AccountChanged:
-		return t.account(h, e.AccountChanged.GetAccount(), false)
+		return t.account(h, e.AccountChanged.GetAccount(), persistence.NotErased)
 	case *enginepb.Event_AccountErased:
 		return t.must("erase the account", t.stmts.eraseAccount, h.n)
+	case *enginepb.Event_AccountErasureCompleted:
+		t.scrub = true
+		return t.must("complete the erasure", t.stmts.erasureCompleted, h.n)
+	case *enginepb.Event_GuestForgotten:
+		return t.guestForgotten(h, e.GuestForgotten)
 	}
 	return nil
 }
@@ -135,6 +140,6 @@ func (t *tx) table(h *head, pb *enginepb.Table) error {
 		int64(pb.GetMinCapacity()), pb.GetLocation(), pb.GetInService())
 }
 
-func (t *tx) account(h *head, pb *enginepb.Account, erased bool) error {
-	return t.exec(t.stmts.account, h.n, int64(pb.GetRole()), pb.GetCreatedMs(), erased)
+func (t *tx) account(h *head, pb *enginepb.Account, erased persistence.Erasure) error {
+	return t.exec(t.stmts.account, h.n, int64(pb.GetRole()), pb.GetCreatedMs(), int64(erased))
 }

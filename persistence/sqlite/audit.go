@@ -22,13 +22,14 @@ const maxHistory = 10_000
 var errAudit = errors.New("sqlite: unreadable row of events")
 
 func appendAudit(dst []byte, h *head, c *persistence.Committed) ([]byte, error) {
-	size := c.Event.SizeVT()
+	event := engine.StripPersonal(c.Event) // what stands here no erasure can reach
+	size := event.SizeVT()
 	for _, v := range [...]uint64{uint64(c.Index), uint64(h.n), uint64(c.Version), uint64(c.Seq - h.seq), uint64(size)} {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	at := len(dst)
 	dst = append(dst, make([]byte, size)...)
-	if _, err := c.Event.MarshalToSizedBufferVT(dst[at:]); err != nil {
+	if _, err := event.MarshalToSizedBufferVT(dst[at:]); err != nil {
 		return nil, fmt.Errorf("encode the event: %w", err)
 	}
 	return dst, nil
@@ -143,17 +144,11 @@ func (s *Store) Events(ctx context.Context, after persistence.Seq, limit int) (o
 			if err := rows.Scan(&reached, &body); err != nil {
 				return err
 			}
-			err := readAudit(reached, body, func(a audited, event []byte) error {
-				if a.Aggregate, err = nameOf(ctx, q, names, a.n); err != nil {
-					return err
-				}
-				a.Event, err = decodeEvent(event)
-				out = append(out, a.Committed)
-				return err
-			})
+			frame, err := readFrame(ctx, q, names, reached, body)
 			if err != nil {
 				return err
 			}
+			out = append(out, frame...)
 		}
 		return rows.Err()
 	})
@@ -161,6 +156,18 @@ func (s *Store) Events(ctx context.Context, after persistence.Seq, limit int) (o
 		return nil, after, fmt.Errorf("sqlite: events after %d: %w", after, err)
 	}
 	return out, reached, nil
+}
+
+func readFrame(ctx context.Context, q querier, names map[int64]engine.AggregateID, seq persistence.Seq, body []byte) (out []persistence.Committed, err error) {
+	err = readAudit(seq, body, func(a audited, event []byte) (err error) {
+		if a.Aggregate, err = nameOf(ctx, q, names, a.n); err != nil {
+			return err
+		}
+		a.Event, err = decodeEvent(event)
+		out = append(out, a.Committed)
+		return err
+	})
+	return out, err
 }
 
 func nameOf(ctx context.Context, q querier, names map[int64]engine.AggregateID, n int64) (engine.AggregateID, error) {

@@ -90,7 +90,7 @@ func TestProjectionEqualsTheBasesOfTheEngine(t *testing.T) {
 		require.NoError(t, err)
 	}
 	rebuilt := openIn(t, t.TempDir())
-	require.NoError(t, persistence.Rebuild(t.Context(), rebuilt, j, bases))
+	require.NoError(t, persistence.Rebuild(t.Context(), rebuilt, j, bases, nil))
 	require.Equal(t, rows(t, projected), rows(t, rebuilt))
 }
 

@@ -67,7 +67,7 @@ func (t *tx) load(a *persistence.AggregateState) error {
 	h.version = a.Version
 	t.touch(h)
 	if a.Account != nil || a.Erased {
-		if err := t.account(h, a.Account, a.Erased); err != nil {
+		if err := t.account(h, a.Account, erasureOf(a)); err != nil {
 			return err
 		}
 	}

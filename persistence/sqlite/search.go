@@ -9,8 +9,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"maitred/engine"
 	"maitred/persistence"
@@ -19,7 +17,8 @@ import (
 // Bounds of one search.
 const (
 	searchBatch   = 256
-	searchScanned = 2_048 // rows that a page looks at
+	searchScanned = 512   // rows that a page looks at
+	mostRanked    = 1_000 // restaurants whose relevance is weighed
 	maxAlike      = 32    // terms that stand for one misspelt word
 	maxTermRows   = 400   // terms that are compared with it
 	smallBox      = 2_000 // restaurants in a box that are sorted by name
@@ -79,15 +78,10 @@ func (s *Store) Search(ctx context.Context, f persistence.SearchFilter) (page pe
 		if page.AsOf, err = asOf(ctx, db); err != nil {
 			return err
 		}
-		switch {
-		case len(persistence.Words(f.Text)) > 0:
-			err = q.byText()
-		case f.Near != nil:
-			err = q.byDistance()
-		default:
-			err = q.byName()
+		if words := persistence.Words(f.Text); len(words) > 0 {
+			return q.byText(words[:min(len(words), persistence.MaxSearchWords)])
 		}
-		return err
+		return q.run(nil)
 	})
 	if err != nil {
 		return persistence.SearchPage{}, fmt.Errorf("sqlite: search: %w", err)
@@ -105,6 +99,17 @@ type search struct {
 	limit int
 	rows  []persistence.SearchRow
 	next  string
+}
+
+// run asks in the order that the filter has.
+func (q *search) run(asked wording) error {
+	switch {
+	case q.f.Near != nil:
+		return q.byDistance(asked)
+	case asked != nil:
+		return q.byMatch(q.narrow(asked.match()))
+	}
+	return q.byName()
 }
 
 // where adds conditions on city, cuisine and box.
@@ -159,7 +164,7 @@ func (q *search) fits(r *found) (bool, error) {
 	if err := json.Unmarshal([]byte(r.hours), &shifts); err != nil {
 		return false, fmt.Errorf("hours of %s: %w", r.ID, err)
 	}
-	zone, err := zoneOf(r.Zone)
+	zone, err := persistence.Zone(r.Zone)
 	if err != nil {
 		return false, err
 	}
@@ -171,26 +176,14 @@ func (q *search) fits(r *found) (bool, error) {
 	return persistence.Seats(hours, day, minutes), nil
 }
 
-// zones keeps what LoadLocation parsed; there are a few hundred.
-var zones sync.Map
-
-func zoneOf(name string) (*time.Location, error) {
-	if z, ok := zones.Load(name); ok {
-		return z.(*time.Location), nil
+// scan reads batches until the page is full, nothing is left, or enough was looked at. more reads at most limit rows after place.
+func (q *search) scan(more func(after searchPlace, limit int) ([]found, error), placeOf func(searchPlace, *found) searchPlace) error {
+	at, size := q.from, q.limit+1
+	if q.f.OpenAt != nil {
+		size = min(4*q.limit, searchBatch)
 	}
-	z, err := time.LoadLocation(name)
-	if err != nil {
-		return nil, err
-	}
-	zones.Store(name, z)
-	return z, nil
-}
-
-// scan reads batches until the page is full, nothing is left, or enough was looked at. more reads the rows after place.
-func (q *search) scan(more func(searchPlace) ([]found, error), placeOf func(searchPlace, *found) searchPlace) error {
-	at := q.from
-	for scanned := 0; scanned < searchScanned; {
-		batch, err := more(at)
+	for scanned := 0; scanned < searchScanned; size = min(2*size, searchBatch) {
+		batch, err := more(at, size)
 		if err != nil {
 			return err
 		}
@@ -205,13 +198,13 @@ func (q *search) scan(more func(searchPlace) ([]found, error), placeOf func(sear
 			}
 			batch[i].Place = at.String()
 			if q.rows = append(q.rows, batch[i].SearchRow); len(q.rows) == q.limit {
-				if i < len(batch)-1 || len(batch) == searchBatch {
+				if i < len(batch)-1 || len(batch) == size {
 					q.next = batch[i].Place
 				}
 				return nil
 			}
 		}
-		if len(batch) < searchBatch {
+		if len(batch) < size {
 			return nil
 		}
 		scanned += len(batch)
@@ -238,17 +231,26 @@ func (q *search) byName() error {
 	}
 	where, args := q.where(args)
 	query := selectSearch + from + where + " AND (s.name, s.n) > (?, ?) ORDER BY s.name, s.n LIMIT ?"
-	return q.scan(func(p searchPlace) ([]found, error) {
-		return q.read(query, append(slices.Clone(args), p.Name, p.N, searchBatch)...)
+	return q.scan(func(p searchPlace, limit int) ([]found, error) {
+		return q.read(query, append(slices.Clone(args), p.Name, p.N, limit)...)
 	}, func(_ searchPlace, r *found) searchPlace { return searchPlace{Name: r.key, N: r.n} })
 }
 
-// byDistance looks into circles that grow until the page is full.
-func (q *search) byDistance() error {
-	c := q.f.Near
+// byDistance looks into circles that grow until the page is full; at once into the whole when few restaurants match the text.
+func (q *search) byDistance(asked wording) error {
+	c, few := q.f.Near, false
+	if asked != nil {
+		n, err := q.count(q.narrow(asked.match()))
+		if err != nil {
+			return err
+		}
+		few = n <= mostRanked
+	}
 	for radius := max(firstRadiusKm, 1.5*q.from.Km); ; radius *= 2 {
-		radius = min(radius, c.RadiusKm)
-		near, err := q.within(radius)
+		if radius = min(radius, c.RadiusKm); few {
+			radius = c.RadiusKm
+		}
+		near, err := q.within(radius, asked, few)
 		if err != nil {
 			return err
 		}
@@ -256,7 +258,7 @@ func (q *search) byDistance() error {
 			continue
 		}
 		for i := range near[:min(len(near), q.limit)] {
-			near[i].Place = searchPlace{Km: near[i].DistanceKm, N: near[i].n}.String()
+			near[i].Place = searchPlace{Km: near[i].DistanceKm, N: near[i].n, Typos: q.from.Typos}.String()
 			q.rows = append(q.rows, near[i].SearchRow)
 		}
 		if len(near) > q.limit || len(near) == q.limit && radius < c.RadiusKm {
@@ -267,38 +269,58 @@ func (q *search) byDistance() error {
 }
 
 // within is what fits within radius of the centre and comes after the place, nearest first.
-func (q *search) within(radius float64) ([]found, error) {
+func (q *search) within(radius float64, asked wording, few bool) (near []found, err error) {
+	rows, err := q.candidates(radius, asked, few)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[int64]bool{}
+	for i := range rows {
+		r := &rows[i]
+		fits, err := q.fits(r)
+		if err != nil {
+			return nil, err
+		}
+		if fits && !seen[r.n] && r.DistanceKm <= radius && (q.f.After == "" || byNearness(r.DistanceKm, r.n, q.from.Km, q.from.N) > 0) {
+			seen[r.n] = true
+			near = append(near, *r)
+		}
+	}
+	slices.SortFunc(near, func(a, b found) int { return byNearness(a.DistanceKm, a.n, b.DistanceKm, b.n) })
+	return near, nil
+}
+
+// candidates are the restaurants that may be within radius: those that match, when they are few, else those in boxes around.
+func (q *search) candidates(radius float64, asked wording, few bool) (all []found, err error) {
+	if few {
+		where, args := q.where([]any{q.narrow(asked.match())})
+		return q.read(selectSearch+matching+joinSearch+" WHERE 1"+where, args...)
+	}
 	c := q.f.Near
 	dLat := radius/111.0 + 0.001 // a degree of latitude is at least 110.5 km; the map keeps 32-bit floats
 	dLon := 360.0
-	if polar := math.Cos((math.Abs(c.Latitude) + dLat) * math.Pi / 180); polar > 0.01 && math.Abs(c.Latitude)+dLat < 89 {
+	if polar := math.Cos((math.Abs(c.Latitude) + dLat) * math.Pi / 180); math.Abs(c.Latitude)+dLat < 89 {
 		dLon = dLat / polar
 	}
-	var near []found
 	for _, shift := range []float64{-360, 0, 360} { // a circle may cross the 180th meridian
-		if lon := c.Longitude + shift; lon+dLon < -180 || lon-dLon > 180 {
+		lon := c.Longitude + shift
+		if lon+dLon < -180 || lon-dLon > 180 {
 			continue
 		}
-		where, args := q.where([]any{c.Latitude + dLat, c.Latitude - dLat, c.Longitude + shift + dLon, c.Longitude + shift - dLon})
+		where, args := q.where([]any{c.Latitude + dLat, c.Latitude - dLat, lon + dLon, lon - dLon})
+		if asked != nil {
+			var also []any
+			where, also = where+asked.where(), asked.args()
+			args = append(args, also...)
+		}
 		rows, err := q.read(selectSearch+`(SELECT n AS at FROM places WHERE min_lat <= ? AND max_lat >= ? AND min_lon <= ? AND max_lon >= ?)
  CROSS JOIN search s ON s.n = at`+joinSearch+" WHERE 1"+where, args...)
 		if err != nil {
 			return nil, err
 		}
-		for i := range rows {
-			fits, err := q.fits(&rows[i])
-			if err != nil {
-				return nil, err
-			}
-			after := q.f.After == "" || byNearness(rows[i].DistanceKm, rows[i].n, q.from.Km, q.from.N) > 0
-			seen := slices.ContainsFunc(near, func(o found) bool { return dLon >= 180 && o.n == rows[i].n })
-			if fits && after && !seen && rows[i].DistanceKm <= radius {
-				near = append(near, rows[i])
-			}
-		}
+		all = append(all, rows...)
 	}
-	slices.SortFunc(near, func(a, b found) int { return byNearness(a.DistanceKm, a.n, b.DistanceKm, b.n) })
-	return near, nil
+	return all, nil
 }
 
 func byNearness(km1 float64, n1 int64, km2 float64, n2 int64) int {
@@ -306,61 +328,79 @@ func byNearness(km1 float64, n1 int64, km2 float64, n2 int64) int {
 }
 
 // byText takes the words as they are written, and as misspelt when nothing is found so.
-func (q *search) byText() error {
-	words := persistence.Words(q.f.Text)
-	words = words[:min(len(words), persistence.MaxSearchWords)]
+func (q *search) byText(words []string) error {
 	if !q.from.Typos {
-		if err := q.match(asWritten(words)); err != nil || len(q.rows) > 0 || q.f.After != "" || q.next != "" {
+		if err := q.run(asWritten(words)); err != nil || len(q.rows) > 0 || q.f.After != "" || q.next != "" {
 			return err
 		}
 	}
-	match, err := q.misspelt(words)
-	if err != nil || match == "" {
+	text, err := q.misspelt(words)
+	if err != nil {
 		return err
 	}
 	q.from.Typos = true
-	return q.match(match)
+	return q.run(text)
 }
 
-// asWritten is the question in the words of FTS5. The words have letters and digits only: nothing of its syntax.
-func asWritten(words []string) string {
-	var b strings.Builder
-	for i, w := range words {
-		if i > 0 {
-			b.WriteString(" AND ")
+// narrow adds city and cuisine to a question, so that fewer rows are weighed.
+func (q *search) narrow(match string) string {
+	match = "(" + match + ")"
+	for column, value := range map[string]string{"city": q.f.City, "cuisine": q.f.Cuisine} {
+		for _, word := range persistence.Words(value) { // in any order: where compares the whole, and phrases are slow
+			match += " AND " + column + ` : "` + word + `"`
 		}
-		b.WriteString(`"` + w + `"`)
 	}
-	return b.String() + "*" // the last one may be a beginning
+	return match
 }
 
-func (q *search) match(match string) error {
+// matching is the rows of a question.
+const matching = "(SELECT rowid AS at FROM search_words WHERE search_words MATCH ?) CROSS JOIN search s ON s.n = at"
+
+// count says how many restaurants match, at most mostRanked+1.
+func (q *search) count(match string) (n int, err error) {
+	err = q.db.QueryRowContext(q.ctx, "SELECT count(*) FROM (SELECT 1 FROM search_words WHERE search_words MATCH ? LIMIT ?)", match, mostRanked+1).Scan(&n)
+	return n, err
+}
+
+// byMatch orders by relevance; when more than mostRanked restaurants match, one word says nothing about any of them, and they come
+// in the order in which they were made.
+func (q *search) byMatch(match string) error {
+	ranked := q.from.N == 0
+	if q.f.After == "" {
+		n, err := q.count(match)
+		if err != nil {
+			return err
+		}
+		ranked = n <= mostRanked
+	}
 	where, args := q.where([]any{match})
+	if !ranked {
+		query := selectSearch + "search_words w CROSS JOIN search s ON s.n = w.rowid" + joinSearch + " WHERE search_words MATCH ?" + where +
+			" AND w.rowid > ? ORDER BY w.rowid LIMIT ?"
+		return q.scan(func(p searchPlace, limit int) ([]found, error) {
+			return q.read(query, append(slices.Clone(args), p.N, limit)...)
+		}, func(_ searchPlace, r *found) searchPlace { return searchPlace{N: r.n, Typos: q.from.Typos} })
+	}
 	query := selectSearch + `(SELECT rowid AS at, bm25(search_words, 10, 5, 2, 1) AS score FROM search_words WHERE search_words MATCH ?)
  CROSS JOIN search s ON s.n = at` + joinSearch + " WHERE 1" + where + " ORDER BY score, s.n LIMIT ? OFFSET ?"
-	return q.scan(func(p searchPlace) ([]found, error) {
-		return q.read(query, append(slices.Clone(args), searchBatch, p.Rows)...)
+	return q.scan(func(p searchPlace, limit int) ([]found, error) {
+		return q.read(query, append(slices.Clone(args), limit, p.Rows)...)
 	}, func(p searchPlace, _ *found) searchPlace { return searchPlace{Rows: p.Rows + 1, Typos: q.from.Typos} })
 }
 
-// misspelt is the question with, for each word, the terms that it may mean; empty when a word means nothing.
-func (q *search) misspelt(words []string) (string, error) {
-	var parts []string
+// misspelt is the text with, for each word, the terms that it may mean.
+func (q *search) misspelt(words []string) (wording, error) {
+	t := asWritten(words)
 	for i, w := range words {
 		alike, err := q.alike(w)
 		if err != nil {
-			return "", err
-		}
-		meant := []string{`"` + w + `"`}
-		if i == len(words)-1 {
-			meant[0] += "*"
+			return nil, err
 		}
 		for _, term := range alike {
-			meant = append(meant, `"`+term+`"`)
+			t[i] = append(t[i], part{word: term})
 		}
-		parts = append(parts, "("+strings.Join(meant, " OR ")+")")
 	}
-	return strings.Join(parts, " AND "), nil
+	return t, nil
 }
 
 // alike is the terms within the edits that a word may be away, nearest by their trigrams first. An edit touches at most four of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"maitred/engine/enginepb"
 	"maitred/persistence"
@@ -19,7 +20,8 @@ const (
 func (t *tx) indexRestaurant(n int64, pb *enginepb.Restaurant) error {
 	name, city, cuisine := persistence.Fold(pb.GetName()), persistence.Fold(pb.GetCity()), persistence.Fold(pb.GetCuisineType())
 	text := persistence.Fold(pb.GetAddress() + " " + pb.GetDescription())
-	if err := t.exec(t.stmts.searchRow, n, name, city, cuisine); err != nil {
+	words := " " + strings.Join([]string{name, cuisine, city, text}, " ") + " "
+	if err := t.exec(t.stmts.searchRow, n, name, city, cuisine, words); err != nil {
 		return fmt.Errorf("search row: %w", err)
 	}
 	if err := t.exec(t.stmts.dropWords, n); err != nil {

@@ -36,6 +36,7 @@ type statements struct {
 	review, reviewed, rate, ratings         *sql.Stmt
 	searchRow, place, addWords, dropWords   *sql.Stmt
 	addTerm, addTrigrams                    *sql.Stmt
+	erasureCompleted, forgetGuest           *sql.Stmt
 	event, lastEvent                        *sql.Stmt
 }
 
@@ -53,6 +54,8 @@ const (
  guests_count = ?, special_requests = ?, version = version + 1 WHERE restaurant = ? AND own = ?`
 	upsertMember = `INSERT INTO staff (restaurant, account, role, since_ms, version) VALUES (?,?,?,?,?)
  ON CONFLICT DO UPDATE SET role = excluded.role, since_ms = excluded.since_ms, version = excluded.version`
+	updateForgotten = `UPDATE reservations SET guest = NULL, special_requests = NULL, version = version + 1
+ WHERE guest = ? AND restaurant = ?`
 	upsertAccount = `INSERT INTO accounts (n, role, created_ms, erased) VALUES (?,?,?,?)
  ON CONFLICT DO UPDATE SET role = excluded.role, created_ms = excluded.created_ms, erased = excluded.erased`
 )
@@ -96,12 +99,14 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 	st.reviewed = one("UPDATE reservations SET version = version + 1 WHERE restaurant = ? AND own = ?")
 	st.rate = one("UPDATE restaurants SET rating_sum = rating_sum + ?, rating_count = rating_count + 1 WHERE n = ?")
 	st.ratings = one("UPDATE restaurants SET rating_sum = ?, rating_count = ? WHERE n = ?")
-	st.searchRow = one("REPLACE INTO search (n, name, city, cuisine) VALUES (?,?,?,?)")
+	st.searchRow = one("REPLACE INTO search (n, name, city, cuisine, words) VALUES (?,?,?,?,?)")
 	st.place = one("REPLACE INTO places (n, min_lat, max_lat, min_lon, max_lon) VALUES (?,?,?,?,?)")
 	st.addWords = one("INSERT INTO search_words (rowid, name, cuisine, city, text) VALUES (?,?,?,?,?)")
 	st.dropWords = one("DELETE FROM search_words WHERE rowid = ?")
 	st.addTerm = one("INSERT OR IGNORE INTO terms (term) VALUES (?)")
 	st.addTrigrams = one("INSERT INTO term_trigrams (rowid, term) VALUES (?,?)")
+	st.erasureCompleted = one("UPDATE accounts SET erased = 2 WHERE n = ?")
+	st.forgetGuest = one(updateForgotten)
 	st.event = one("INSERT INTO events (seq, at_ms, body) VALUES (?,?,?)")
 	st.lastEvent = one("SELECT coalesce(max(seq), 0) FROM events")
 	if len(errs) > 0 {

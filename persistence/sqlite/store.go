@@ -44,6 +44,7 @@ type Store struct {
 	conn   *sql.Conn
 	stmts  *statements
 	known  map[engine.AggregateID]*head
+	scrub  bool  // the write-ahead log may hold what was erased
 	dataV  int64 // data_version at which known was true
 	closed bool
 }
@@ -93,7 +94,7 @@ func dsn(path string, cache int, lock string, pragmas ...string) string {
 	q := url.Values{"_txlock": {lock}}
 	all := append([]string{
 		"busy_timeout(" + strconv.Itoa(busyMillis) + ")", "journal_mode(wal)", "synchronous(normal)",
-		"cache_size(-" + strconv.Itoa(cache) + ")", "temp_store(memory)",
+		"cache_size(-" + strconv.Itoa(cache) + ")", "temp_store(memory)", "secure_delete(on)",
 	}, pragmas...)
 	for _, p := range all {
 		q.Add("_pragma", p)

@@ -100,6 +100,7 @@ func (s *Store) transact(ctx context.Context, fn func(*tx) error) (err error) {
 	if err := t.exec(s.stmts.commit); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	t.scrubLog()
 	return nil
 }
 
