@@ -166,6 +166,10 @@ func (w *fuzzWorker) one() error {
 	}
 	req.SetBodyString(r.body)
 	if err := w.http.Do(req, res); err != nil {
+		if r.tooLarge() { // it is refused while it is still written, and the answer may be lost with the connection
+			w.count["cut off 000"]++
+			return nil
+		}
 		return fmt.Errorf("no answer: %w\n%s", err, r)
 	}
 	status, body := res.StatusCode(), res.Body()
@@ -217,6 +221,14 @@ func (w *fuzzWorker) remember(body []byte) {
 			w.learn(strings.TrimPrefix(name, "next_"), v)
 		}
 	}
+}
+
+func (r invention) tooLarge() bool {
+	n := len(r.target)
+	for _, h := range r.headers {
+		n += len(h[0]) + len(h[1])
+	}
+	return n > readBuffer-512 || len(r.body) > maxBody
 }
 
 func (r invention) String() string {

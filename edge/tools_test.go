@@ -68,8 +68,13 @@ func TestTheDocumentIsLintClean(t *testing.T) {
 	require.NotContains(t, out, "warning  ")
 }
 
-// A client generated from the document compiles, and works.
+// A client generated from the document compiles, and works. It is the one that README shows.
 func TestATypedClientReserves(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	client, err := os.ReadFile(toolsDir + "/client.ts")
+	require.NoError(t, err)
+	require.Contains(t, string(readme), "```ts\n"+string(client)+"```")
 	dir := tools(t)
 	s := listen(t, openHouse(t))
 	restaurant, _ := s.register("owner@example.org", "owner").trattoria()
