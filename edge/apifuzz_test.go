@@ -282,7 +282,7 @@ var endsSessions = map[string]bool{"revokeAll": true, "patchMe": true, "deleteMe
 var often = map[string]int{"createReservation": 6, "seatReservation": 2, "completeReservation": 2, "createReview": 2, "patchReservation": 2}
 
 // rarelyAccepted are operations whose success needs a history that chance seldom makes.
-var rarelyAccepted = map[string]bool{"confirmReservation": true, "declineReservation": true, "markNoShow": true, "confirmSecondFactor": true}
+var rarelyAccepted = map[string]bool{"confirmReservation": true, "declineReservation": true, "confirmSecondFactor": true}
 
 // oneRow is a store in which everybody has one of everything.
 type oneRow struct{ Lists }
