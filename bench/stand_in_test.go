@@ -99,9 +99,9 @@ func playServe() {
 		err = s.open(filepath.Join(dir, "reservations.txt"))
 	}
 	if err == nil {
-		admin, err := net.Listen("tcp4", argument("--admin-listen"))
-		if err != nil {
-			panic(err)
+		admin, fault := net.Listen("tcp4", argument("--admin-listen"))
+		if fault != nil {
+			panic(fault)
 		}
 		go func() { _ = fasthttp.Serve(admin, s.handle) }()
 		var l net.Listener

@@ -102,7 +102,7 @@ func (s *Server) getReviews(x *exchange) {
 func (x *exchange) reviewFilter() (f persistence.ReviewFilter, scope string, t *trouble) {
 	rating := string(x.ctx.QueryArgs().Peek("rating"))
 	if rating != "" {
-		n, err := strconv.Atoi(rating)
+		n, err := strconv.ParseInt(rating, 10, 32)
 		if err != nil || n < engine.MinRating || n > engine.MaxRating {
 			return f, "", wrong("rating", "1 to 5")
 		}

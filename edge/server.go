@@ -159,7 +159,7 @@ func (s *Server) Close() error {
 		return nil
 	}
 	// Serve ends before Shutdown begins: a Shutdown that comes first does not know the listener, and Serve would run for ever.
-	s.ln.Close()
+	_ = s.ln.Close()
 	err := <-s.served
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.CloseTimeout)
 	defer cancel()

@@ -204,7 +204,7 @@ func OpenRedirect(ln net.Listener, port string, c *Certificate, log *slog.Logger
 
 // Close stops it.
 func (r *Redirect) Close() error {
-	r.ln.Close()
+	_ = r.ln.Close()
 	err := <-r.served
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()

@@ -72,25 +72,26 @@ func openCluster(t testing.TB, options []Options) []*Embedded {
 // electionLimit is what an election may take on a machine that is busy with other tests: 4 to 9 s each, and a vote may be split.
 const electionLimit = time.Minute
 
-func leaderOf(t testing.TB, all []*Embedded) int {
+// leaderOf waits until a server leads the stream.
+func leaderOf(t testing.TB, all []*Embedded, stream string) int {
 	t.Helper()
 	leader := -1
 	require.Eventually(t, func() bool {
 		for i, e := range all {
-			if l := e.now.Load(); l != nil && l.server.JetStreamIsStreamLeader("$G", journalStream) {
+			if l := e.now.Load(); l != nil && l.server.JetStreamIsStreamLeader("$G", stream) {
 				leader = i
 				return true
 			}
 		}
 		return false
-	}, electionLimit, 20*time.Millisecond, "nobody leads the journal")
+	}, electionLimit, 20*time.Millisecond, "nobody leads %s", stream)
 	return leader
 }
 
 // The stream's leader is stopped: the others go on, nothing acknowledged is missing, and the subjects keep their place.
 func TestClusterLosesItsLeader(t *testing.T) {
 	all := openCluster(t, clusterOptions(t, t.TempDir(), 3))
-	leader := leaderOf(t, all)
+	leader := leaderOf(t, all, journalStream)
 	other := all[(leader+1)%3].Journal()
 	acked := map[persistence.Seq]string{}
 	var last persistence.Seq

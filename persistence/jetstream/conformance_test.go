@@ -102,7 +102,7 @@ func TestCluster(t *testing.T) {
 	t.Run("journal", func(t *testing.T) {
 		persistencetest.ExerciseJournal(t, func(t *testing.T, maxBytes uint64) persistencetest.Harness {
 			c.clear(t, maxBytes)
-			i := leaderOf(t, c.servers)
+			i := leaderOf(t, c.servers, journalStream)
 			j := &Journal{home: c.servers[i]}
 			return persistencetest.Harness{Journal: j, Reopen: func(t *testing.T) persistence.Journal { return c.reopen(t, i).Journal() }}
 		})
@@ -110,6 +110,7 @@ func TestCluster(t *testing.T) {
 	t.Run("bases", func(t *testing.T) {
 		persistencetest.ExerciseBases(t, func(t *testing.T) persistencetest.BasesHarness {
 			c.clear(t, 0)
+			leaderOf(t, c.servers, baseStream) // until then a put is answered with 503
 			return persistencetest.BasesHarness{Bases: c.servers[1].Bases(), Reopen: func(t *testing.T) persistence.Bases { return c.reopen(t, 1).Bases() }}
 		})
 	})

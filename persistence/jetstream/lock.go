@@ -35,7 +35,7 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(f, 32))
-		f.Close()
+		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w: %s is held by process %s; one directory serves one process", ErrLocked, dir, strings.TrimSpace(string(holder)))
 		}
@@ -44,7 +44,7 @@ func lockDir(dir string) (*os.File, error) {
 	if err := f.Truncate(0); err == nil {
 		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
 		if err != nil && !errors.Is(err, unix.ENOSPC) { // the pid is a courtesy; the lock is what counts
-			f.Close()
+			_ = f.Close()
 			return nil, fmt.Errorf("jetstream: write lock: %w", err)
 		}
 	}

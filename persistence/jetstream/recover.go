@@ -102,7 +102,7 @@ func rewrite(path string) error {
 	if !errors.Is(err, unix.ENOSPC) {
 		return err
 	}
-	os.Remove(path + ".new")
+	_ = os.Remove(path + ".new")
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("jetstream: rewrite block: %w", err)
@@ -131,7 +131,7 @@ func markSound(dir string) error {
 		if err != nil {
 			return fmt.Errorf("jetstream: mark sound: %w", err)
 		}
-		f.Close()
+		_ = f.Close()
 	}
 	return syncPath(dir)
 }

@@ -75,7 +75,7 @@ func Salvage(ctx context.Context, o SalvageOptions) (result *Salvaged, err error
 	if err := s.read(ctx); err != nil {
 		return nil, err
 	}
-	lock.Close() // Open takes it again
+	_ = lock.Close() // Open takes it again
 	if err := s.write(ctx); err != nil {
 		return nil, err
 	}
