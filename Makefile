@@ -10,7 +10,7 @@ KILLS ?= 200
 PASSIVATE_SKIP := ^(TestFaultOverload|TestFaultSlowClients|TestFaultPowerCutAfterRecovery)$$
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race passivate fuzz sim faults slow bench lint
+.PHONY: help run build test race passivate fuzz fuzz-api vendor/redoc sim faults slow bench lint
 
 help: ## print this list
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z\/]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -36,6 +36,12 @@ passivate: ## the suite with every actor passivated after every command
 fuzz: ## each fuzz target for FUZZTIME (default 30s)
 	@for pkg in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	  echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),30s) $$pkg || exit 1; done; done
+
+fuzz-api: ## a million requests invented from the API's document; REQUESTS=n, MAITRED_FUZZ_SEED=n
+	MAITRED_FUZZ_REQUESTS=$(or $(REQUESTS),1000000) $(GO) test -count=1 -v -timeout 120m -run TestRequestsFromTheDocument ./edge/
+
+vendor/redoc: ## fetch the pages' script anew
+	edge/openapi/tools/vendor.sh
 
 sim: ## explorer and simulation, long form; SEED=n replays one seed
 	MAITRED_SIM_SEEDS=$(SEEDS) MAITRED_SIM_SEED=$(SEED) $(GO) test -count=1 -v -timeout 60m -run 'TestExplore|TestSimulation' ./actors/

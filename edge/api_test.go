@@ -548,7 +548,7 @@ func (l *list) PlacesOf(context.Context, engine.AccountID, string, int) (persist
 func TestMine(t *testing.T) {
 	at := time.Date(2026, 12, 24, 18, 0, 0, 0, time.UTC)
 	store := &list{page: persistence.Page{AsOf: at, Next: "place", Rows: []persistence.ReservationRow{{
-		ID: "rsv_1", Restaurant: "rst_1", RestaurantName: "Da \"Anna\"", Tables: []engine.TableID{"tbl_1"}, ServiceDay: 20811, LocalMin: 1140,
+		ID: "rsv_0123456789abc0123456789abc", Restaurant: "rst_0123456789abc", RestaurantName: "Da \"Anna\"", Tables: []engine.TableID{"tbl_0123456789abc0123456789abc"}, ServiceDay: 20811, LocalMin: 1140,
 		StartsAt: at, EndsAt: at.Add(2 * time.Hour), GuestsCount: 2, Status: engine.StatusConfirmed, Version: 3,
 	}}}}
 	s := listen(t, &script{}, func(c *Config) { c.Lists = store })

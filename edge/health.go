@@ -70,7 +70,7 @@ func (s *Server) followers(last persistence.Seq) map[string]followerJSON {
 }
 
 const index = `<!doctype html><html lang="en"><meta charset="utf-8"><title>maitred</title>
-<h1>maitred</h1><ul><li><a href="/healthz">/healthz</a><li><a href="/readyz">/readyz</a></ul>
+<h1>maitred</h1><ul><li><a href="/docs">/docs</a>: the API<li><a href="/openapi.json">/openapi.json</a><li><a href="/healthz">/healthz</a><li><a href="/readyz">/readyz</a></ul>
 <p>The API is under /api/v1.</html>
 `
 

@@ -94,6 +94,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.exchanges.New = func() any { return new(exchange) }
 	s.routes()
+	if err := s.documentation(); err != nil {
+		return nil, err
+	}
 	s.http = &fasthttp.Server{
 		Handler:      s.serve,
 		ErrorHandler: s.refuseConnection,

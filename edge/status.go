@@ -92,5 +92,12 @@ func kindOfFault(err error) kind {
 	return kindInternal
 }
 
+// edgeKinds are the rows that neither Decide nor the actors give.
+var edgeKinds = [...]kind{
+	kindMalformed, kindWrongType, kindBadCursor, kindBadKey, kindUnauthorized, kindForbidden, kindNotFound, kindMethod,
+	kindSecondFactor, kindNotAcceptable, kindTimeout, kindStale, kindTooLarge, kindMediaType, kindUnknownMember, kindInvalid, kindNeedsIfMatch,
+	kindTooMany, kindThrottled, kindHeaders, kindInternal, kindStoreAway, kindVersion,
+}
+
 // done says whether the outcome of a command is a success.
 func done(c engine.Code) bool { return c == engine.CodeOK || c == engine.CodeCreated }
