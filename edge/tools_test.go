@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"maitred/deploy/dev"
 )
 
 const toolsDir = "openapi/tools"
@@ -20,9 +22,8 @@ const toolsDir = "openapi/tools"
 func tools(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("%s is needed to check the document with the tools of others", name)
-		}
+		_, err := exec.LookPath(name)
+		require.NoError(t, err, "%s is needed to check the document with the tools of others", name)
 	}
 	lock, err := os.ReadFile(filepath.Join(toolsDir, "package-lock.json"))
 	require.NoError(t, err)
@@ -86,13 +87,9 @@ func TestATypedClientReserves(t *testing.T) {
 
 // The pages show every operation and ask nobody else for anything. MAITRED_SCREENSHOT names a file for a picture.
 func TestThePagesInABrowser(t *testing.T) {
-	browser := os.Getenv("CHROMIUM")
-	if browser == "" {
-		browser = "/usr/bin/chromium"
-	}
-	if _, err := os.Stat(browser); err != nil {
-		t.Skip("no browser: install chromium, or name one in CHROMIUM")
-	}
+	browser, err := dev.EnsureChromium(t.Context())
+	require.NoError(t, err)
+	t.Setenv("CHROMIUM", browser)
 	dir := tools(t)
 	s := listen(t, openHouse(t))
 	b, err := document()

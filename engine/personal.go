@@ -26,6 +26,13 @@ func (f field) get() string {
 	return *f.text
 }
 
+func (f field) len() int {
+	if f.bytes != nil {
+		return len(*f.bytes)
+	}
+	return len(*f.text)
+}
+
 func (f field) set(s string) {
 	switch {
 	case f.bytes == nil:
@@ -130,6 +137,9 @@ func StripPersonal(e *Event) *Event {
 	if !HasPersonal(e) && len(e.Sealed) == 0 {
 		return e
 	}
+	if body, ok := e.Body.(*enginepb.Event_ReservationCreated); ok {
+		return stripCreated(e, body.ReservationCreated.Reservation)
+	}
 	c := e.CloneVT()
 	fields, n := personal(c)
 	for _, f := range fields[:n] {
@@ -139,10 +149,37 @@ func StripPersonal(e *Event) *Event {
 	return c
 }
 
+// stripCreated is the copy without personal strings of the event that comes most often, in one piece of memory instead of
+// fifteen. TestStripPersonalIsAClone holds it against CloneVT.
+func stripCreated(e *Event, r *enginepb.Reservation) *Event {
+	c := &struct {
+		event       Event
+		body        enginepb.Event_ReservationCreated
+		created     enginepb.ReservationCreated
+		reservation enginepb.Reservation
+		contact     enginepb.Contact
+	}{}
+	c.event.AtMs, c.event.ByAccount, c.event.ByRole, c.event.Receipt, c.event.From = e.AtMs, e.ByAccount, e.ByRole, e.Receipt, e.From
+	c.event.Body, c.body.ReservationCreated, c.created.Reservation = &c.body, &c.created, &c.reservation
+	n := &c.reservation
+	n.Id, n.Guest, n.TableIds, n.ServiceDay, n.LocalMin = r.Id, r.Guest, r.TableIds, r.ServiceDay, r.LocalMin
+	n.StartsAt, n.EndsAt, n.GuestsCount, n.Status, n.Version = r.StartsAt, r.EndsAt, r.GuestsCount, r.Status, r.Version
+	n.Key, n.Body, n.CreatedMs, n.UpdatedMs, n.Reviewed = r.Key, r.Body, r.CreatedMs, r.UpdatedMs, r.Reviewed
+	if r.Contact != nil {
+		n.Contact = &c.contact
+	}
+	return &c.event
+}
+
 // SplitPersonal is StripPersonal and, apart, what it took away, for JoinPersonal: each string with its length as a uvarint
 // before it.
 func SplitPersonal(e *Event) (stripped *Event, taken []byte) {
 	fields, n := personal(e)
+	size := 0
+	for _, f := range fields[:n] {
+		size += binary.MaxVarintLen16 + f.len()
+	}
+	taken = make([]byte, 0, size)
 	for _, f := range fields[:n] {
 		value := f.get()
 		taken = append(binary.AppendUvarint(taken, uint64(len(value))), value...)

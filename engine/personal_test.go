@@ -1,6 +1,9 @@
 package engine_test
 
 import (
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"strings"
 	"testing"
 
@@ -28,4 +31,49 @@ func TestHidePersonal(t *testing.T) {
 			t.Error(s)
 		}
 	}
+}
+
+// StripPersonal copies by hand what comes most often: it must be the clone with the strings taken out, whatever fields there are.
+func TestStripPersonalIsAClone(t *testing.T) {
+	var fill func(m protoreflect.Message, n int)
+	fill = func(m protoreflect.Message, n int) {
+		for i := range m.Descriptor().Fields().Len() {
+			f := m.Descriptor().Fields().Get(i)
+			switch {
+			case f.ContainingOneof() != nil || f.Name() == "sealed":
+			case f.IsList():
+				m.Mutable(f).List().Append(protoreflect.ValueOfString("tbl_1"))
+			case f.Kind() == protoreflect.MessageKind:
+				fill(m.Mutable(f).Message(), n+10)
+			case f.Kind() == protoreflect.StringKind:
+				m.Set(f, protoreflect.ValueOfString(string(f.Name())))
+			case f.Kind() == protoreflect.BytesKind:
+				m.Set(f, protoreflect.ValueOfBytes([]byte(f.Name())))
+			case f.Kind() == protoreflect.BoolKind:
+				m.Set(f, protoreflect.ValueOfBool(true))
+			case f.Kind() == protoreflect.EnumKind:
+				m.Set(f, protoreflect.ValueOfEnum(1))
+			case f.Kind() == protoreflect.Int64Kind:
+				m.Set(f, protoreflect.ValueOfInt64(int64(n+i+1)))
+			case f.Kind() == protoreflect.Int32Kind:
+				m.Set(f, protoreflect.ValueOfInt32(int32(n+i+1)))
+			case f.Kind() == protoreflect.Uint64Kind:
+				m.Set(f, protoreflect.ValueOfUint64(uint64(n+i+1)))
+			case f.Kind() == protoreflect.Uint32Kind:
+				m.Set(f, protoreflect.ValueOfUint32(uint32(n+i+1)))
+			default:
+				t.Fatalf("a field of a kind that this test does not know: %s", f.FullName())
+			}
+		}
+	}
+	r := &enginepb.Reservation{}
+	fill(r.ProtoReflect(), 0)
+	e := &enginepb.Event{}
+	fill(e.ProtoReflect(), 100)
+	e.Body = &enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: r}}
+	want := e.CloneVT()
+	c := want.GetReservationCreated().Reservation
+	c.SpecialRequests, c.Contact = "", &enginepb.Contact{}
+	require.True(t, proto.Equal(want, engine.StripPersonal(e)), "%v\n%v", want, engine.StripPersonal(e))
+	require.Equal(t, "special_requests", r.SpecialRequests, "the event stays as it is")
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"maitred/engine"
 )
@@ -89,9 +90,10 @@ func (s *Seal) DecodeEvent(b []byte, id engine.AggregateID, v engine.Version) (*
 
 func (s *Seal) seal(dst, clear, about []byte) []byte {
 	k := &s.ring[0]
+	dst = slices.Grow(dst, sealIDBytes+k.aead.NonceSize()+len(clear)+k.aead.Overhead())
 	dst = append(dst, k.id[:]...)
 	at := len(dst)
-	dst = append(dst, make([]byte, k.aead.NonceSize(), k.aead.NonceSize()+len(clear)+k.aead.Overhead())...)
+	dst = dst[:at+k.aead.NonceSize()]
 	_, _ = rand.Read(dst[at:]) // never fails
 	return k.aead.Seal(dst, dst[at:], clear, about)
 }
