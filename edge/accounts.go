@@ -227,12 +227,14 @@ func (s *Server) revokeAll(x *exchange) {
 func (x *exchange) endSessions() bool {
 	id := x.caller.account
 	out := x.do(engine.AggregateID(id), &engine.Command{Caller: x.who(), Body: &engine.RevokeSession{All: true}})
-	if out == nil {
-		return false
+	if out != nil || x.mayBeDone() {
+		x.s.tokens.revoke(id, x.clock())
 	}
-	x.s.tokens.revoke(id, x.clock())
-	return true
+	return out != nil
 }
+
+// mayBeDone says whether the command that was answered last may be done although its outcome is not known.
+func (x *exchange) mayBeDone() bool { return x.ctx.Response.StatusCode() == kindUnknownOutcome.status }
 
 // me is the caller's account; else it has answered.
 func (x *exchange) me() *engine.AccountInfo {
@@ -274,11 +276,11 @@ func (s *Server) patchMe(x *exchange) {
 	out := x.do(engine.AggregateID(x.caller.account), &engine.Command{
 		Caller: x.who(), IfMatch: match, Body: &engine.ChangeProfile{Change: change},
 	})
+	if w.Password != nil && (out != nil || x.mayBeDone()) { // it has ended the sessions; access tokens end here
+		s.tokens.revoke(x.caller.account, x.clock())
+	}
 	if out == nil {
 		return
-	}
-	if w.Password != nil { // it has ended the sessions; access tokens end here
-		s.tokens.revoke(x.caller.account, x.clock())
 	}
 	info := out.Account
 	if info == nil {

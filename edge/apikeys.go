@@ -63,7 +63,7 @@ func (x *exchange) verifyAPIKey() (*bearer, kind) {
 	k := &v.APIKeys()[at]
 	b := &bearer{
 		token: string(token), account: v.Info().ID, role: v.Info().Role, issued: x.now, expires: x.now.Add(maxAPIKeyNote), key: &keyForAPIKeys,
-		apiKey: k.ID, readOnly: k.ReadOnly, quota: k.Quota, limitKey: [16]byte(sum[:16]),
+		apiKey: k.ID, readOnly: k.ReadOnly, quota: k.Quota, limitKey: limitKeyOf(v.Info().ID),
 	}
 	_, b.hash = t.known(token, x.now)
 	t.admitKey(b, epoch, x.now)
@@ -130,6 +130,12 @@ func (w *apiKeyRequest) check() (k engine.APIKey, t *trouble) {
 	return k, nil
 }
 
+// limitKeyOf is what the limiter counts by: the account. Else twenty keys were twenty quotas.
+func limitKeyOf(a engine.AccountID) [16]byte {
+	sum := sha256.Sum256([]byte(a))
+	return [16]byte(sum[:16])
+}
+
 // postAPIKey makes a key. Only its hash is kept.
 func (s *Server) postAPIKey(x *exchange) {
 	var w apiKeyRequest
@@ -137,6 +143,12 @@ func (s *Server) postAPIKey(x *exchange) {
 	var k engine.APIKey
 	if t == nil {
 		k, t = w.check()
+	}
+	if t == nil && len(w.Password) > 4*maxPassword {
+		t = wrong("password", "too long")
+	}
+	if t == nil && k.Quota > defaultQuota && x.caller.role != engine.RoleAdmin {
+		t = wrong("quota_per_minute", "1 to 600; more is given by an admin")
 	}
 	if t != nil {
 		x.trouble(t)
@@ -146,6 +158,9 @@ func (s *Server) postAPIKey(x *exchange) {
 	s.mint.read(r[:])
 	text := keyMark + string(x.caller.account[len("usr_"):]) + "_" + base64.RawURLEncoding.EncodeToString(r[:])
 	k.ID, k.Hash = engine.MakeAPIKeyID(s.mint.uint64()), sha256.Sum256([]byte(text))
+	if x.confirmPassword(w.Password) == nil { // a key outlives the access token that it is made with
+		return
+	}
 	out := x.do(engine.AggregateID(x.caller.account), &engine.Command{Caller: x.who(), Body: &engine.AddAPIKey{Key: k}})
 	if out == nil {
 		return
@@ -174,6 +189,9 @@ func (s *Server) getAPIKeys(x *exchange) {
 func (s *Server) deleteAPIKey(x *exchange) {
 	id := strings.Clone(x.param)
 	if x.do(engine.AggregateID(x.caller.account), &engine.Command{Caller: x.who(), Body: &engine.RevokeAPIKey{ID: id}}) == nil {
+		if x.mayBeDone() {
+			s.tokens.sweep(x.caller.account)
+		}
 		return
 	}
 	s.tokens.sweep(x.caller.account)

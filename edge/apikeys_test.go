@@ -14,7 +14,7 @@ import (
 // newKey makes an API key of the person and returns its id and the key.
 func (p person) newKey(body string) (id, key string) {
 	p.t.Helper()
-	a := p.do("POST", "/me/api-keys", body)
+	a := p.do("POST", "/me/api-keys", strings.Replace(body, "{", `{"password":"correct horse",`, 1))
 	require.Equal(p.t, 201, a.StatusCode, a.text)
 	return a.doc["id"].(string), a.doc["key"].(string)
 }
@@ -50,7 +50,7 @@ func TestAPIKeys(t *testing.T) {
 	require.Equal(t, 201, s.ask("POST", "/api/v1/restaurants/"+restaurant+"/tables", key, table).StatusCode)
 
 	for _, bad := range []string{
-		`{}`, `{"name":" "}`, `{"name":"x","quota_per_minute":0}`, `{"name":"x","quota_per_minute":60001}`, `{"name":"x","scopes":[]}`,
+		`{}`, `{"name":" "}`, `{"name":"x","quota_per_minute":0}`, `{"name":"x","quota_per_minute":601}`, `{"name":"x","quota_per_minute":60001}`, `{"name":"x","scopes":[]}`,
 		`{"name":"x","scopes":["admin"]}`, `{"name":"x","scopes":["write"]}`, `{"name":"x","role":"admin"}`, `{"name":"` + strings.Repeat("x", 51) + `"}`,
 	} {
 		require.Equal(t, 422, owner.do("POST", "/me/api-keys", bad).StatusCode, bad)
@@ -85,7 +85,7 @@ func TestAPIKeysAreNotPersons(t *testing.T) {
 	p := s.register("a@b.it", "customer")
 	id, key := p.newKey(`{"name":"till"}`)
 	for _, c := range [][3]string{
-		{"PATCH", "/me", `{"first_name":"x"}`}, {"POST", "/me/totp", ""}, {"POST", "/me/totp/confirm", `{"code":"1"}`}, {"DELETE", "/me/totp", `{"password":"x"}`},
+		{"PATCH", "/me", `{"first_name":"x"}`}, {"POST", "/me/totp", `{"password":"correct horse"}`}, {"POST", "/me/totp/confirm", `{"code":"1"}`}, {"DELETE", "/me/totp", `{"password":"x"}`},
 		{"POST", "/me/api-keys", `{"name":"x"}`}, {"GET", "/me/api-keys", ""}, {"DELETE", "/me/api-keys/" + id, ""}, {"POST", "/auth/revoke-all", ""},
 	} {
 		a := s.ask(c[0], "/api/v1"+c[1], key, c[2], "If-Match", `"1"`)
@@ -140,7 +140,7 @@ func TestAtMostTwentyAPIKeys(t *testing.T) {
 	for n := range engine.MaxAPIKeys {
 		p.newKey(fmt.Sprintf(`{"name":"key %d"}`, n))
 	}
-	a := p.do("POST", "/me/api-keys", `{"name":"one more"}`)
+	a := p.do("POST", "/me/api-keys", `{"name":"one more","password":"correct horse"}`)
 	require.Equal(t, 409, a.StatusCode)
 	require.Equal(t, "limit_reached", a.code())
 }

@@ -145,7 +145,9 @@ var authzRequests = map[string]func(c *authzCity, p person) *answer{
 	"GET /me/restaurants": func(c *authzCity, p person) *answer {
 		return p.do("GET", "/me/restaurants", "")
 	},
-	"POST /me/totp": func(c *authzCity, p person) *answer { return c.own(p).do("POST", "/me/totp", "") },
+	"POST /me/totp": func(c *authzCity, p person) *answer {
+		return c.own(p).do("POST", "/me/totp", `{"password":"correct horse"}`)
+	},
 	"POST /me/totp/confirm": func(c *authzCity, p person) *answer { // nothing to confirm: 404 to who may
 		return c.own(p).do("POST", "/me/totp/confirm", `{"code":"000000"}`)
 	},
@@ -153,12 +155,12 @@ var authzRequests = map[string]func(c *authzCity, p person) *answer{
 		return c.own(p).do("DELETE", "/me/totp", `{"password":"correct horse"}`)
 	},
 	"POST /me/api-keys": func(c *authzCity, p person) *answer {
-		return c.own(p).do("POST", "/me/api-keys", `{"name":"till"}`)
+		return c.own(p).do("POST", "/me/api-keys", `{"name":"till","password":"correct horse"}`)
 	},
 	"GET /me/api-keys": func(c *authzCity, p person) *answer { return c.own(p).do("GET", "/me/api-keys", "") },
 	"DELETE /me/api-keys/{id}": func(c *authzCity, p person) *answer {
 		p = c.own(p)
-		id, _ := p.do("POST", "/me/api-keys", `{"name":"till"}`).doc["id"].(string)
+		id, _ := p.do("POST", "/me/api-keys", `{"name":"till","password":"correct horse"}`).doc["id"].(string)
 		if id == "" {
 			id = "key_0000000000000"
 		}

@@ -30,7 +30,7 @@ var anExampleEvening = []exampleStep{
 	{"owner", "seatReservation", "reason"}, {"owner", "completeReservation", "reason"},
 	{"guest", "createReview", "five"}, {"", "listReviews", ""},
 	{"owner", "deleteTable", ""},
-	{"guest", "createAPIKey", "reader"}, {"guest", "listAPIKeys", ""}, {"guest", "deleteAPIKey", ""}, {"guest", "beginSecondFactor", "empty"},
+	{"guest", "createAPIKey", "reader"}, {"guest", "listAPIKeys", ""}, {"guest", "deleteAPIKey", ""}, {"guest", "beginSecondFactor", "password"},
 	{"", "getHealth", ""}, {"", "getReadiness", ""}, {"", "getKeySet", ""}, {"", "getDocument", ""},
 	{"guest", "patchMe", "password"}, {"dino", "revokeAll", ""}, {"other", "deleteMe", "sure"},
 }

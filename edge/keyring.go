@@ -114,6 +114,8 @@ func (r *ring) ended(now time.Time) bool {
 // reload reads the file again. A file that cannot be read leaves the ring as it is. Keys that are gone, and what they have
 // verified, are void when it returns.
 func (k *Keys) reload(now time.Time) error {
+	k.reloading.Lock() // two at once would make two objects of a new key, and drop only one of them later
+	defer k.reloading.Unlock()
 	d, err := readKeys(k.path)
 	if err != nil {
 		return err

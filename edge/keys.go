@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,10 +23,11 @@ const keysFile = "keys.json"
 // Keys are a node's secrets: what signs access tokens and what account ids and cursors are keyed with. Losing them ends
 // every token and makes every account unknown, so the file belongs into each backup of the journal.
 type Keys struct {
-	path    string
-	ring    atomic.Pointer[ring]
-	account []byte // keys account ids
-	cursor  []byte // signs cursors
+	reloading sync.Mutex
+	path      string
+	ring      atomic.Pointer[ring]
+	account   []byte // keys account ids
+	cursor    []byte // signs cursors
 }
 
 // keysOnDisk is the file. One that was never rotated has seed and secret only.

@@ -92,6 +92,7 @@ func (x *exchange) judgeLogin(id engine.AccountID, w *loginRequest) verdict {
 	}
 	x.now = x.clock() // hashing took its time
 	session, token := x.session(id)
+	session.Password = phc
 	if f := v.SecondFactor(); f != nil && f.Active {
 		if w.Code == "" {
 			x.fail(kindSecondFactor)

@@ -53,7 +53,7 @@ func (s *Server) routes() {
 	s.route("GET", "/me", needCaller, s.getMe)
 	s.route("PATCH", "/me", needPerson|needBody, s.patchMe)
 	s.route("DELETE", "/me", needPerson|needBody, s.deleteMe)
-	s.route("POST", "/me/totp", needPerson, s.postTotp)
+	s.route("POST", "/me/totp", needPerson|needBody, s.postTotp)
 	s.route("POST", "/me/totp/confirm", needPerson|needBody, s.confirmTotp)
 	s.route("DELETE", "/me/totp", needPerson|needBody, s.deleteTotp)
 	s.route("POST", "/me/api-keys", needPerson|needBody, s.postAPIKey)

@@ -57,7 +57,10 @@ func (t *throttle) begin(account engine.AccountID, ip net.IP, now time.Time) (*a
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a, b := t.accounts[account], t.addresses[network(ip)]
-	wait := max(a.wait(accountBound, now), b.wait(addressBound, now), t.all.wait(globalBound, now))
+	wait := max(a.wait(accountBound, now), b.wait(addressBound, now))
+	if b != nil && b.failed > 0 { // whoever comes from elsewhere must not wait because somebody guesses from many addresses
+		wait = max(wait, t.all.wait(globalBound, now))
+	}
 	if wait > 0 {
 		return nil, wait
 	}

@@ -47,7 +47,7 @@ type bearer struct {
 	apiKey   string   // its id; empty for an access token
 	readOnly bool     // GET only
 	quota    int      // requests a minute; 0 = the default
-	limitKey [16]byte // what the rate limiter counts by: a hash of the key
+	limitKey [16]byte // what the rate limiter counts by: a hash of the account
 }
 
 type claims struct {
@@ -63,8 +63,9 @@ type Tokens struct {
 	slots []atomic.Pointer[bearer]
 	epoch atomic.Uint64 // counts what may have voided an API key
 
-	mu      sync.RWMutex
-	revoked map[engine.AccountID]time.Time // tokens issued up to then are void; kept for tokenTTL
+	mu         sync.RWMutex
+	revokedAll time.Time                      // tokens of anybody issued up to then are void
+	revoked    map[engine.AccountID]time.Time // tokens issued up to then are void; kept for tokenTTL
 }
 
 // NewTokens makes an issuer and verifier with keys.
@@ -222,9 +223,11 @@ func (t *Tokens) revoke(account engine.AccountID, at time.Time) {
 			}
 		}
 	}
-	if len(t.revoked) < maxRevocations {
-		t.revoked[account] = at
+	if len(t.revoked) >= maxRevocations { // too many to keep apart: everybody logs in again
+		clear(t.revoked)
+		t.revokedAll = at
 	}
+	t.revoked[account] = at
 	t.mu.Unlock()
 	t.sweep(account)
 }
@@ -244,5 +247,5 @@ func (t *Tokens) isRevoked(b *bearer) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	at, ok := t.revoked[b.account]
-	return ok && !b.issued.After(at)
+	return ok && !b.issued.After(at) || !b.issued.After(t.revokedAll)
 }

@@ -53,15 +53,20 @@ type totpJSON struct {
 
 // postTotp begins a second factor: it counts from its confirmation on.
 func (s *Server) postTotp(x *exchange) {
-	var none struct{}
-	if t := decodeOptional(x.body(), &none); t != nil {
+	var w passwordRequest
+	t := decode(x.body(), &w)
+	if t == nil && len(w.Password) > 4*maxPassword {
+		t = wrong("password", "too long")
+	}
+	if t != nil {
 		x.trouble(t)
 		return
 	}
-	info := x.me()
-	if info == nil {
+	v := x.confirmPassword(w.Password) // a stolen access token must not lock its owner out
+	if v == nil {
 		return
 	}
+	info := v.Info()
 	var secret [engine.SecretBytes]byte
 	s.mint.read(secret[:])
 	out := x.do(engine.AggregateID(info.ID), &engine.Command{Caller: x.who(), Body: &engine.BeginSecondFactor{Secret: string(secret[:])}})

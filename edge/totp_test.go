@@ -45,7 +45,7 @@ func TestSecondFactorOverHTTP(t *testing.T) {
 		return s.ask("POST", "/api/v1/auth/login", "", fmt.Sprintf(`{"email":"a@b.it","password":"correct horse","code":%q}`, code))
 	}
 	require.Equal(t, 404, p.do("POST", "/me/totp/confirm", `{"code":"123456"}`).StatusCode, "nothing is begun")
-	a := p.do("POST", "/me/totp", "")
+	a := p.do("POST", "/me/totp", `{"password":"correct horse"}`)
 	require.Equal(t, 201, a.StatusCode, a.text)
 	link, err := url.Parse(a.doc["otpauth_url"].(string))
 	require.NoError(t, err)
@@ -61,7 +61,7 @@ func TestSecondFactorOverHTTP(t *testing.T) {
 	require.Equal(t, 200, a.StatusCode, a.text)
 	recovery := a.doc["recovery_codes"].([]any)
 	require.Len(t, recovery, 10)
-	require.Equal(t, 409, p.do("POST", "/me/totp", "").StatusCode)
+	require.Equal(t, 409, p.do("POST", "/me/totp", `{"password":"correct horse"}`).StatusCode)
 	require.Equal(t, 409, p.do("POST", "/me/totp/confirm", fmt.Sprintf(`{"code":%q}`, code())).StatusCode)
 
 	require.Equal(t, 401, login(code()).StatusCode, "the code that confirmed it is used")
@@ -101,7 +101,7 @@ func TestSecondFactorOverHTTP(t *testing.T) {
 func TestACodeIsGoodOnceAtOnce(t *testing.T) {
 	s := listen(t, openHouse(t))
 	p := s.register("a@b.it", "customer")
-	secret, err := totpEncoding.DecodeString(p.do("POST", "/me/totp", "").doc["secret"].(string))
+	secret, err := totpEncoding.DecodeString(p.do("POST", "/me/totp", `{"password":"correct horse"}`).doc["secret"].(string))
 	require.NoError(t, err)
 	step := time.Now().Unix() / totpPeriod
 	a := p.do("POST", "/me/totp/confirm", fmt.Sprintf(`{"code":%q}`, totpCode(string(secret), step)))

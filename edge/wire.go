@@ -32,9 +32,10 @@ type (
 		Password string `json:"password"`
 	}
 	apiKeyRequest struct {
-		Name   string    `json:"name"`
-		Scopes *[]string `json:"scopes"`
-		Quota  *int      `json:"quota_per_minute"`
+		Name     string    `json:"name"`
+		Scopes   *[]string `json:"scopes"`
+		Quota    *int      `json:"quota_per_minute"`
+		Password string    `json:"password"`
 	}
 	refreshRequest struct {
 		RefreshToken string `json:"refresh_token"`

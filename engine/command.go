@@ -108,6 +108,7 @@ type (
 	// OpenSession records a refresh token family after a login whose password the edge has verified. An account with an
 	// active second factor wants a time step, later than the last one, or the hash of a recovery code that is left.
 	OpenSession struct {
+		Password string // the hash that was verified; when it is another by now, CodeUnauthorized. Empty = not asked
 		Family   string
 		Refresh  Hash32
 		Expires  Instant

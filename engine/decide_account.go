@@ -161,6 +161,9 @@ func (d *accountDecision) open(c *OpenSession) Outcome {
 	if field := c.nonsense(d.now); field != "" {
 		return invalid(field)
 	}
+	if c.Password != "" && c.Password != d.info.PasswordHash {
+		return refuse(CodeUnauthorized) // changed while the edge compared
+	}
 	if !d.proveFactor(c) {
 		return refuse(CodeUnauthorized)
 	}

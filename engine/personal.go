@@ -87,6 +87,8 @@ func personal(e *Event) (fields [maxPersonal]field, n int) {
 				add(&c.Name, &c.Phone, &c.Email)
 			}
 		}
+	case *enginepb.Event_ReviewAdded:
+		add(&body.ReviewAdded.Comment)
 	case *enginepb.Event_ReservationRescheduled:
 		add(&body.ReservationRescheduled.SpecialRequests)
 	case *enginepb.Event_ReservationStatusChanged:

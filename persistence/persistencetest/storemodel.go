@@ -103,6 +103,11 @@ func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
 			if engine.AggregateID(r.Restaurant) == id && string(r.Guest) == e.GuestForgotten.Guest {
 				r.Guest, r.SpecialRequests = "", ""
 				r.Version++
+				for i := range m.reviews {
+					if m.reviews[i].ID == engine.ReviewOf(r.ID) {
+						m.reviews[i].Comment = ""
+					}
+				}
 			}
 		}
 	}

@@ -40,7 +40,14 @@ func (t *tx) guestForgotten(h *head, e *enginepb.GuestForgotten) error {
 		if r := &t.made[i]; r.restaurant == h.n && r.guest == any(guest.n) {
 			r.guest, r.requests = nil, ""
 			r.version++
+			if err := t.exec(t.stmts.forgetComment, h.n, r.own); err != nil {
+				return err
+			}
 		}
+	}
+	// What he wrote goes with him, the rating stays. The reservations still name him here.
+	if err := t.exec(t.stmts.forgetComments, h.n, guest.n); err != nil {
+		return err
 	}
 	return t.exec(t.stmts.forgetGuest, guest.n, h.n)
 }

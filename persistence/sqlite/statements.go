@@ -37,6 +37,7 @@ type statements struct {
 	searchRow, place, addWords, dropWords   *sql.Stmt
 	addTerm, addTrigrams                    *sql.Stmt
 	erasureCompleted, forgetGuest           *sql.Stmt
+	forgetComments, forgetComment           *sql.Stmt
 	event, lastEvent                        *sql.Stmt
 }
 
@@ -107,6 +108,9 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 	st.addTrigrams = one("INSERT INTO term_trigrams (rowid, term) VALUES (?,?)")
 	st.erasureCompleted = one("UPDATE accounts SET erased = 2 WHERE n = ?")
 	st.forgetGuest = one(updateForgotten)
+	st.forgetComment = one("UPDATE reviews SET comment = NULL WHERE restaurant = ? AND own = ?")
+	st.forgetComments = one(`UPDATE reviews SET comment = NULL WHERE restaurant = ?1 AND own IN (
+ SELECT own FROM reservations WHERE guest = ?2 AND restaurant = ?1)`)
 	st.event = one("INSERT INTO events (seq, at_ms, body) VALUES (?,?,?)")
 	st.lastEvent = one("SELECT coalesce(max(seq), 0) FROM events")
 	if len(errs) > 0 {
