@@ -191,7 +191,7 @@ func TestDeadlineInDoubt(t *testing.T) {
 	begun := time.Now()
 	_, err := w.house.Do(id, cmd, time.Now().Add(300*time.Millisecond))
 	require.ErrorIs(t, err, ErrUnknownOutcome)
-	require.Less(t, time.Since(begun), time.Second)
+	require.Less(t, time.Since(begun), 5*time.Second, "the caller's deadline, not the frame's")
 	w.clear()
 	close(release)
 	hd, _ := w.house.handles.Load(id)
