@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
-	"strings"
+
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +21,7 @@ type offer struct {
 	tokens []string
 	addr   string
 	seed   uint64
+	wish   string // the end of the special requests
 	next   atomic.Int64
 
 	mu    sync.Mutex
@@ -59,7 +60,7 @@ func (o *offer) one(a *api, rng *rand.Rand, r *result) {
 	restaurant, date, slot, guests := o.w.want(rng)
 	body := map[string]any{
 		"restaurant_id": restaurant, "date": date, "time_slot": slot, "guests_count": guests,
-		"special_requests": mark(n) + " " + strings.Repeat("x", 500),
+		"special_requests": mark(n) + " " + o.wish,
 	}
 	begun := time.Now()
 	r.sent.Add(1)

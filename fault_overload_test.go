@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func TestFaultOverload(t *testing.T) {
 	s.wrap = []string{"strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:delay_enter=" + fsyncDelay}
 	s.env = []string{"GOMEMLIMIT=384MiB"} // as an operator who has 512 MiB would
 	s.start()
-	o := &offer{w: w, tokens: tokens, addr: s.addr, seed: seed}
+	o := &offer{w: w, tokens: tokens, addr: s.addr, seed: seed, wish: strings.Repeat("x", 500)}
 	seconds := 10 * time.Second
 	if long() {
 		seconds = 60 * time.Second

@@ -74,7 +74,7 @@ func size(t *testing.T, path string) int {
 // reservation takes beside its special requests.
 func fillBlock(t *testing.T, s *server, c *patrons, a *api, round int) (overhead int) {
 	t.Helper()
-	o := &offer{w: c.w, addr: s.addr, seed: uint64(round), tokens: s.tokens("customer", 32)}
+	o := &offer{w: c.w, addr: s.addr, seed: uint64(round), tokens: s.tokens("customer", 32), wish: strings.Repeat("x", 500)}
 	o.next.Store(int64(round) * 10_000_000)
 	overhead = longest
 	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {

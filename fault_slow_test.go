@@ -76,7 +76,7 @@ func besiege(addr string) {
 // layTo starts a siege and returns when it is complete; the function that it returns ends it.
 func layTo(t *testing.T, addr, restaurant string) func() losses {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.Command("nice", "-n", "19", os.Args[0]) // in life its clients have other machines
 	cmd.Env = append(os.Environ(), besieged+"="+addr, besiegedDays+"="+restaurant)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
@@ -255,14 +255,14 @@ func TestFaultSlowClients(t *testing.T) {
 	raiseFileLimit(t)
 	during, rounds, share := 5*time.Second, 1, 0.25 // a machine that does other things too says little in five seconds
 	if long() {
-		during, rounds, share = 30*time.Second, 3, 0.9
+		during, rounds, share = 10*time.Second, 5, 0.9
 	}
 	s := newServer(t, t.TempDir()+"/data")
-	s.env = []string{"GOMEMLIMIT=768MiB"} // as an operator who has 1 GiB would; the long form makes 360,000 reservations
+	s.env = []string{"GOMEMLIMIT=768MiB"} // as an operator who has 1 GiB would; the long form makes 200,000 reservations
 	s.start()
 	w := furnish(t, s, 60, 50)
 	w.days = 80
-	o := &offer{w: w, tokens: s.tokens("customer", 200), addr: s.addr, seed: seedOf(t)}
+	o := &offer{w: w, tokens: s.tokens("customer", 200), addr: s.addr, seed: seedOf(t), wish: "a quiet table, please"}
 	o.open(besideRate, 3*time.Second) // opens the restaurants
 	peak := watch(s)
 	var alone, beside []time.Duration
@@ -295,5 +295,8 @@ func TestFaultSlowClients(t *testing.T) {
 	require.LessOrEqual(t, memory, int64(slowMemory), "resident memory")
 	require.Positive(t, g.Closed)
 	require.LessOrEqual(t, longest, letGoWithin, "a slow connection was held")
+	whole := int64(during.Seconds()) * int64(rounds)
+	require.Greater(t, g.Logins, loginFlood*whole/2, "the flood was offered")
+	require.Greater(t, g.BigSent, bigBodies*whole/2, "the bodies were offered")
 	require.Positive(t, g.Throttled, "no flood")
 }

@@ -28,6 +28,11 @@ const (
 const selectSearch = `SELECT s.n, s.name, i.id, r.name, r.address, r.city, r.country, r.cuisine_type, r.time_zone, r.latitude, r.longitude,
  r.rating_sum, r.rating_count, r.opening_hours FROM `
 
+// late is the rows whose numbers, as at, a query of narrow rows gives: what is sorted and thrown away has been looked up nowhere.
+func late(numbers, order string) string {
+	return selectSearch + "(" + numbers + ") CROSS JOIN search s ON s.n = at" + joinSearch + " ORDER BY " + order
+}
+
 const joinSearch = ` JOIN restaurants r ON r.n = s.n JOIN names i ON i.n = s.n`
 
 // found is a row on its way to a page.
@@ -215,7 +220,7 @@ func (q *search) scan(more func(after searchPlace, limit int) ([]found, error), 
 
 // byName walks the index by name; a small box is looked up in the map first.
 func (q *search) byName() error {
-	from, args := "search s"+joinSearch+" WHERE 1", []any{}
+	from, args := "search s WHERE 1", []any{}
 	if x := q.f.Box; x != nil {
 		var inside int
 		box := []any{x.MaxLat, x.MinLat, x.MaxLon, x.MinLon}
@@ -226,11 +231,13 @@ func (q *search) byName() error {
 		}
 		if inside <= smallBox {
 			from, args = `(SELECT n AS at FROM places WHERE min_lat <= ? AND max_lat >= ? AND min_lon <= ? AND max_lon >= ?)
- CROSS JOIN search s ON s.n = at`+joinSearch+" WHERE 1", box
+ CROSS JOIN search s ON s.n = at JOIN restaurants r ON r.n = s.n WHERE 1`, box
+		} else {
+			from = "search s JOIN restaurants r ON r.n = s.n WHERE 1"
 		}
 	}
 	where, args := q.where(args)
-	query := selectSearch + from + where + " AND (s.name, s.n) > (?, ?) ORDER BY s.name, s.n LIMIT ?"
+	query := late("SELECT s.n AS at FROM "+from+where+" AND (s.name, s.n) > (?, ?) ORDER BY s.name, s.n LIMIT ?", "s.name, s.n")
 	return q.scan(func(p searchPlace, limit int) ([]found, error) {
 		return q.read(query, append(slices.Clone(args), p.Name, p.N, limit)...)
 	}, func(_ searchPlace, r *found) searchPlace { return searchPlace{Name: r.key, N: r.n} })
@@ -381,8 +388,11 @@ func (q *search) byMatch(match string) error {
 			return q.read(query, append(slices.Clone(args), p.N, limit)...)
 		}, func(_ searchPlace, r *found) searchPlace { return searchPlace{N: r.n, Typos: q.from.Typos} })
 	}
-	query := selectSearch + `(SELECT rowid AS at, bm25(search_words, 10, 5, 2, 1) AS score FROM search_words WHERE search_words MATCH ?)
- CROSS JOIN search s ON s.n = at` + joinSearch + " WHERE 1" + where + " ORDER BY score, s.n LIMIT ? OFFSET ?"
+	from := "SELECT w.rowid AS at, bm25(search_words, 10, 5, 2, 1) AS score FROM search_words w"
+	if where != "" {
+		from += " CROSS JOIN search s ON s.n = w.rowid JOIN restaurants r ON r.n = s.n"
+	}
+	query := late(from+" WHERE search_words MATCH ?"+where+" ORDER BY score, w.rowid LIMIT ? OFFSET ?", "score, s.n")
 	return q.scan(func(p searchPlace, limit int) ([]found, error) {
 		return q.read(query, append(slices.Clone(args), limit, p.Rows)...)
 	}, func(p searchPlace, _ *found) searchPlace { return searchPlace{Rows: p.Rows + 1, Typos: q.from.Typos} })
