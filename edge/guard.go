@@ -138,7 +138,7 @@ func (x *exchange) guard() kind {
 		return kindVersion
 	}
 	uri := h.RequestURI()
-	if len(uri) == 0 || uri[0] != '/' {
+	if len(uri) == 0 || uri[0] != '/' || !readable(uri) {
 		return kindMalformed
 	}
 	if k := x.head.read(h.RawHeaders()); k.status != 0 {
@@ -150,6 +150,20 @@ func (x *exchange) guard() kind {
 		}
 	}
 	return kind{}
+}
+
+// readable says whether every parser reads the same target: escapes of two digits, no control characters (RFC 3986, 2.1).
+func readable(uri []byte) bool {
+	for i, c := range uri {
+		if c <= ' ' || c == 0x7f || c == '%' && (i+2 >= len(uri) || !hexDigit(uri[i+1]) || !hexDigit(uri[i+2])) {
+			return false
+		}
+	}
+	return true
+}
+
+func hexDigit(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
 }
 
 // refuseConnection answers what fasthttp could not read.
