@@ -35,13 +35,18 @@ func EnsureChromium(ctx context.Context) (string, error) {
 	if named := os.Getenv("CHROMIUM"); named != "" {
 		return named, nil
 	}
-	if path, err := exec.LookPath("chromium"); err == nil {
+	return ensure(ctx, "chromium", "chromium")
+}
+
+// ensure returns the path of a program and installs its Debian package when it is missing, which needs root.
+func ensure(ctx context.Context, program, pkg string) (string, error) {
+	if path, err := exec.LookPath(program); err == nil {
 		return path, nil
 	}
-	if err := aptInstall(ctx, "chromium"); err != nil {
+	if err := aptInstall(ctx, pkg); err != nil {
 		return "", err
 	}
-	return exec.LookPath("chromium")
+	return exec.LookPath(program)
 }
 
 func findPostgres() string {

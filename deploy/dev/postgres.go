@@ -7,27 +7,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
-
-// StartTimeout bounds the time from the start of a server to its first answer.
-const StartTimeout = 60 * time.Second
-
-// stopTimeout bounds a stop; the server is killed after it.
-const stopTimeout = 30 * time.Second
 
 // PostgresOptions says how to start a server. The zero value is a usable one: durable, with the defaults of PostgreSQL.
 type PostgresOptions struct {
@@ -35,38 +25,12 @@ type PostgresOptions struct {
 	Settings map[string]string // postgresql.conf names to values, for example shared_buffers: 256MB
 }
 
-// Postgres is a running private server.
+// Postgres is a private server.
 type Postgres struct {
+	*Service
 	DSN       string // over TCP on 127.0.0.1, superuser, database postgres
 	SocketDSN string // the same over the Unix socket, which costs less CPU
-	PID       int    // of the postmaster
-	Dir       string // temporary folder, removed by Close
-
-	keeper *exec.Cmd
-	pipe   io.Closer
-	done   chan error
-	once   sync.Once
-	closed error
 }
-
-// keeperScript starts the server and stops it when its standard input ends: on Close, and by the kernel's hand when the
-// process that started it dies, however it dies. It then removes the folder.
-const keeperScript = `
-cd "$1" || exit 1
-"$2" -D "$1/data" >"$1/server.txt" 2>&1 </dev/null &
-child=$!
-echo "$child"
-cat >/dev/null
-kill -INT "$child" 2>/dev/null
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-  kill -0 "$child" 2>/dev/null || break
-  sleep 0.25
-done
-kill -QUIT "$child" 2>/dev/null
-wait "$child"
-cd / && rm -rf "$1" 2>/dev/null
-exit 0 # a parent folder of another account keeps the empty folder: Close removes that
-`
 
 // StartPostgres installs PostgreSQL when no binaries are found, makes a new cluster and starts it with fsync on. When the
 // caller is root the server runs as user postgres. The caller closes it.
@@ -75,15 +39,14 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	who, err := serverUser()
+	who, err := account("postgres")
 	if err != nil {
 		return nil, err
 	}
-	dir, err := serverDir(o.Dir, who)
+	dir, err := serviceDir(o.Dir, "pg-", who)
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{Dir: dir, done: make(chan error, 1)}
 	port, err := freePort()
 	if err == nil {
 		err = initCluster(ctx, bin, dir, who)
@@ -94,92 +57,18 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	p.DSN = fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable", port)
-	p.SocketDSN = fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres sslmode=disable", dir, port)
-	if err := p.startKeeper(bin, who); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	p := &Postgres{
+		DSN:       fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable", port),
+		SocketDSN: fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres sslmode=disable", dir, port),
 	}
-	if err := p.awaitReady(ctx); err != nil {
-		return nil, errors.Join(err, p.Close())
+	p.Service, err = startService(ctx, serviceOptions{
+		name: "postgres", dir: dir, argv: []string{filepath.Join(bin, "postgres"), "-D", filepath.Join(dir, "data")}, who: who,
+		stop: syscall.SIGINT, ready: func(ctx context.Context) error { return ping(ctx, p.DSN) },
+	})
+	if err != nil {
+		return nil, err
 	}
 	return p, nil
-}
-
-// Close stops the server and removes its folder. Closing twice is fine.
-func (p *Postgres) Close() error {
-	p.once.Do(func() {
-		_ = p.pipe.Close()
-		select {
-		case err := <-p.done:
-			p.closed = err
-		case <-time.After(stopTimeout):
-			// The keeper leads a process group of its own, the server is in it.
-			_ = syscall.Kill(-p.keeper.Process.Pid, syscall.SIGKILL)
-			<-p.done
-			p.closed = fmt.Errorf("stop postgres: not gone after %s, killed", stopTimeout)
-		}
-		p.closed = errors.Join(p.closed, os.RemoveAll(p.Dir))
-	})
-	return p.closed
-}
-
-func (p *Postgres) startKeeper(bin string, who *syscall.Credential) error {
-	cmd := exec.Command("/bin/sh", "-c", keeperScript, "keeper", p.Dir, filepath.Join(bin, "postgres"))
-	cmd.Dir = "/"
-	// A group of its own: the Ctrl-C of a terminal reaches only us, and our end ends the pipe.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: who}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return fmt.Errorf("start postgres: %w", err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return fmt.Errorf("start postgres: %w", err)
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start postgres: %w", err)
-	}
-	p.keeper, p.pipe = cmd, in
-	if _, err := fmt.Fscan(out, &p.PID); err != nil {
-		_ = in.Close()
-		return errors.Join(fmt.Errorf("start postgres: no process id: %w", err), cmd.Wait())
-	}
-	go func() { p.done <- cmd.Wait() }()
-	return nil
-}
-
-// awaitReady polls until the server answers a query.
-func (p *Postgres) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, StartTimeout)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ping(ctx, p.DSN)
-		if err == nil {
-			return nil
-		}
-		if ended(p.PID) {
-			return fmt.Errorf("postgres ended at its start; it says: %s", p.said())
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for postgres: %w; it says: %s", err, p.said())
-		case <-tick.C:
-		}
-	}
-}
-
-func (p *Postgres) said() string {
-	text, _ := os.ReadFile(filepath.Join(p.Dir, "server.txt"))
-	return tail(string(text), 500)
-}
-
-// ended tells whether a child of the keeper has exited; it stays a zombie until the keeper waits for it.
-func ended(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	_, rest, found := strings.Cut(string(stat), ") ")
-	return err != nil || !found || rest[0] == 'Z'
 }
 
 func ping(ctx context.Context, dsn string) error {
@@ -189,20 +78,6 @@ func ping(ctx context.Context, dsn string) error {
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	return conn.Ping(ctx)
-}
-
-func serverDir(parent string, who *syscall.Credential) (string, error) {
-	dir, err := os.MkdirTemp(parent, "pg-")
-	if err != nil {
-		return "", fmt.Errorf("make a folder for postgres: %w", err)
-	}
-	if dir, err = filepath.Abs(dir); err == nil && who != nil {
-		err = os.Chown(dir, int(who.Uid), int(who.Gid))
-	}
-	if err != nil {
-		return "", errors.Join(fmt.Errorf("make a folder for postgres: %w", err), os.RemoveAll(dir))
-	}
-	return dir, nil
 }
 
 func initCluster(ctx context.Context, bin, dir string, who *syscall.Credential) error {
@@ -233,23 +108,6 @@ func writeSettings(dir string, port int, settings map[string]string) error {
 		return fmt.Errorf("configure postgres: %w", err)
 	}
 	return nil
-}
-
-// serverUser is the account that runs the server: PostgreSQL refuses root. nil = the caller's own.
-func serverUser() (*syscall.Credential, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		return nil, fmt.Errorf("postgres does not run as root: %w", err)
-	}
-	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
-	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, fmt.Errorf("user postgres: %w", err)
-	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
 // freePort finds a TCP port that nobody listens on now.
