@@ -67,7 +67,7 @@ func (n *Node) openRedirect(context.Context) error {
 	if n.Config.HTTPRedirect == "" || n.certificate == nil {
 		return nil
 	}
-	ln, err := net.Listen("tcp4", n.Config.HTTPRedirect)
+	ln, err := net.Listen("tcp", n.Config.HTTPRedirect)
 	if err != nil {
 		return fmt.Errorf("--http-redirect: %w", err)
 	}

@@ -264,7 +264,7 @@ func (n *Node) openEdge(ctx context.Context) error {
 	if err := n.revokeErased(ctx); err != nil {
 		return err
 	}
-	if n.listener, err = net.Listen("tcp4", n.Config.Listen); err != nil {
+	if n.listener, err = net.Listen("tcp", n.Config.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	if err := n.edge.Open(n.listener); err != nil {

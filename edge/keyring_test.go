@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,6 +67,27 @@ func TestRotation(t *testing.T) {
 }
 
 // A key that is dropped takes what it verified with it, at once.
+// An operator rotates as root; the server that is somebody else must still be able to read the file.
+func TestKeysStayTheServers(t *testing.T) {
+	dir, owner := t.TempDir(), os.Geteuid()
+	if owner == 0 {
+		owner = 65534
+	}
+	ownerOf := func() int {
+		info, err := os.Stat(filepath.Join(dir, keysFile))
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode())
+		return int(info.Sys().(*syscall.Stat_t).Uid)
+	}
+	require.NoError(t, os.Chown(dir, owner, -1))
+	_, err := OpenKeys(dir)
+	require.NoError(t, err)
+	require.Equal(t, owner, ownerOf(), "the folder's")
+	_, err = RotateKeys(dir, false, time.Now())
+	require.NoError(t, err)
+	require.Equal(t, owner, ownerOf(), "the file's")
+}
+
 func TestCompromisedKeysVoidTokens(t *testing.T) {
 	dir := t.TempDir()
 	keys, err := OpenKeys(dir)
