@@ -41,18 +41,19 @@ func TestFaultOverload(t *testing.T) {
 	capacity := o.closed(600, 5*time.Second)
 	load := o.open(5*capacity.rate(), seconds)
 	recovered := o.recover(t, capacity)
+	after := o.closed(600, 5*time.Second) // the machine may have become slower meanwhile
 	memory := peak()
 	y.faults = 1
-	fmt.Printf("%s: capacity=%.0f/s offered=%.0f/s goodput=%.0f/s refused=%d other=%d no_answer=%d p99_capacity=%v p99_accepted=%v rss=%d MiB normal_after=%v\n",
-		t.Name(), capacity.rate(), load.offered(), load.rate(), load.shed.Load(), load.other.Load(), load.silent.Load(),
+	fmt.Printf("%s: capacity=%.0f/s (afterwards %.0f/s) offered=%.0f/s goodput=%.0f/s refused=%d other=%d no_answer=%d p99_capacity=%v p99_accepted=%v rss=%d MiB normal_after=%v\n",
+		t.Name(), capacity.rate(), after.rate(), load.offered(), load.rate(), load.shed.Load(), load.other.Load(), load.silent.Load(),
 		capacity.p99().Round(time.Millisecond), load.p99().Round(time.Millisecond), memory>>20, recovered.Round(time.Millisecond))
 	require.Zero(t, load.unadvised.Load(), "503 or 429 without Retry-After")
 	require.Greater(t, load.offered(), 3*capacity.rate(), "the generator could not offer enough: no overload")
 	require.Positive(t, load.shed.Load(), "nothing was refused: no overload")
-	require.GreaterOrEqual(t, load.rate(), 0.8*capacity.rate(), "goodput")
-	most := 4 * capacity.p99() // with a neighbour on the machine; a queue of a second's work is beyond that
+	require.GreaterOrEqual(t, load.rate(), 0.8*min(capacity.rate(), after.rate()), "goodput")
+	most := 4 * max(capacity.p99(), after.p99()) // with a neighbour on the machine; a queue of a second's work is beyond that
 	if long() {
-		most = 2 * capacity.p99()
+		most = 2 * max(capacity.p99(), after.p99())
 	}
 	require.LessOrEqual(t, load.p99(), most, "what is accepted does not wait behind what should have been refused")
 	require.LessOrEqual(t, memory, int64(memoryLimit), "resident memory")
