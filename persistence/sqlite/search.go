@@ -353,8 +353,8 @@ func (q *search) byText(words []string) error {
 func (q *search) narrow(match string) string {
 	match = "(" + match + ")"
 	for column, value := range map[string]string{"city": q.f.City, "cuisine": q.f.Cuisine} {
-		for _, word := range persistence.Words(value) { // in any order: where compares the whole, and phrases are slow
-			match += " AND " + column + ` : "` + word + `"`
+		if len(persistence.Words(value)) > 0 { // where compares the blanks too
+			match += " AND " + column + ` : "` + whole(value) + `"`
 		}
 	}
 	return match

@@ -27,7 +27,7 @@ func (t *tx) indexRestaurant(n int64, pb *enginepb.Restaurant) error {
 	if err := t.exec(t.stmts.dropWords, n); err != nil {
 		return fmt.Errorf("drop words: %w", err)
 	}
-	if err := t.exec(t.stmts.addWords, n, name, cuisine, city, text); err != nil {
+	if err := t.exec(t.stmts.addWords, n, name, cuisine+" "+whole(cuisine), city+" "+whole(city), text); err != nil {
 		return fmt.Errorf("add words: %w", err)
 	}
 	lat, lon := pb.GetLatitude(), pb.GetLongitude()
@@ -35,6 +35,14 @@ func (t *tx) indexRestaurant(n int64, pb *enginepb.Restaurant) error {
 		return fmt.Errorf("place: %w", err)
 	}
 	return t.addTerms(name, cuisine, city, text)
+}
+
+// wholeMark begins the word that stands for a whole city or cuisine: a letter of nobody's, so no text that is asked for has it.
+const wholeMark = "\ue000"
+
+// whole is a city or cuisine as one word: one short list in the index, where "new" and "york" are two long ones.
+func whole(value string) string {
+	return wholeMark + strings.Join(persistence.Words(value), "")
 }
 
 // addTerms adds the words that were never seen.

@@ -1,0 +1,40 @@
+package sqlite
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"maitred/engine"
+	"maitred/engine/enginepb"
+	"maitred/persistence"
+)
+
+// TestSearchIsFilledAfterAnUpgrade: a store of before migration 5 has no word for a whole city, and finds by it all the same.
+func TestSearchIsFilledAfterAnUpgrade(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), filepath.Join(dir, "store.db"))
+	require.NoError(t, err)
+	d := &diary{T: t, s: s, versions: map[engine.AggregateID]engine.Version{}}
+	id := engine.MakeRestaurantID(1)
+	d.add([]engine.AggregateID{engine.AggregateID(id)}, &enginepb.Event{Body: &enginepb.Event_RestaurantCreated{RestaurantCreated: &enginepb.RestaurantCreated{
+		Restaurant: &enginepb.Restaurant{Id: string(id), Owner: string(engine.MakeAccountID([16]byte{1})), TimeZone: "America/New_York",
+			Name: "Da Mario", City: "New York", CuisineType: "Pizza"}}}})
+	for _, older := range []string{
+		"DELETE FROM goose_db_version WHERE version_id = 5",
+		"DELETE FROM search_words",
+		"INSERT INTO search_words (rowid, name, cuisine, city, text) SELECT n, name, cuisine, city, '' FROM search",
+	} {
+		_, err := s.conn.ExecContext(t.Context(), older)
+		require.NoError(t, err)
+	}
+	found := func(s *Store) int {
+		page, err := s.Search(t.Context(), persistence.SearchFilter{Text: "mario", City: "new york", Limit: 5})
+		require.NoError(t, err)
+		return len(page.Rows)
+	}
+	require.Zero(t, found(s), "the control: the older words do not do")
+	require.NoError(t, s.Close())
+	require.Equal(t, 1, found(openIn(t, dir)))
+}
