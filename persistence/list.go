@@ -13,6 +13,9 @@ import (
 // ErrBadPlace says that ListFilter.After is not what a page of this list gave as Next.
 var ErrBadPlace = errors.New("persistence: unreadable place in a list")
 
+// MaxPage is the most rows of a page of any list.
+const MaxPage = 100
+
 // AggregateState is the state of one aggregate at a version, as the read model takes it from a base.
 type AggregateState struct {
 	ID                engine.AggregateID

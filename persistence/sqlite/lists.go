@@ -11,9 +11,6 @@ import (
 	"maitred/persistence"
 )
 
-// MaxLimit is the most rows of a page.
-const MaxLimit = 100
-
 const daySeconds = 86_400
 
 const selectReservation = `SELECT v.n, rn.id, r.name, r.time_zone, v.own, coalesce(g.id, ''), v.tables, v.service_day, v.local_min,
@@ -84,7 +81,7 @@ func (s *Store) page(ctx context.Context, f persistence.ListFilter, query string
 	if err != nil {
 		return persistence.Page{}, err
 	}
-	limit := min(max(f.Limit, 1), MaxLimit)
+	limit := min(max(f.Limit, 1), persistence.MaxPage)
 	var page persistence.Page
 	err = s.view(ctx, func(q querier) error {
 		_, asOf, err := readCursor(ctx, q)

@@ -51,7 +51,7 @@ func (s *Store) ReviewsOf(ctx context.Context, r engine.RestaurantID, f persiste
 	if err != nil {
 		return page, err
 	}
-	limit := min(max(f.Limit, 1), MaxLimit)
+	limit := min(max(f.Limit, 1), persistence.MaxPage)
 	err = s.view(ctx, func(q querier) (err error) {
 		if page.AsOf, err = asOf(ctx, q); err != nil {
 			return err
@@ -100,7 +100,7 @@ func (s *Store) PlacesOf(ctx context.Context, a engine.AccountID, after string, 
 	if err != nil {
 		return page, err
 	}
-	limit = min(max(limit, 1), MaxLimit)
+	limit = min(max(limit, 1), persistence.MaxPage)
 	err = s.view(ctx, func(q querier) (err error) {
 		if page.AsOf, err = asOf(ctx, q); err != nil {
 			return err

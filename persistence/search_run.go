@@ -1,0 +1,340 @@
+package persistence
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	"maitred/engine"
+)
+
+// Bounds of one search.
+const (
+	MaxRanked = 1_000 // restaurants whose relevance is weighed
+
+	searchBatch   = 256
+	searchScanned = 512 // rows that a page looks at
+	maxAlike      = 32  // words that stand for one misspelt word
+	firstRadiusKm = 0.5
+)
+
+// Found is a restaurant on its way to a page.
+type Found struct {
+	SearchRow
+	N     int64  // its place in the order of registration
+	Key   string // folded name
+	Hours string // JSON: [[days, open_min, close_min, last_seating_min], …]
+}
+
+// SearchPlace is behind a row: one of the three, by the order of the search.
+type SearchPlace struct {
+	Name  string  `json:"a,omitempty"`
+	Km    float64 `json:"k,omitempty"`
+	N     int64   `json:"n,omitempty"`
+	Rows  int     `json:"r,omitempty"` // rows that were looked at, in a search by text
+	Typos bool    `json:"t,omitempty"` // the text is taken as misspelt
+}
+
+func (p SearchPlace) String() string {
+	b, _ := json.Marshal(p)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func parseSearchPlace(s string) (p SearchPlace, err error) {
+	if s == "" {
+		return p, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err == nil {
+		err = json.Unmarshal(b, &p)
+	}
+	if err != nil || p.Rows < 0 || p.Km < 0 {
+		return p, ErrBadPlace
+	}
+	return p, nil
+}
+
+// Wording is what is asked for: for each word, what it may stand for. Words have letters and digits only, nothing of anybody's
+// syntax.
+type Wording [][]Term
+
+// Term is a word, or how it begins.
+type Term struct {
+	Word  string
+	Begin bool // it may go on
+}
+
+// asWritten takes words as they are; the last one may be a beginning.
+func asWritten(words []string) Wording {
+	t := make(Wording, len(words))
+	for i, w := range words {
+		t[i] = []Term{{w, i == len(words)-1}}
+	}
+	return t
+}
+
+// SearchIndex is what a store looks up for one search. Each question is about the restaurants that have the filter's city and
+// cuisine and lie in its box; Text and Near are asked as below, OpenAt is not looked at.
+type SearchIndex interface {
+	// Named is at most limit restaurants behind a name, by (Key, N).
+	Named(ctx context.Context, after SearchPlace, limit int) ([]Found, error)
+	// Inside is the restaurants in a box that match, or all of them when asked is nil; in no order.
+	Inside(ctx context.Context, box Box, asked Wording) ([]Found, error)
+	// Matching is the restaurants that match; in no order. It is asked when they are at most MaxRanked.
+	Matching(ctx context.Context, asked Wording) ([]Found, error)
+	// Count is how many restaurants match, at most MaxRanked+1. Filters may be left out.
+	Count(ctx context.Context, asked Wording) (int, error)
+	// Ranked is at most limit of the restaurants that match, by relevance and then N, without the first skip.
+	Ranked(ctx context.Context, asked Wording, skip, limit int) ([]Found, error)
+	// Registered is at most limit of the restaurants that match, by N, behind one.
+	Registered(ctx context.Context, asked Wording, after int64, limit int) ([]Found, error)
+	// Alike is words of restaurants that share letters with one, the nearest first; how many is the store's choice.
+	Alike(ctx context.Context, word string) ([]string, error)
+}
+
+// SearchIn answers a filter from an index. Limit is at most MaxPage. AsOf is the caller's.
+func SearchIn(ctx context.Context, index SearchIndex, f *SearchFilter) (SearchPage, error) {
+	from, err := parseSearchPlace(f.After)
+	if err != nil {
+		return SearchPage{}, err
+	}
+	q := search{ctx: ctx, index: index, f: f, from: from, limit: min(max(f.Limit, 1), MaxPage)}
+	if words := Words(f.Text); len(words) > 0 {
+		err = q.byText(words[:min(len(words), MaxSearchWords)])
+	} else {
+		err = q.run(nil)
+	}
+	return SearchPage{Rows: q.rows, Next: q.next}, err
+}
+
+// search is one question.
+type search struct {
+	ctx   context.Context
+	index SearchIndex
+	f     *SearchFilter
+	from  SearchPlace
+	limit int
+	rows  []SearchRow
+	next  string
+}
+
+// byText takes the words as they are written, and as misspelt when nothing is found so.
+func (q *search) byText(words []string) error {
+	if !q.from.Typos {
+		if err := q.run(asWritten(words)); err != nil || len(q.rows) > 0 || q.f.After != "" || q.next != "" {
+			return err
+		}
+	}
+	text, err := q.misspelt(words)
+	if err != nil {
+		return err
+	}
+	q.from.Typos = true
+	return q.run(text)
+}
+
+// misspelt is the text with, for each word, the words that it may mean.
+func (q *search) misspelt(words []string) (Wording, error) {
+	t := asWritten(words)
+	for i, word := range words {
+		most := Typos(word)
+		if most == 0 {
+			continue
+		}
+		alike, err := q.index.Alike(q.ctx, word)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range alike {
+			if w != word && len(t[i]) <= maxAlike && WithinEdits(word, w, most) {
+				t[i] = append(t[i], Term{Word: w})
+			}
+		}
+	}
+	return t, nil
+}
+
+// run asks in the order that the filter has.
+func (q *search) run(asked Wording) error {
+	switch {
+	case q.f.Near != nil:
+		return q.byDistance(asked)
+	case asked != nil:
+		return q.byMatch(asked)
+	}
+	return q.scan(func(p SearchPlace, limit int) ([]Found, error) {
+		return q.index.Named(q.ctx, p, limit)
+	}, func(_ SearchPlace, r *Found) SearchPlace { return SearchPlace{Name: r.Key, N: r.N} })
+}
+
+// byMatch orders by relevance; when more than MaxRanked restaurants match, one word says nothing about any of them, and they come
+// in the order in which they were made.
+func (q *search) byMatch(asked Wording) error {
+	ranked := q.from.N == 0
+	if q.f.After == "" {
+		n, err := q.index.Count(q.ctx, asked)
+		if err != nil {
+			return err
+		}
+		ranked = n <= MaxRanked
+	}
+	if !ranked {
+		return q.scan(func(p SearchPlace, limit int) ([]Found, error) {
+			return q.index.Registered(q.ctx, asked, p.N, limit)
+		}, func(_ SearchPlace, r *Found) SearchPlace { return SearchPlace{N: r.N, Typos: q.from.Typos} })
+	}
+	return q.scan(func(p SearchPlace, limit int) ([]Found, error) {
+		return q.index.Ranked(q.ctx, asked, p.Rows, limit)
+	}, func(p SearchPlace, _ *Found) SearchPlace { return SearchPlace{Rows: p.Rows + 1, Typos: q.from.Typos} })
+}
+
+// scan reads batches until the page is full, nothing is left, or enough was looked at. more reads at most limit rows after place.
+func (q *search) scan(more func(after SearchPlace, limit int) ([]Found, error), placeOf func(SearchPlace, *Found) SearchPlace) error {
+	at, size := q.from, q.limit+1
+	if q.f.OpenAt != nil {
+		size = min(4*q.limit, searchBatch)
+	}
+	for scanned := 0; scanned < searchScanned; size = min(2*size, searchBatch) {
+		batch, err := more(at, size)
+		if err != nil {
+			return err
+		}
+		for i := range batch {
+			at = placeOf(at, &batch[i])
+			fits, err := q.fits(&batch[i])
+			if err != nil {
+				return err
+			}
+			if !fits {
+				continue
+			}
+			batch[i].Place = at.String()
+			if q.rows = append(q.rows, batch[i].SearchRow); len(q.rows) == q.limit {
+				if i < len(batch)-1 || len(batch) == size {
+					q.next = batch[i].Place
+				}
+				return nil
+			}
+		}
+		if len(batch) < size {
+			return nil
+		}
+		scanned += len(batch)
+	}
+	q.next = at.String()
+	return nil
+}
+
+// fits says whether a row passes what the index did not look at, and measures its distance.
+func (q *search) fits(r *Found) (bool, error) {
+	if c := q.f.Near; c != nil {
+		r.DistanceKm = DistanceKm(c.Latitude, c.Longitude, r.Latitude, r.Longitude)
+		if r.DistanceKm > c.RadiusKm {
+			return false, nil
+		}
+	}
+	if q.f.OpenAt == nil {
+		return true, nil
+	}
+	var shifts [][4]int
+	if err := json.Unmarshal([]byte(r.Hours), &shifts); err != nil {
+		return false, fmt.Errorf("hours of %s: %w", r.ID, err)
+	}
+	zone, err := Zone(r.Zone)
+	if err != nil {
+		return false, err
+	}
+	hours := make([]engine.OpeningHours, len(shifts))
+	for i, h := range shifts {
+		hours[i] = engine.OpeningHours{Days: uint8(h[0]), Open: h[1], Close: h[2], LastSeating: h[3]}
+	}
+	day, minutes := q.f.OpenAt.In(zone)
+	return Seats(hours, day, minutes), nil
+}
+
+// byDistance looks into circles that grow until the page is full; at once into the whole when few restaurants match the text.
+func (q *search) byDistance(asked Wording) error {
+	c, few := q.f.Near, false
+	if asked != nil {
+		n, err := q.index.Count(q.ctx, asked)
+		if err != nil {
+			return err
+		}
+		few = n <= MaxRanked
+	}
+	for radius := max(firstRadiusKm, 1.5*q.from.Km); ; radius *= 2 {
+		if radius = min(radius, c.RadiusKm); few {
+			radius = c.RadiusKm
+		}
+		near, err := q.within(radius, asked, few)
+		if err != nil {
+			return err
+		}
+		if len(near) < q.limit && radius < c.RadiusKm {
+			continue
+		}
+		for i := range near[:min(len(near), q.limit)] {
+			near[i].Place = SearchPlace{Km: near[i].DistanceKm, N: near[i].N, Typos: q.from.Typos}.String()
+			q.rows = append(q.rows, near[i].SearchRow)
+		}
+		if len(near) > q.limit || len(near) == q.limit && radius < c.RadiusKm {
+			q.next = q.rows[len(q.rows)-1].Place
+		}
+		return nil
+	}
+}
+
+// within is what fits within radius of the centre and comes after the place, nearest first.
+func (q *search) within(radius float64, asked Wording, few bool) (near []Found, err error) {
+	rows, err := q.candidates(radius, asked, few)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[int64]bool{}
+	for i := range rows {
+		r := &rows[i]
+		fits, err := q.fits(r)
+		if err != nil {
+			return nil, err
+		}
+		if fits && !seen[r.N] && r.DistanceKm <= radius && (q.f.After == "" || byNearness(r.DistanceKm, r.N, q.from.Km, q.from.N) > 0) {
+			seen[r.N] = true
+			near = append(near, *r)
+		}
+	}
+	slices.SortFunc(near, func(a, b Found) int { return byNearness(a.DistanceKm, a.N, b.DistanceKm, b.N) })
+	return near, nil
+}
+
+// candidates are the restaurants that may be within radius: those that match, when they are few, else those in boxes around.
+func (q *search) candidates(radius float64, asked Wording, few bool) (all []Found, err error) {
+	if few {
+		return q.index.Matching(q.ctx, asked)
+	}
+	c := q.f.Near
+	dLat := radius/111.0 + 0.001 // a degree of latitude is at least 110.5 km; an index may keep 32-bit floats
+	dLon := 360.0
+	if polar := math.Cos((math.Abs(c.Latitude) + dLat) * math.Pi / 180); math.Abs(c.Latitude)+dLat < 89 {
+		dLon = dLat / polar
+	}
+	for _, shift := range []float64{-360, 0, 360} { // a circle may cross the 180th meridian
+		lon := c.Longitude + shift
+		if lon+dLon < -180 || lon-dLon > 180 {
+			continue
+		}
+		rows, err := q.index.Inside(q.ctx, Box{MinLat: c.Latitude - dLat, MaxLat: c.Latitude + dLat, MinLon: lon - dLon, MaxLon: lon + dLon}, asked)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rows...)
+	}
+	return all, nil
+}
+
+func byNearness(km1 float64, n1 int64, km2 float64, n2 int64) int {
+	return cmp.Or(cmp.Compare(km1, km2), cmp.Compare(n1, n2))
+}
