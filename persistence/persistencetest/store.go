@@ -43,6 +43,7 @@ func ExerciseStore(t *testing.T, open func(t *testing.T, dir string) TestStore) 
 		{"lists restaurants of an account", storePlaces},
 		{"reset", storeReset},
 		{"rebuilt from bases and tail", storeRebuilt},
+		{"equals the bases of the engine", storeEqualsBases},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, t.TempDir(), open) })
 	}

@@ -201,7 +201,7 @@ type Frames [][]persistence.Committed
 // MakeFrames makes a history of n frames over a few restaurants and accounts, the same for the same seed. It has every kind
 // of event that the read model knows, also several of one reservation within a frame, and ids outside the grammar.
 func MakeFrames(seed uint64, n int) Frames {
-	g := &history{rng: rand.New(rand.NewPCG(seed, 1)), versions: map[engine.AggregateID]engine.Version{}, reviewed: map[string]bool{}, at: 1_790_000_000_000}
+	g := &history{rng: rand.New(rand.NewPCG(seed, 1)), versions: map[engine.AggregateID]engine.Version{}, reviewed: map[string]bool{}, seats: map[string]*seat{}, at: 1_790_000_000_000}
 	for i := range 4 {
 		var h [16]byte
 		binary.LittleEndian.PutUint64(h[:], g.rng.Uint64())
@@ -240,6 +240,15 @@ type history struct {
 	reservations [4][]string
 	reviewed     map[string]bool
 	staff        [4]map[string]uint64 // versions by account
+	seats        map[string]*seat     // by reservation
+	late         int32
+}
+
+// seat is what a reservation takes: no table is given away twice, or a store that looks would object.
+type seat struct {
+	tables       []string
+	starts, ends int64
+	taken        bool
 }
 
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -364,16 +373,35 @@ func (g *history) reservationMade(i int, guest string, e *enginepb.Event) {
 	} else if g.rng.IntN(3) == 0 {
 		r.SpecialRequests, r.Contact = "quiet", &enginepb.Contact{Name: g.part()}
 	}
-	r.ServiceDay, r.LocalMin, r.StartsAt, r.EndsAt = g.when()
+	r.ServiceDay, r.LocalMin, r.StartsAt, r.EndsAt = g.when(r.Id, r.TableIds)
+	g.seats[r.Id] = &seat{r.TableIds, r.StartsAt, r.EndsAt, true}
 	g.reservations[i] = append(g.reservations[i], r.Id)
 	e.Body = &enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: r}}
 }
 
-// when is one of a few times, so that ties are common.
-func (g *history) when() (day, local int32, starts, ends int64) {
-	day, local = 20_700+g.rng.Int32N(4), 1170+15*g.rng.Int32N(20)
-	starts = int64(day)*86_400 + int64(local-120)*60
-	return day, local, starts, starts + 7200
+// when is one of a few times, so that ties are common, at which tables are free for a reservation; or a time of its own.
+func (g *history) when(id string, tables []string) (day, local int32, starts, ends int64) {
+	for range 8 {
+		day, local = 20_700+g.rng.Int32N(6), 1170+15*g.rng.Int32N(20)
+		starts = int64(day)*86_400 + int64(local-120)*60
+		if ends = starts + 900*(1+g.rng.Int64N(8)); g.free(id, tables, starts, ends) {
+			return day, local, starts, ends
+		}
+	}
+	g.late++
+	day = 20_800 + g.late
+	starts = int64(day) * 86_400
+	return day, 120, starts, starts + 7200
+}
+
+// free says whether nobody else has one of the tables in a time.
+func (g *history) free(id string, tables []string, starts, ends int64) bool {
+	for other, s := range g.seats {
+		if other != id && s.taken && s.starts < ends && starts < s.ends && slices.ContainsFunc(tables, func(t string) bool { return slices.Contains(s.tables, t) }) {
+			return false
+		}
+	}
+	return true
 }
 
 func (g *history) reservationChanged(i int, e *enginepb.Event) {
@@ -385,11 +413,15 @@ func (g *history) reservationChanged(i int, e *enginepb.Event) {
 	id := ids[len(ids)-1-g.rng.IntN(min(len(ids), 6))]
 	if g.rng.IntN(3) == 0 {
 		c := &enginepb.ReservationRescheduled{Id: id, TableIds: slices.Clone(g.tables[i][:1]), GuestsCount: 3, SpecialRequests: fmt.Sprint(g.at)}
-		c.ServiceDay, c.LocalMin, c.StartsAt, c.EndsAt = g.when()
+		c.ServiceDay, c.LocalMin, c.StartsAt, c.EndsAt = g.when(id, c.TableIds)
+		g.seats[id] = &seat{c.TableIds, c.StartsAt, c.EndsAt, g.seats[id].taken}
 		e.Body = &enginepb.Event_ReservationRescheduled{ReservationRescheduled: c}
 		return
 	}
-	status := []enginepb.Status{enginepb.Status_STATUS_CONFIRMED, enginepb.Status_STATUS_CANCELLED, enginepb.Status_STATUS_SEATED}
-	e.Body = &enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: &enginepb.ReservationStatusChanged{
-		Id: id, Status: status[g.rng.IntN(len(status))]}}
+	status := []enginepb.Status{enginepb.Status_STATUS_CONFIRMED, enginepb.Status_STATUS_CANCELLED, enginepb.Status_STATUS_SEATED}[g.rng.IntN(3)]
+	s := g.seats[id]
+	if s.taken = status != enginepb.Status_STATUS_CANCELLED; s.taken && !g.free(id, s.tables, s.starts, s.ends) {
+		s.taken, status = false, enginepb.Status_STATUS_CANCELLED
+	}
+	e.Body = &enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: &enginepb.ReservationStatusChanged{Id: id, Status: status}}
 }

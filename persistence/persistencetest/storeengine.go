@@ -1,8 +1,7 @@
-package sqlite
+package persistencetest
 
 import (
 	"math/rand/v2"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,12 +12,36 @@ import (
 )
 
 // What the real engine decides, projected, must equal what its bases say.
-func TestProjectionEqualsTheBasesOfTheEngine(t *testing.T) {
+func storeEqualsBases(t *testing.T, dir string, open func(*testing.T, string) TestStore) {
+	aggregates, events := anEvening(t)
+	end := persistence.Seq(len(events))
+	projected := open(t, dir+"/a")
+	require.NoError(t, projected.Write(t.Context(), persistence.Position{}, at(end), events))
+
+	j, bases := memory.NewJournal(memory.Options{}), memory.NewBases(memory.BasesOptions{})
+	for i := range end {
+		beat := persistence.Encode(nil, &persistence.Frame{Journal: at(1).Journal, Node: "n1", Number: uint64(i + 1)})
+		_, err := j.Append(t.Context(), persistence.SlotSubject("n1"), beat, i)
+		require.NoError(t, err)
+	}
+	for id, a := range aggregates {
+		b := persistence.Base{BaseHeader: persistence.BaseHeader{ID: id, Version: a.Version(), Position: end}, State: a.AppendBase(nil)}
+		_, err := bases.Put(t.Context(), b)
+		require.NoError(t, err)
+	}
+	rebuilt := open(t, dir+"/b")
+	require.NoError(t, persistence.Rebuild(t.Context(), rebuilt, j, bases, nil))
+	require.Equal(t, withoutAudit(dump(t, projected)), withoutAudit(dump(t, rebuilt)))
+	require.NoError(t, projected.Close())
+	require.NoError(t, rebuilt.Close())
+}
+
+// anEvening is what the real engine decided about a restaurant, and the states it came to.
+func anEvening(t *testing.T) (aggregates map[engine.AggregateID]engine.Aggregate, events []persistence.Committed) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	rid := engine.MakeRestaurantID(7)
+	aggregates = map[engine.AggregateID]engine.Aggregate{}
 	owner := engine.Caller{Account: engine.MakeAccountID([16]byte{1}), Role: engine.RoleOwner}
-	aggregates := map[engine.AggregateID]engine.Aggregate{}
-	var events []persistence.Committed
 	seen := map[engine.Code]int{}
 	day, _ := engine.ParseDate("2026-11-28")
 	now := engine.Instant(int64(day-3)) * 86_400_000
@@ -73,34 +96,5 @@ func TestProjectionEqualsTheBasesOfTheEngine(t *testing.T) {
 	}
 	require.Greater(t, len(made), 50, "%v", seen)
 	require.Greater(t, seen[engine.CodeOK], 50, "%v", seen)
-
-	end := persistence.Seq(len(events))
-	projected := openIn(t, t.TempDir())
-	require.NoError(t, projected.Write(t.Context(), persistence.Position{}, at(end), events))
-
-	j, bases := memory.NewJournal(memory.Options{}), memory.NewBases(memory.BasesOptions{})
-	for i := range end {
-		beat := persistence.Encode(nil, &persistence.Frame{Journal: at(1).Journal, Node: "n1", Number: uint64(i + 1)})
-		_, err := j.Append(t.Context(), persistence.SlotSubject("n1"), beat, i)
-		require.NoError(t, err)
-	}
-	for id, a := range aggregates {
-		b := persistence.Base{BaseHeader: persistence.BaseHeader{ID: id, Version: a.Version(), Position: end}, State: a.AppendBase(nil)}
-		_, err := bases.Put(t.Context(), b)
-		require.NoError(t, err)
-	}
-	rebuilt := openIn(t, t.TempDir())
-	require.NoError(t, persistence.Rebuild(t.Context(), rebuilt, j, bases, nil))
-	require.Equal(t, rows(t, projected), rows(t, rebuilt))
-}
-
-// rows is the dump without the audit.
-func rows(t *testing.T, s *Store) string {
-	var b strings.Builder
-	for line := range strings.Lines(dumpOf(t, s)) {
-		if !strings.HasPrefix(line, "event ") && !strings.HasPrefix(line, "review ") {
-			b.WriteString(line)
-		}
-	}
-	return b.String()
+	return aggregates, events
 }

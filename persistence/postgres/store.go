@@ -1,0 +1,122 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"maitred/engine"
+	"maitred/migrations"
+	"maitred/persistence"
+)
+
+// maxKnown bounds the heads that the writer keeps in memory.
+const maxKnown = 200_000
+
+// ErrGap says that an event is not the next one of its aggregate, or changes what is not there: the store is not what its cursor
+// says.
+var ErrGap = errors.New("postgres: an event does not follow what is in the store")
+
+// Store is the read model in PostgreSQL. Safe for concurrent use.
+type Store struct {
+	write *pgxpool.Pool // of one connection
+	read  *pgxpool.Pool
+
+	mu       sync.Mutex // of the writer
+	known    map[engine.AggregateID]engine.Version
+	revision int64 // cursors.revision at which known is true
+	closed   bool
+}
+
+// Open connects to the server of a URL or DSN (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING) and
+// brings the schema up to date. The role needs CREATE on the database for the first start (two extensions, the tables).
+func Open(ctx context.Context, dsn string) (*Store, error) {
+	if err := migrate(ctx, dsn); err != nil {
+		return nil, fmt.Errorf("postgres: migrate: %w", err)
+	}
+	s := &Store{known: map[engine.AggregateID]engine.Version{}, revision: -1}
+	var err error
+	if s.write, err = pool(ctx, dsn, 1); err == nil {
+		s.read, err = pool(ctx, dsn, 0)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("postgres: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// pool makes a pool of most connections; 0 = what the DSN says (pool_max_conns).
+func pool(ctx context.Context, dsn string, most int32) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("read the connection string: %w", err)
+	}
+	if most > 0 {
+		cfg.MaxConns, cfg.MinConns = most, 0
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "maitred"
+	}
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
+
+func migrate(ctx context.Context, dsn string) error {
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*cfg)
+	defer db.Close()
+	dir, err := fs.Sub(migrations.Postgres, "postgres")
+	if err != nil {
+		return err
+	}
+	locker, err := lock.NewPostgresSessionLocker() // several nodes may start at once
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithDisableGlobalRegistry(true), goose.WithSessionLocker(locker))
+	if err != nil {
+		return err
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// Close ends the store's use. Idempotent.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	for _, p := range []*pgxpool.Pool{s.write, s.read} {
+		if p != nil {
+			p.Close()
+		}
+	}
+	return nil
+}
+
+// Cursor implements persistence.Sink.
+func (s *Store) Cursor(ctx context.Context) (p persistence.Position, err error) {
+	err = s.read.QueryRow(ctx, "SELECT journal, seq FROM cursors WHERE sink = 'store'").Scan(&p.Journal, &p.Seq)
+	if err != nil {
+		return persistence.Position{}, fmt.Errorf("postgres: read the cursor: %w", err)
+	}
+	return p, nil
+}
+
+// view runs fn in one read transaction: everything it sees is as of one cursor.
+func (s *Store) view(ctx context.Context, fn func(pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, s.read, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)
+}
