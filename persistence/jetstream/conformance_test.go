@@ -49,6 +49,11 @@ func TestBasesStandalone(t *testing.T) {
 	})
 }
 
+func TestCursorsStandalone(t *testing.T) {
+	e, reopen := alone(t, 0)
+	persistencetest.ExerciseCursors(t, e.Cursors(), func(t *testing.T) persistence.Cursors { return reopen(t).Cursors() })
+}
+
 // trio is a cluster of three that one suite after the other uses, each with empty streams.
 type trio struct {
 	t       *testing.T // a server that was opened again outlives the suite's case
@@ -106,6 +111,11 @@ func TestCluster(t *testing.T) {
 			j := &Journal{home: c.servers[i]}
 			return persistencetest.Harness{Journal: j, Reopen: func(t *testing.T) persistence.Journal { return c.reopen(t, i).Journal() }}
 		})
+	})
+	t.Run("cursors", func(t *testing.T) {
+		c.clear(t, 0)
+		leaderOf(t, c.servers, cursorStream)
+		persistencetest.ExerciseCursors(t, c.servers[1].Cursors(), func(t *testing.T) persistence.Cursors { return c.reopen(t, 1).Cursors() })
 	})
 	t.Run("bases", func(t *testing.T) {
 		persistencetest.ExerciseBases(t, func(t *testing.T) persistencetest.BasesHarness {

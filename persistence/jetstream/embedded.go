@@ -102,6 +102,9 @@ func (e *Embedded) Journal() *Journal { return e.journal }
 // Bases is the bucket SNAP.
 func (e *Embedded) Bases() *Bases { return e.bases }
 
+// Cursors is the bucket CURSORS.
+func (e *Embedded) Cursors() *Cursors { return &Cursors{home: e} }
+
 // Close stops the server and gives up the directory. Idempotent.
 func (e *Embedded) Close() error {
 	var err error

@@ -127,7 +127,10 @@ func (l *link) openOnce(ctx context.Context, o Options) (err error) {
 	if l.journal, err = openStream(ctx, l.js, journalConfig(o), o.keepMax, !o.Unsafe.NoAssertions); err != nil {
 		return err
 	}
-	l.bases, err = openStream(ctx, l.js, baseConfig(o), o.keepBaseMax, !o.Unsafe.NoAssertions)
+	if l.bases, err = openStream(ctx, l.js, baseConfig(o), o.keepBaseMax, !o.Unsafe.NoAssertions); err != nil {
+		return err
+	}
+	_, err = openStream(ctx, l.js, cursorConfig(o), false, !o.Unsafe.NoAssertions)
 	return err
 }
 

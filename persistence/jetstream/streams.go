@@ -45,6 +45,14 @@ func baseConfig(o Options) jetstream.StreamConfig {
 	}
 }
 
+// cursorConfig is the bucket CURSORS: one message per sink, the newest.
+func cursorConfig(o Options) jetstream.StreamConfig {
+	c := baseConfig(o)
+	c.Name, c.Subjects, c.Metadata, c.FirstSeq = cursorStream, []string{cursorPrefix + ">"}, nil, 0
+	c.MaxBytes, c.MaxMsgSize = maxCursorSpace, maxCursorBytes
+	return c
+}
+
 // openStream makes the stream when it is missing, moves its byte limit to the wanted one, and asserts all else.
 func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, keepMax, assert bool) (jetstream.Stream, error) {
 	s, err := js.Stream(ctx, want.Name)

@@ -27,3 +27,8 @@ func TestBasesConformance(t *testing.T) {
 		}
 	})
 }
+
+func TestCursorsConformance(t *testing.T) {
+	c := &memory.Cursors{}
+	persistencetest.ExerciseCursors(t, c, func(*testing.T) persistence.Cursors { return c })
+}
