@@ -65,7 +65,7 @@ type Page struct {
 	AsOf time.Time
 }
 
-// Store is the read model: lists and history. Nothing opens from it.
+// Store is the read model: lists, search and the audit. Nothing opens from it.
 type Store interface {
 	Sink
 	// ReservationsOf lists the reservations of a guest, newest start first.
@@ -76,6 +76,26 @@ type Store interface {
 	PlacesOf(ctx context.Context, a engine.AccountID, after string, limit int) (PlacePage, error)
 	// Search finds restaurants.
 	Search(ctx context.Context, f SearchFilter) (SearchPage, error)
+	Audit
+	// Heads calls fn with the version of every aggregate that the store has seen, in no order.
+	Heads(ctx context.Context, fn func(engine.AggregateID, engine.Version) error) error
+	// PendingErasures lists at most limit (1–10,000) accounts that are erased and whose guest restaurants may still know.
+	PendingErasures(ctx context.Context, limit int) ([]engine.AccountID, error)
+	// RestaurantsOf lists at most limit (1–10,000) restaurants where the account is the guest of a reservation, or works.
+	RestaurantsOf(ctx context.Context, guest engine.AccountID, limit int) ([]engine.RestaurantID, error)
+	// OwnsRestaurant reports whether the account owns a restaurant.
+	OwnsRestaurant(ctx context.Context, account engine.AccountID) (bool, error)
 	// Close ends the store's use. Idempotent.
 	Close() error
+}
+
+// Audit is the events that a store keeps, without personal strings.
+type Audit interface {
+	// History lists the newest events of an aggregate, newest first, at most limit (1–10,000).
+	History(ctx context.Context, id engine.AggregateID, limit int) ([]Committed, error)
+	// Events reads whole frames after a sequence in stream order, about limit events (1–10,000), and the sequence they reach: for
+	// sinks that fell below the journal.
+	Events(ctx context.Context, after Seq, limit int) ([]Committed, Seq, error)
+	// Recent calls fn with events, newest first, until it returns false.
+	Recent(ctx context.Context, fn func(Committed) bool) error
 }

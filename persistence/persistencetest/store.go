@@ -41,6 +41,8 @@ func ExerciseStore(t *testing.T, open func(t *testing.T, dir string) TestStore) 
 		{"searches", storeSearch},
 		{"lists reviews", storeReviews},
 		{"lists restaurants of an account", storePlaces},
+		{"audit", storeAudit},
+		{"erasures", storeErasures},
 		{"reset", storeReset},
 		{"rebuilt from bases and tail", storeRebuilt},
 		{"equals the bases of the engine", storeEqualsBases},

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"math"
 	"reflect"
 	"time"
 
@@ -51,7 +52,7 @@ func typeOf(e *enginepb.Event) string {
 
 const selectEvents = "SELECT seq, index, aggregate, version, body FROM events"
 
-// History lists the newest events of an aggregate, newest first, at most limit (1–10,000).
+// History implements persistence.Audit.
 func (s *Store) History(ctx context.Context, id engine.AggregateID, limit int) ([]persistence.Committed, error) {
 	out, err := committed(ctx, s.read, selectEvents+" WHERE aggregate = $1 ORDER BY version DESC LIMIT $2", string(id), min(max(limit, 1), maxHistory))
 	if err != nil {
@@ -60,8 +61,7 @@ func (s *Store) History(ctx context.Context, id engine.AggregateID, limit int) (
 	return out, nil
 }
 
-// Events reads whole frames after a sequence in stream order, about limit events (1–10,000), and the sequence they reach: for
-// sinks that fell below the journal.
+// Events implements persistence.Audit.
 func (s *Store) Events(ctx context.Context, after persistence.Seq, limit int) ([]persistence.Committed, persistence.Seq, error) {
 	out, err := committed(ctx, s.read, selectEvents+` WHERE seq > $1
  AND seq <= coalesce((SELECT seq FROM events WHERE seq > $1 ORDER BY seq, index OFFSET $2 LIMIT 1), 9223372036854775807) ORDER BY seq, index`,
@@ -73,6 +73,25 @@ func (s *Store) Events(ctx context.Context, after persistence.Seq, limit int) ([
 		return nil, after, nil
 	}
 	return out, out[len(out)-1].Seq, nil
+}
+
+// Recent implements persistence.Audit. It reads page after page, so that an early end costs nothing.
+func (s *Store) Recent(ctx context.Context, fn func(persistence.Committed) bool) error {
+	for seq, index := int64(math.MaxInt64), 0; ; {
+		page, err := committed(ctx, s.read, selectEvents+" WHERE (seq, index) < ($1, $2) ORDER BY seq DESC, index DESC LIMIT 1000", seq, index)
+		if err != nil {
+			return fmt.Errorf("postgres: recent events: %w", err)
+		}
+		for _, c := range page {
+			if !fn(c) {
+				return nil
+			}
+			seq, index = int64(c.Seq), c.Index
+		}
+		if len(page) < 1000 {
+			return nil
+		}
+	}
 }
 
 // querier is a pool or a transaction.

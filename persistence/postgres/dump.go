@@ -17,6 +17,9 @@ import (
 
 // Dump implements persistence.Dumper. It holds everything in memory: for tests and small stores.
 func (s *Store) Dump(ctx context.Context, w io.Writer) error {
+	if err := s.migrate(ctx); err != nil {
+		return fmt.Errorf("postgres: dump: %w", err)
+	}
 	var lines [][]byte
 	add := func(line []byte) { lines = append(lines, line) }
 	err := s.view(ctx, func(db pgx.Tx) error {

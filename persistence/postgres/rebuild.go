@@ -94,7 +94,7 @@ func (w *rows) put(a *persistence.AggregateState) {
 	}
 }
 
-// Heads calls fn with the version of every aggregate that the store has seen, in no order.
+// Heads implements persistence.Store.
 func (s *Store) Heads(ctx context.Context, fn func(engine.AggregateID, engine.Version) error) error {
 	if err := heads(ctx, s.read, fn); err != nil {
 		return fmt.Errorf("postgres: read the heads: %w", err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,6 +20,9 @@ import (
 	"maitred/persistence"
 )
 
+// connectTimeout is how long a connection may take, unless the DSN says otherwise (connect_timeout).
+const connectTimeout = 5 * time.Second
+
 // maxKnown bounds the heads that the writer keeps in memory.
 const maxKnown = 200_000
 
@@ -27,6 +32,9 @@ var ErrGap = errors.New("postgres: an event does not follow what is in the store
 
 // Store is the read model in PostgreSQL. Safe for concurrent use.
 type Store struct {
+	migrated atomic.Bool
+	migrates sync.Mutex
+
 	write *pgxpool.Pool // of one connection
 	read  *pgxpool.Pool
 
@@ -36,12 +44,10 @@ type Store struct {
 	closed   bool
 }
 
-// Open connects to the server of a URL or DSN (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING) and
-// brings the schema up to date. The role needs CREATE on the database for the first start (two extensions, the tables).
+// Open makes a store of a URL or DSN (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING). It does not
+// connect: the server may be away. The schema is brought up to date when the cursor is read for the first time; the role
+// needs CREATE on the database then.
 func Open(ctx context.Context, dsn string) (*Store, error) {
-	if err := migrate(ctx, dsn); err != nil {
-		return nil, fmt.Errorf("postgres: migrate: %w", err)
-	}
 	s := &Store{known: map[engine.AggregateID]engine.Version{}, revision: -1}
 	var err error
 	if s.write, err = pool(ctx, dsn, 1); err == nil {
@@ -62,17 +68,33 @@ func pool(ctx context.Context, dsn string, most int32) (*pgxpool.Pool, error) {
 	if most > 0 {
 		cfg.MaxConns, cfg.MinConns = most, 0
 	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "maitred"
 	}
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
-func migrate(ctx context.Context, dsn string) error {
-	cfg, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		return err
+// migrate brings the schema up to date, once.
+func (s *Store) migrate(ctx context.Context) error {
+	if s.migrated.Load() {
+		return nil
 	}
+	s.migrates.Lock()
+	defer s.migrates.Unlock()
+	if s.migrated.Load() {
+		return nil
+	}
+	if err := migrate(ctx, s.write.Config().ConnConfig); err != nil {
+		return fmt.Errorf("bring the schema up to date: %w", err)
+	}
+	s.migrated.Store(true)
+	return nil
+}
+
+func migrate(ctx context.Context, cfg *pgx.ConnConfig) error {
 	db := stdlib.OpenDB(*cfg)
 	defer db.Close()
 	dir, err := fs.Sub(migrations.Postgres, "postgres")
@@ -109,6 +131,9 @@ func (s *Store) Close() error {
 
 // Cursor implements persistence.Sink.
 func (s *Store) Cursor(ctx context.Context) (p persistence.Position, err error) {
+	if err := s.migrate(ctx); err != nil {
+		return persistence.Position{}, fmt.Errorf("postgres: %w", err)
+	}
 	err = s.read.QueryRow(ctx, "SELECT journal, seq FROM cursors WHERE sink = 'store'").Scan(&p.Journal, &p.Seq)
 	if err != nil {
 		return persistence.Position{}, fmt.Errorf("postgres: read the cursor: %w", err)

@@ -52,6 +52,9 @@ func (s *Store) transact(ctx context.Context, fn func(*tx) error) error {
 	if s.closed {
 		return persistence.ErrClosed
 	}
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
 	t := &tx{Store: s, ctx: ctx, moved: map[engine.AggregateID]engine.Version{}, rows: newRows()}
 	err := pgx.BeginFunc(ctx, s.write, func(p pgx.Tx) error {
 		t.Tx = p

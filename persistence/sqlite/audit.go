@@ -74,7 +74,7 @@ func decodeEvent(b []byte) (*enginepb.Event, error) {
 	return e, nil
 }
 
-// History lists the newest events of an aggregate, newest first, at most limit (1–10,000).
+// History implements persistence.Audit.
 func (s *Store) History(ctx context.Context, id engine.AggregateID, limit int) ([]persistence.Committed, error) {
 	limit = min(max(limit, 1), maxHistory)
 	var out []persistence.Committed
@@ -127,8 +127,7 @@ func historyAt(ctx context.Context, q querier, id engine.AggregateID, n int64, s
 	return out, previous, err
 }
 
-// Events reads whole frames after a sequence in stream order, about limit events (1–10,000), and the sequence they reach:
-// for sinks that fell below the journal.
+// Events implements persistence.Audit.
 func (s *Store) Events(ctx context.Context, after persistence.Seq, limit int) (out []persistence.Committed, reached persistence.Seq, err error) {
 	limit = min(max(limit, 1), maxHistory)
 	reached = after
@@ -179,6 +178,39 @@ func nameOf(ctx context.Context, q querier, names map[int64]engine.AggregateID, 
 		names[n] = id
 	}
 	return id, nil
+}
+
+// Recent implements persistence.Audit.
+func (s *Store) Recent(ctx context.Context, fn func(persistence.Committed) bool) error {
+	names := map[int64]engine.AggregateID{}
+	err := s.view(ctx, func(q querier) error {
+		rows, err := q.QueryContext(ctx, "SELECT seq, body FROM events ORDER BY seq DESC")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var seq persistence.Seq
+			var body []byte
+			if err := rows.Scan(&seq, &body); err != nil {
+				return err
+			}
+			frame, err := readFrame(ctx, q, names, seq, body)
+			if err != nil {
+				return err
+			}
+			for i := len(frame) - 1; i >= 0; i-- {
+				if !fn(frame[i]) {
+					return nil
+				}
+			}
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return fmt.Errorf("sqlite: recent events: %w", err)
+	}
+	return nil
 }
 
 // view runs fn in one read transaction: everything it sees is as of one cursor.

@@ -72,7 +72,7 @@ func (t *tx) scrubLog() {
 	t.scrub = err != nil || busy != 0
 }
 
-// PendingErasures lists at most limit (1–10,000) accounts that are erased and whose guest restaurants may still know.
+// PendingErasures implements persistence.Store.
 func (s *Store) PendingErasures(ctx context.Context, limit int) ([]engine.AccountID, error) {
 	ids, err := column[engine.AccountID](ctx, s, selectErasing,
 		min(max(limit, 1), maxHistory))
@@ -82,7 +82,7 @@ func (s *Store) PendingErasures(ctx context.Context, limit int) ([]engine.Accoun
 	return ids, nil
 }
 
-// RestaurantsOf lists at most limit (1–10,000) restaurants where the account is the guest of a reservation, or works.
+// RestaurantsOf implements persistence.Store.
 func (s *Store) RestaurantsOf(ctx context.Context, guest engine.AccountID, limit int) ([]engine.RestaurantID, error) {
 	ids, err := column[engine.RestaurantID](ctx, s, selectRestaurantsOf, string(guest), min(max(limit, 1), maxHistory))
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *Store) RestaurantsOf(ctx context.Context, guest engine.AccountID, limit
 	return ids, nil
 }
 
-// OwnsRestaurant reports whether the account owns a restaurant, as of Cursor.
+// OwnsRestaurant implements persistence.Store.
 func (s *Store) OwnsRestaurant(ctx context.Context, account engine.AccountID) (owns bool, err error) {
 	err = s.read.QueryRowContext(ctx, selectOwns,
 		string(account)).Scan(&owns)

@@ -36,35 +36,7 @@ func (r *Reader) History(ctx context.Context, id engine.AggregateID, limit int) 
 	return r.store.History(ctx, id, limit)
 }
 
-// Recent calls fn for the events of all aggregates, newest first, until it returns false.
+// Recent is Store.Recent.
 func (r *Reader) Recent(ctx context.Context, fn func(persistence.Committed) bool) error {
-	names := map[int64]engine.AggregateID{}
-	err := r.store.view(ctx, func(q querier) error {
-		rows, err := q.QueryContext(ctx, "SELECT seq, body FROM events ORDER BY seq DESC")
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var seq persistence.Seq
-			var body []byte
-			if err := rows.Scan(&seq, &body); err != nil {
-				return err
-			}
-			frame, err := readFrame(ctx, q, names, seq, body)
-			if err != nil {
-				return err
-			}
-			for i := len(frame) - 1; i >= 0; i-- {
-				if !fn(frame[i]) {
-					return nil
-				}
-			}
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return fmt.Errorf("sqlite: recent events: %w", err)
-	}
-	return nil
+	return r.store.Recent(ctx, fn)
 }

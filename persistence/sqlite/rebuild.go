@@ -164,7 +164,7 @@ func heads(ctx context.Context, q querier, fn func(engine.AggregateID, engine.Ve
 	})
 }
 
-// Heads calls fn with the version of every aggregate that the store has seen, in no order.
+// Heads implements persistence.Store.
 func (s *Store) Heads(ctx context.Context, fn func(engine.AggregateID, engine.Version) error) error {
 	if err := s.view(ctx, func(q querier) error { return heads(ctx, q, fn) }); err != nil {
 		return fmt.Errorf("sqlite: read the heads: %w", err)

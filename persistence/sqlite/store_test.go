@@ -8,9 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"google.golang.org/protobuf/proto"
-
-	"maitred/engine"
 	"maitred/persistence"
 	"maitred/persistence/persistencetest"
 )
@@ -30,59 +27,6 @@ func TestStore(t *testing.T) {
 
 func at(seq persistence.Seq) persistence.Position {
 	return persistence.Position{Journal: "jrn_test", Seq: seq}
-}
-
-func TestHistoryFollowsTheFrames(t *testing.T) {
-	s, f := openIn(t, t.TempDir()), persistencetest.MakeFrames(3, 300)
-	var old persistence.Position
-	for seq := persistence.Seq(30); seq <= 300; seq += 30 {
-		require.NoError(t, s.Write(t.Context(), old, at(seq), f.Events(old.Seq, seq)))
-		old = at(seq)
-	}
-	require.NoError(t, s.Write(t.Context(), old, at(100), nil))
-	require.NoError(t, s.Write(t.Context(), at(100), at(300), f.Events(100, 300)), "a replay leaves the chains alone")
-
-	all := f.Events(0, 300)
-	seen := map[string]bool{}
-	for _, c := range all {
-		if seen[string(c.Aggregate)] {
-			continue
-		}
-		seen[string(c.Aggregate)] = true
-		got, err := s.History(t.Context(), c.Aggregate, maxHistory)
-		require.NoError(t, err)
-		for i := len(all) - 1; i >= 0; i-- {
-			if all[i].Aggregate == c.Aggregate {
-				require.NotEmpty(t, got)
-				requireEvent(t, all[i], got[0])
-				got = got[1:]
-			}
-		}
-		require.Empty(t, got)
-		few, err := s.History(t.Context(), c.Aggregate, 2)
-		require.NoError(t, err)
-		require.Len(t, few, 2)
-	}
-	require.Greater(t, len(seen), 5)
-
-	var reached persistence.Seq
-	for len(all) > 0 {
-		events, next, err := s.Events(t.Context(), reached, 50)
-		require.NoError(t, err)
-		require.Greater(t, next, reached)
-		for _, c := range events {
-			requireEvent(t, all[0], c)
-			all = all[1:]
-		}
-		reached = next
-	}
-}
-
-func requireEvent(t *testing.T, want, got persistence.Committed) {
-	t.Helper()
-	require.True(t, proto.Equal(engine.StripPersonal(want.Event), got.Event))
-	want.Event, got.Event = nil, nil
-	require.Equal(t, want, got)
 }
 
 // copying copies the store's files each time that it is asked, which is what a kill at that moment leaves.
