@@ -90,7 +90,7 @@ func (s *Server) getRestaurants(x *exchange) {
 			}
 		}
 		looked += len(page.Rows)
-		if len(out.Items) == q.limit || next == "" || looked >= maxLooks || q.guests == 0 {
+		if len(out.Items) == q.limit || next == "" || len(page.Rows) == 0 || looked >= maxLooks || q.guests == 0 {
 			out.pageJSON = x.page(next, q.scope, page.AsOf)
 			x.send(200, out)
 			return
