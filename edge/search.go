@@ -286,7 +286,7 @@ func (s *Server) freeStart(ctx context.Context, q searchQuery, r *persistence.Se
 	}
 	day, minutes := q.filter.OpenAt.In(zone)
 	now := engine.Instant(s.clock().UnixMilli())
-	for back := range engine.Day(2) { // a shift of the day before may go on past midnight
+	for _, back := range [...]engine.Day{0, 1, -1} { // a shift of the day before may go on past midnight, half an hour too
 		for _, start := range v.Availability(now, day-back, q.guests, nil) {
 			if d := start.LocalMin - 1440*int(back) - minutes; start.Free > 0 && d >= 0 && d <= startWithin {
 				return &start, nil
