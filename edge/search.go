@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -258,7 +259,14 @@ func (s *Server) look(ctx context.Context, q searchQuery, rows []persistence.Sea
 	for i := range rows {
 		gate <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-gate }()
+			defer func() {
+				if p := recover(); p != nil { // finish recovers in the handler's goroutine alone
+					s.metrics.panics.Inc()
+					s.log.Error("a book panicked", "restaurant", rows[i].ID, "panic", p, "stack", string(debug.Stack()))
+					errs[i] = actors.ErrPanicked
+				}
+				<-gate
+			}()
 			free[i], errs[i] = s.freeStart(ctx, q, &rows[i])
 		})
 	}
