@@ -159,7 +159,7 @@ func (s *Server) run(x *exchange, e *endpoint) {
 func (x *exchange) check(e *endpoint) kind {
 	h := &x.head
 	if h.repeated {
-		if h.twoTokens {
+		if h.twoTokens && e.needs&needCaller != 0 {
 			return kindUnauthorized
 		}
 		return kindMalformed
