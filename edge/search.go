@@ -151,7 +151,9 @@ func (x *exchange) searchQuery() (q searchQuery, t *trouble) {
 	if q.limit, t = x.limit(); t != nil {
 		return q, t
 	}
-	f.Limit = q.limit
+	if f.Limit = q.limit; q.guests > 0 {
+		f.Limit = max(q.limit, maxLooks/10) // a small page does not ask the store for one restaurant after the other
+	}
 	var scope []string
 	for _, name := range searchParameters[:len(searchParameters)-2] {
 		scope = append(scope, get(name))
