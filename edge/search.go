@@ -298,7 +298,11 @@ func (s *Server) freeStart(ctx context.Context, q searchQuery, r *persistence.Se
 	now := engine.Instant(s.clock().UnixMilli())
 	for _, back := range [...]engine.Day{0, 1, -1} { // a shift of the day before may go on past midnight, half an hour too
 		for _, start := range v.Availability(now, day-back, q.guests, nil) {
-			if d := start.LocalMin - 1440*int(back) - minutes; start.Free > 0 && d >= 0 && d <= startWithin {
+			wait := int64(start.LocalMin-1440*int(back)-minutes) * 60
+			if at := q.filter.OpenAt.At; !at.IsZero() {
+				wait = start.StartsAt - at.Unix() // the clock may show the same twice
+			}
+			if start.Free > 0 && wait >= 0 && wait <= startWithin*60 {
 				return &start, nil
 			}
 		}
