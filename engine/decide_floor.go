@@ -95,7 +95,7 @@ func (d *Details) settle() string {
 	switch {
 	case d.Name == "":
 		return "name"
-	case openZone(d.TimeZone) == nil:
+	case !everywhere(d.TimeZone) || openZone(d.TimeZone) == nil:
 		return "time_zone"
 	case !(d.Latitude >= -90 && d.Latitude <= 90):
 		return "latitude"

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"path"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 	_ "time/tzdata" // the zones are part of the binary
 )
@@ -24,6 +26,13 @@ const (
 	zoneFrom = 1735689600 // 2025-01-01
 	zoneTo   = 2114380800 // 2037-01-01
 )
+
+// everywhere refuses names that stand for a zone on some machines only, or for another one on each: files beside the zones, and
+// other spellings of a path. time.LoadLocation takes what it finds in the machine's directory before what is in the binary.
+func everywhere(name string) bool {
+	dir, _, _ := strings.Cut(name, "/")
+	return path.Clean(name) == name && !slices.Contains([]string{"localtime", "posixrules", "posix", "right"}, dir)
+}
 
 // openZone reads an IANA zone; nil when there is none of that name.
 func openZone(name string) *zone {
