@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"maitred/actors"
 	"maitred/engine"
 	"maitred/persistence"
 )
