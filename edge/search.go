@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"math"
 	"runtime/debug"
 	"slices"
@@ -284,6 +285,9 @@ func (s *Server) look(ctx context.Context, q searchQuery, rows []persistence.Sea
 func (s *Server) freeStart(ctx context.Context, q searchQuery, r *persistence.SearchRow) (*engine.Start, error) {
 	deadline, _ := ctx.Deadline()
 	view, err := s.house.View(engine.AggregateID(r.ID), deadline)
+	if errors.Is(err, actors.ErrQuarantined) { // it stays so: no search must end at it
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
