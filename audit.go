@@ -12,15 +12,15 @@ import (
 	"maitred/engine"
 	"maitred/engine/enginepb"
 	"maitred/persistence"
-	"maitred/persistence/sqlite"
 )
 
 // AuditCmd prints privileged acts from the store, newest first. It reads only, and works beside a running server, whose store
 // follows the journal within a second.
 type AuditCmd struct {
-	Data  string `default:"./data" help:"Data directory of the node."`
-	ID    string `help:"One account or restaurant; all of its events then, also those of guests."`
-	Limit int    `default:"100" help:"Most lines, 1 to 10000."`
+	Data     string `default:"./data" help:"Data directory of the node."`
+	StoreURL string `name:"store-url" help:"PostgreSQL of the store; empty = the file in --data." placeholder:"URL"`
+	ID       string `help:"One account or restaurant; all of its events then, also those of guests."`
+	Limit    int    `default:"100" help:"Most lines, 1 to 10000."`
 }
 
 // Run implements the command.
@@ -33,11 +33,11 @@ func (c *AuditCmd) run(ctx context.Context, out io.Writer) error {
 	if c.ID != "" && !engine.IsAggregateID(c.ID) {
 		return fmt.Errorf("%q is neither an account's id nor a restaurant's", c.ID)
 	}
-	store, err := sqlite.OpenReader(ctx, storePath(c.Data))
+	store, closeStore, err := openAudit(ctx, c.Data, c.StoreURL)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer closeStore()
 	if c.ID != "" {
 		events, err := store.History(ctx, engine.AggregateID(c.ID), c.Limit)
 		for i := range events {

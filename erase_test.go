@@ -376,9 +376,9 @@ func (e *erasure) requireGuest(k kept) {
 	require.Equal(e.t, erasedReservation["special"], now.Requests)
 }
 
-func withoutEvents(dump []byte) string {
+func withoutEvents(dump string) string {
 	var b strings.Builder
-	for line := range strings.Lines(string(dump)) {
+	for line := range strings.Lines(dump) {
 		if !strings.HasPrefix(line, "event ") {
 			b.WriteString(line)
 		}

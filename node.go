@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +19,6 @@ import (
 	"maitred/engine"
 	"maitred/persistence"
 	"maitred/persistence/jetstream"
-	"maitred/persistence/sqlite"
 )
 
 // Node is the composition root: everything that one process runs. Open wires the rooms from the journal outward, Close
@@ -32,7 +30,7 @@ type Node struct {
 	OnHalt   func(error) // told when the node can never write again; nil = nobody
 
 	embedded  *jetstream.Embedded
-	store     *sqlite.Store
+	store     persistence.Rebuildable
 	house     *actors.House
 	projector *persistence.Projector
 	eraser    *eraser
@@ -122,36 +120,6 @@ func (n *Node) journalOptions() jetstream.Options {
 	}
 }
 
-func storePath(data string) string { return filepath.Join(data, "store.db") }
-
-func (n *Node) openStore(ctx context.Context) (err error) {
-	n.store, err = sqlite.Open(ctx, storePath(n.Config.Data))
-	if err != nil {
-		return fmt.Errorf("open the store: %w", err)
-	}
-	n.opened("store", n.store.Close)
-	n.store.GiveWay = (&rush{waiting: func() int { return n.house.Waiting() }, lag: func() time.Duration { return n.projector.Status().Lag }}).giveWay
-	return n.checkStoreWitness(ctx)
-}
-
-// checkStoreWitness refuses an empty journal beside a store that has followed one: the journal's disk was lost, and going
-// on would forget in silence what the store still knows (holes H10).
-func (n *Node) checkStoreWitness(ctx context.Context) error {
-	cursor, err := n.store.Cursor(ctx)
-	if err != nil {
-		return fmt.Errorf("read the store's cursor: %w", err)
-	}
-	bounds, err := n.embedded.Journal().Bounds(ctx)
-	if err != nil {
-		return fmt.Errorf("read the journal's bounds: %w", err)
-	}
-	if cursor.Seq > bounds.Last {
-		return fmt.Errorf("journal_regressed: the store in %s has followed journal %s to record %d, but the journal ends at %d: "+
-			"run maitred journal verify, then salvage or adopt", n.Config.Data, cursor.Journal, cursor.Seq, bounds.Last)
-	}
-	return nil
-}
-
 func (n *Node) openHouse(ctx context.Context) (err error) {
 	feed := persistence.NewFeed(n.embedded.Journal(), n.Config.FeedBytes)
 	feed.Seal = n.seal
@@ -163,7 +131,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: time.Now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
-		Known: n.store.Heads,
+		Known: n.knownHeads,
 	}
 	n.house, err = actors.Open(ctx, cfg)
 	if err != nil {
@@ -216,13 +184,18 @@ func (n *Node) openProjector(context.Context) error {
 	return nil
 }
 
-// revokeErased voids the access tokens of erased accounts before anybody can show one: which were void is not journaled.
-func (n *Node) revokeErased(ctx context.Context) error {
+// revokeErased voids the access tokens of erased accounts before anybody can show one: which were void is not journaled. When the
+// store is away the eraser does it as soon as it is back.
+func (n *Node) revokeErased(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, storeWait)
+	defer cancel()
 	erased, err := n.store.PendingErasures(ctx, eraseBatch)
+	if err != nil {
+		n.Log.Warn("the store does not say which accounts are being erased; their access tokens work until it does, or they end", "error", err)
+	}
 	for _, account := range erased {
 		n.edge.Revoke(account)
 	}
-	return err
 }
 
 func (n *Node) openEraser(context.Context) error {
@@ -261,9 +234,7 @@ func (n *Node) openEdge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := n.revokeErased(ctx); err != nil {
-		return err
-	}
+	n.revokeErased(ctx)
 	if n.listener, err = net.Listen("tcp", n.Config.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}

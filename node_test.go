@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -295,26 +295,28 @@ func TestStoreRebuiltEqualsTheOneThatFollowed(t *testing.T) {
 	require.NoError(t, s.Close())
 
 	followed := dump(t, data)
-	require.Greater(t, bytes.Count(followed, []byte("\n")), 20)
+	require.Greater(t, strings.Count(followed, "\n"), 20)
 	require.NoError(t, (&StoreRebuildCmd{Data: data}).Run())
-	require.Equal(t, string(followed), string(dump(t, data)))
+	require.Equal(t, followed, dump(t, data))
 }
 
-// dump is everything in the store but the cursor, which passes over heartbeats.
-func dump(t *testing.T, data string) []byte {
+// dump is everything in the embedded store but the cursor, which passes over heartbeats.
+func dump(t *testing.T, data string) string {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), storePath(data))
 	require.NoError(t, err)
 	defer store.Close()
-	var b, rows bytes.Buffer
+	return dumpOf(t, store)
+}
+
+func dumpOf(t *testing.T, store persistence.Dumper) string {
+	t.Helper()
+	var b, rows strings.Builder
 	require.NoError(t, store.Dump(t.Context(), &b))
-	for {
-		line, err := b.ReadBytes('\n')
-		if err == io.EOF {
-			return rows.Bytes()
-		}
-		if !bytes.HasPrefix(line, []byte("cursor ")) {
-			rows.Write(line)
+	for line := range strings.Lines(b.String()) {
+		if !strings.HasPrefix(line, "cursor ") {
+			rows.WriteString(line)
 		}
 	}
+	return rows.String()
 }

@@ -6,7 +6,6 @@ import (
 
 	"maitred/persistence"
 	"maitred/persistence/jetstream"
-	"maitred/persistence/sqlite"
 )
 
 // StoreCmd groups what an operator does to the read model.
@@ -16,7 +15,8 @@ type StoreCmd struct {
 
 // StoreRebuildCmd makes the store anew.
 type StoreRebuildCmd struct {
-	Data string `default:"./data" help:"Data directory of the node."`
+	Data     string `default:"./data" help:"Data directory of the node."`
+	StoreURL string `name:"store-url" help:"PostgreSQL of the store; empty = the file in --data." placeholder:"URL"`
 }
 
 // Run implements the command.
@@ -28,7 +28,7 @@ func (c *StoreRebuildCmd) Run() error {
 		return fmt.Errorf("open the journal in %s: %w", c.Data, err)
 	}
 	defer journal.Close()
-	store, err := sqlite.Open(ctx, storePath(c.Data))
+	store, err := openStoreAt(ctx, c.Data, c.StoreURL)
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"maitred/persistence"
 )
 
+var _ persistence.Audit = (*Reader)(nil)
+
 // Reader reads the audit of a store that another process may be writing. Safe for concurrent use.
 type Reader struct{ store *Store }
 
@@ -34,6 +36,11 @@ func (r *Reader) Close() error { return r.store.Close() }
 // History is Store.History.
 func (r *Reader) History(ctx context.Context, id engine.AggregateID, limit int) ([]persistence.Committed, error) {
 	return r.store.History(ctx, id, limit)
+}
+
+// Events is Store.Events.
+func (r *Reader) Events(ctx context.Context, after persistence.Seq, limit int) ([]persistence.Committed, persistence.Seq, error) {
+	return r.store.Events(ctx, after, limit)
 }
 
 // Recent is Store.Recent.
