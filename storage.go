@@ -33,6 +33,10 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 	if embedded, ok := n.store.(*sqlite.Store); ok { // it lives on the same cores and disk
 		embedded.GiveWay = (&rush{waiting: func() int { return n.house.Waiting() }, lag: func() time.Duration { return n.projector.Status().Lag }}).giveWay
 	}
+	if server, ok := n.store.(*postgres.Store); ok {
+		server.Log = n.Log
+		n.Registry.MustRegister(server)
+	}
 	return n.checkStoreWitness(ctx)
 }
 

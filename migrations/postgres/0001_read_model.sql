@@ -116,15 +116,16 @@ CREATE INDEX reservations_date ON reservations (service_date, local_minutes);
 CREATE INDEX reservations_status ON reservations (status, service_date);
 
 -- Which tables a reservation has. The exclusion is the last witness that no table is given away twice: it cannot fail unless
--- maitred is wrong, and then the aggregate is set aside and an alarm raised.
+-- maitred is wrong, and then the row is parked, counted and an alarm raised; nothing stops.
 CREATE TABLE reservation_tables (
   reservation_id text COLLATE "C" NOT NULL REFERENCES reservations ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
   position       smallint NOT NULL, -- in a combination, from 0
   table_id       text COLLATE "C" NOT NULL REFERENCES tables DEFERRABLE INITIALLY DEFERRED,
   period         tstzrange NOT NULL,
   occupies       boolean NOT NULL,  -- held, pending, confirmed or seated
+  parked         boolean NOT NULL DEFAULT false, -- somebody else had the table when this was written
   PRIMARY KEY (reservation_id, position),
-  CONSTRAINT one_party_per_table EXCLUDE USING gist (table_id WITH =, period WITH &&) WHERE (occupies) DEFERRABLE INITIALLY DEFERRED
+  CONSTRAINT one_party_per_table EXCLUDE USING gist (table_id WITH =, period WITH &&) WHERE (occupies AND NOT parked) DEFERRABLE INITIALLY DEFERRED
 );
 CREATE INDEX reservation_tables_table ON reservation_tables (table_id);
 
@@ -155,5 +156,14 @@ CREATE TABLE events (
 );
 CREATE INDEX events_aggregate ON events (aggregate, version);
 
+-- Aggregates whose events could not be written. They stay in events, the rows are as of heads.version, and all others go on.
+CREATE TABLE parked (
+  aggregate text COLLATE "C" PRIMARY KEY,
+  version   bigint      NOT NULL,              -- of the first event that is not in the rows
+  reason    text        NOT NULL,
+  since     timestamptz NOT NULL DEFAULT now(),
+  resume    boolean     NOT NULL DEFAULT false -- an operator asks to try again
+);
+
 -- +goose Down
-DROP TABLE events, reviews, reservation_tables, reservations, staff, tables, terms, restaurants, users, heads, cursors;
+DROP TABLE parked, events, reviews, reservation_tables, reservations, staff, tables, terms, restaurants, users, heads, cursors;

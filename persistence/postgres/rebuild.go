@@ -21,7 +21,7 @@ var errLoaded = errors.New("postgres: the aggregate is in the store already")
 func (s *Store) Reset(ctx context.Context) error {
 	err := s.transact(ctx, func(t *tx) error {
 		clear(t.known)
-		_, err := t.Exec(ctx, "TRUNCATE events, reviews, reservation_tables, reservations, staff, tables, terms, restaurants, users, heads")
+		_, err := t.Exec(ctx, "TRUNCATE parked, events, reviews, reservation_tables, reservations, staff, tables, terms, restaurants, users, heads")
 		if err != nil {
 			return err
 		}

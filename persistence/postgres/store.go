@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,9 @@ var ErrGap = errors.New("postgres: an event does not follow what is in the store
 
 // Store is the read model in PostgreSQL. Safe for concurrent use.
 type Store struct {
+	Log *slog.Logger // slog.Default(); set it before the first use
+
+	metrics  *metrics
 	migrated atomic.Bool
 	migrates sync.Mutex
 
@@ -40,7 +44,8 @@ type Store struct {
 
 	mu       sync.Mutex // of the writer
 	known    map[engine.AggregateID]engine.Version
-	revision int64 // cursors.revision at which known is true
+	parked   map[engine.AggregateID]struct{}
+	revision int64 // cursors.revision at which known and parked are true
 	closed   bool
 }
 
@@ -48,10 +53,10 @@ type Store struct {
 // connect: the server may be away. The schema is brought up to date when the cursor is read for the first time; the role
 // needs CREATE on the database then.
 func Open(ctx context.Context, dsn string) (*Store, error) {
-	s := &Store{known: map[engine.AggregateID]engine.Version{}, revision: -1}
+	s := &Store{metrics: newMetrics(), known: map[engine.AggregateID]engine.Version{}, parked: map[engine.AggregateID]struct{}{}, revision: -1}
 	var err error
-	if s.write, err = pool(ctx, dsn, 1); err == nil {
-		s.read, err = pool(ctx, dsn, 0)
+	if s.write, err = pool(ctx, dsn, 1, s.metrics.trace("write")); err == nil {
+		s.read, err = pool(ctx, dsn, 0, s.metrics.trace("read"))
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("postgres: %w", err), s.Close())
@@ -60,7 +65,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 }
 
 // pool makes a pool of most connections; 0 = what the DSN says (pool_max_conns).
-func pool(ctx context.Context, dsn string, most int32) (*pgxpool.Pool, error) {
+func pool(ctx context.Context, dsn string, most int32, tracer pgx.QueryTracer) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("read the connection string: %w", err)
@@ -68,6 +73,7 @@ func pool(ctx context.Context, dsn string, most int32) (*pgxpool.Pool, error) {
 	if most > 0 {
 		cfg.MaxConns, cfg.MinConns = most, 0
 	}
+	cfg.ConnConfig.Tracer = tracer
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
 	}

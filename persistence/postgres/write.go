@@ -43,9 +43,14 @@ type tx struct {
 	audited persistence.Seq // newest event of the audit
 	moved   map[engine.AggregateID]engine.Version
 	rows    *rows
+	witness bool                 // park what the exclusion objects to
+	apart   bool                 // write each aggregate by itself, and park those that fail
+	again   []engine.AggregateID // parked, to be tried again
+	forget  bool                 // what the writer knows is not true after this
 }
 
-// transact runs fn in a transaction that no other writer's overlaps: it begins with the lock of the cursor.
+// transact runs fn in a transaction that no other writer's overlaps: it begins with the lock of the cursor. When the server refuses
+// rows, fn runs again, more carefully.
 func (s *Store) transact(ctx context.Context, fn func(*tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,8 +60,23 @@ func (s *Store) transact(ctx context.Context, fn func(*tx) error) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	t := &tx{Store: s, ctx: ctx, moved: map[engine.AggregateID]engine.Version{}, rows: newRows()}
-	err := pgx.BeginFunc(ctx, s.write, func(p pgx.Tx) error {
+	t := &tx{Store: s, ctx: ctx}
+	err := t.run(fn)
+	if isConflict(err) {
+		t.witness = true
+		err = t.run(fn)
+	}
+	if isRefusal(err) {
+		t.apart = true
+		err = t.run(fn)
+	}
+	return err
+}
+
+// run is one try.
+func (t *tx) run(fn func(*tx) error) error {
+	t.moved, t.again, t.rows = map[engine.AggregateID]engine.Version{}, nil, newRows()
+	err := pgx.BeginFunc(t.ctx, t.write, func(p pgx.Tx) error {
 		t.Tx = p
 		if err := t.lock(); err != nil {
 			return err
@@ -64,11 +84,14 @@ func (s *Store) transact(ctx context.Context, fn func(*tx) error) error {
 		return fn(t)
 	})
 	if err != nil {
-		clear(s.known)
+		t.revision = -1
 		return err
 	}
 	for id, v := range t.moved {
-		s.known[id] = v
+		t.known[id] = v
+	}
+	if t.forget {
+		t.revision = -1
 	}
 	return nil
 }
@@ -83,6 +106,9 @@ func (t *tx) lock() error {
 	}
 	if revision != t.revision || len(t.known) > maxKnown {
 		clear(t.known)
+		if err := t.readParked(); err != nil {
+			return err
+		}
 	}
 	t.revision = revision + 1
 	if _, err := t.Exec(t.ctx, "UPDATE cursors SET revision = $1 WHERE sink = 'store'", t.revision); err != nil {
@@ -96,14 +122,32 @@ func (t *tx) project(next persistence.Position, events []persistence.Committed) 
 	if err := t.heads(events); err != nil {
 		return err
 	}
+	for _, id := range t.again {
+		if err := t.resume(id); err != nil {
+			return err
+		}
+	}
 	fresh, err := t.fresh(events)
 	if err != nil {
 		return err
 	}
-	if err := t.rows.load(t.ctx, t.Tx, fresh); err != nil {
+	if t.apart {
+		err = t.writeApart(fresh)
+	} else {
+		err = t.writeRows(t.Tx, fresh)
+	}
+	if err != nil {
 		return err
 	}
-	for _, c := range fresh {
+	return t.finish(next, events)
+}
+
+// writeRows folds events into rows and writes them.
+func (t *tx) writeRows(db pgx.Tx, events []*persistence.Committed) error {
+	if err := t.rows.load(t.ctx, db, events); err != nil {
+		return err
+	}
+	for _, c := range events {
 		if err := t.ctx.Err(); err != nil {
 			return err
 		}
@@ -111,10 +155,13 @@ func (t *tx) project(next persistence.Position, events []persistence.Committed) 
 			return fmt.Errorf("%s: version %d: %w", c.Aggregate, c.Version, err)
 		}
 	}
-	if err := t.rows.save(t.ctx, t.Tx); err != nil {
+	if err := t.rows.save(t.ctx, db); err != nil {
 		return err
 	}
-	return t.finish(next, events)
+	if t.witness {
+		return t.parkConflicts(db)
+	}
+	return nil
 }
 
 // finish writes audit, heads and cursor.
@@ -179,7 +226,7 @@ func (t *tx) fresh(events []persistence.Committed) (fresh []*persistence.Committ
 	for i := range events {
 		c := &events[i]
 		v := t.head(c.Aggregate)
-		if c.Version <= v {
+		if _, parked := t.parked[c.Aggregate]; parked || c.Version <= v {
 			continue
 		}
 		if c.Version != v+1 {
