@@ -217,6 +217,11 @@ func (n *Node) ownsRestaurant(ctx context.Context, account engine.AccountID) (bo
 	return n.store.OwnsRestaurant(ctx, account)
 }
 
+func (n *Node) space() edge.JournalSpace {
+	h := n.embedded.Health()
+	return edge.JournalSpace{Used: h.Pressure, HoursLeft: h.HoursLeft}
+}
+
 func (n *Node) openEdge(ctx context.Context) error {
 	keys, err := edge.OpenKeys(n.Config.Data)
 	if err != nil {
@@ -224,7 +229,7 @@ func (n *Node) openEdge(ctx context.Context) error {
 	}
 	n.eraser = newEraser(n.store, n.house, time.Now, n.Log, cmp.Or(n.Config.TestGrace, edge.EraseGrace))
 	n.edge, err = edge.New(edge.Config{
-		House: n.house, Lists: n.store, Followers: map[string]edge.Follower{"store": n.store}, Keys: keys,
+		House: n.house, Lists: n.store, Followers: map[string]edge.Follower{"store": n.projector}, Space: n.space, Keys: keys,
 		Erasures: edge.Erasures{Owns: n.ownsRestaurant, Begun: n.eraser.signal},
 		Registry: n.Registry, Now: time.Now, Log: n.Log, CloseTimeout: n.Config.ShutdownGrace / 2,
 		RateLimit: n.Config.RateLimit, TrustedProxies: n.Config.TrustedProxy, CORSOrigins: n.Config.CORSOrigin,

@@ -1,8 +1,7 @@
 package edge
 
 import (
-	"context"
-	"sync"
+	"math"
 
 	"maitred/persistence"
 )
@@ -21,21 +20,29 @@ type readyJSON struct {
 	Resident    int                     `json:"resident"`
 	Quarantined int                     `json:"quarantined"`
 	Followers   map[string]followerJSON `json:"followers"`
+	Journal     *spaceJSON              `json:"journal,omitempty"`
 }
 
 type followerJSON struct {
-	OK     bool   `json:"ok"`
-	Cursor uint64 `json:"cursor"`
-	Lag    uint64 `json:"lag"` // sequences behind Last
+	OK         bool    `json:"ok"`
+	State      string  `json:"state"`
+	Cursor     uint64  `json:"cursor"`
+	Lag        uint64  `json:"lag"`         // records behind Last
+	LagSeconds float64 `json:"lag_seconds"` // age of the oldest record that is missing, from above
+}
+
+type spaceJSON struct {
+	Used      float64  `json:"used"`
+	HoursLeft *float64 `json:"hours_left"` // null: it does not grow
 }
 
 // getReady says whether the node serves, and how far each follower of the journal is behind. A follower that is away makes
-// nothing unready: bookings go on without it.
+// nothing unready: bookings go on without it. It asks nobody outside this process.
 func (s *Server) getReady(x *exchange) {
 	st := s.house.Status()
 	out := readyJSON{
 		Ready: st.Serving, Reason: st.Reason, Incarnation: st.Incarnation, Last: uint64(st.Last), Resident: st.Resident,
-		Quarantined: st.Quarantined, Followers: s.followers(st.Last),
+		Quarantined: st.Quarantined, Followers: s.followers(), Journal: s.space(),
 	}
 	status := 200
 	if !out.Ready {
@@ -45,27 +52,28 @@ func (s *Server) getReady(x *exchange) {
 	x.send(status, out)
 }
 
-func (s *Server) followers(last persistence.Seq) map[string]followerJSON {
-	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
-	defer cancel()
-	var (
-		mu  sync.Mutex
-		wg  sync.WaitGroup
-		out = make(map[string]followerJSON, len(s.cfg.Followers))
-	)
+func (s *Server) followers() map[string]followerJSON {
+	out := make(map[string]followerJSON, len(s.cfg.Followers))
 	for name, f := range s.cfg.Followers {
-		wg.Go(func() {
-			pos, err := f.Cursor(ctx)
-			j := followerJSON{OK: err == nil, Cursor: uint64(pos.Seq)}
-			if err == nil && last > pos.Seq {
-				j.Lag = uint64(last - pos.Seq)
-			}
-			mu.Lock()
-			out[name] = j
-			mu.Unlock()
-		})
+		st := f.Status()
+		out[name] = followerJSON{
+			OK: st.State == persistence.ProjectorRunning, State: st.State.String(), Cursor: uint64(st.Position.Seq), Lag: st.LagRecords,
+			LagSeconds: math.Round(st.Lag.Seconds()*1000) / 1000,
+		}
 	}
-	wg.Wait()
+	return out
+}
+
+func (s *Server) space() *spaceJSON {
+	if s.cfg.Space == nil {
+		return nil
+	}
+	space := s.cfg.Space()
+	out := &spaceJSON{Used: math.Round(space.Used*1e4) / 1e4}
+	if !math.IsInf(space.HoursLeft, 0) {
+		hours := math.Round(space.HoursLeft*100) / 100
+		out.HoursLeft = &hours
+	}
 	return out
 }
 

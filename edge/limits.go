@@ -49,7 +49,6 @@ const (
 	viewTimeout    = 2 * time.Second
 	listTimeout    = 2 * time.Second
 	ownsTimeout    = 2 * time.Second // until the store has caught up and says who owns a restaurant
-	probeTimeout   = time.Second
 	closeTimeout   = 5 * time.Second
 	refusalTimeout = 50 * time.Millisecond // for telling a connection that there is no room
 	tokenTTL       = 10 * time.Minute

@@ -30,15 +30,21 @@ type Lists interface {
 	PlacesOf(ctx context.Context, a engine.AccountID, after string, limit int) (persistence.PlacePage, error)
 }
 
-// Follower is a sink whose lag /readyz reports: a persistence.Sink.
+// Follower is a sink whose lag /readyz reports: a *persistence.Projector.
 type Follower interface {
-	Cursor(ctx context.Context) (persistence.Position, error)
+	Status() persistence.ProjectorStatus
+}
+
+// JournalSpace is what is left of the journal's.
+type JournalSpace struct {
+	Used      float64 // share of what it may take, or of its volume, 0–1; at 0.9 admission stops
+	HoursLeft float64 // until then, if it grows as in the last minutes and nothing is purged; +Inf when it does not grow
 }
 
 var (
 	_ House    = (*actors.House)(nil)
 	_ Lists    = (persistence.Store)(nil)
-	_ Follower = (persistence.Sink)(nil)
+	_ Follower = (*persistence.Projector)(nil)
 )
 
 // Config is what a Server needs. Zero values of the tunables mean the default named beside them.
@@ -46,6 +52,7 @@ type Config struct {
 	House     House
 	Lists     Lists               // nil: "mine" answers 503
 	Followers map[string]Follower // by the name that /readyz shows
+	Space     func() JournalSpace // nil: not shown
 	Erasures  Erasures
 	Keys      *Keys
 	Registry  prometheus.Registerer

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -344,26 +345,33 @@ func TestAPanicIs500AndTheServerLives(t *testing.T) {
 	require.Contains(t, s.figures(), `http_requests_total{endpoint="/api/v1/reservations",method="POST",status="500"} 1`)
 }
 
-type followerAt struct {
-	seq persistence.Seq
-	err error
-}
+type followerAt persistence.ProjectorStatus
 
-func (f followerAt) Cursor(context.Context) (persistence.Position, error) {
-	return persistence.Position{Seq: f.seq}, f.err
-}
+func (f followerAt) Status() persistence.ProjectorStatus { return persistence.ProjectorStatus(f) }
 
 func TestHealthAndReadiness(t *testing.T) {
 	house := &script{status: actors.Status{Serving: true, Last: 120, Incarnation: 3}}
 	s := listen(t, house, func(c *Config) {
-		c.Followers = map[string]Follower{"store": followerAt{seq: 100}, "away": followerAt{err: errors.New("x")}}
+		c.Followers = map[string]Follower{
+			"store": followerAt{State: persistence.ProjectorRunning, Position: persistence.Position{Seq: 100}, LagRecords: 20, Lag: 1500 * time.Microsecond},
+			"away":  followerAt{State: persistence.ProjectorRetrying, Err: errors.New("password=secret")},
+		}
+		left := math.Inf(1)
+		c.Space = func() JournalSpace {
+			defer func() { left = 12.345 }()
+			return JournalSpace{Used: 0.25, HoursLeft: left}
+		}
 	})
 	require.Equal(t, 200, s.ask("GET", "/healthz", "", "").StatusCode)
 	a := s.ask("GET", "/readyz", "", "")
 	require.Equal(t, 200, a.StatusCode, "a follower that is away makes nothing unready")
 	followers := a.doc["followers"].(map[string]any)
-	require.Equal(t, map[string]any{"ok": true, "cursor": 100.0, "lag": 20.0}, followers["store"])
+	require.Equal(t, map[string]any{"ok": true, "state": "running", "cursor": 100.0, "lag": 20.0, "lag_seconds": 0.002}, followers["store"])
 	require.Equal(t, false, followers["away"].(map[string]any)["ok"])
+	require.Equal(t, "retrying", followers["away"].(map[string]any)["state"])
+	require.NotContains(t, a.text, "secret")
+	require.Equal(t, map[string]any{"used": 0.25, "hours_left": nil}, a.doc["journal"])
+	require.Equal(t, 12.35, s.ask("GET", "/readyz", "", "").doc["journal"].(map[string]any)["hours_left"])
 	require.Equal(t, 200, s.ask("GET", "/", "", "").StatusCode)
 }
 

@@ -31,6 +31,7 @@ type Health struct {
 	Pressure     float64 // 0–1: how full the journal or its volume is, whichever is fuller
 	BasePressure float64 // 0–1: how full SNAP is; full, floors stop and with them the purge
 	FreeBytes    int64   // on the volume
+	HoursLeft    float64 // until admission stops if the journal grows as in the last minutes and nothing is purged; +Inf when it does not grow
 	Restarts     int     // of the server after a write error, in the life of this process
 	LastRestart  time.Time
 }
@@ -43,6 +44,7 @@ type watchdog struct {
 	mu     sync.Mutex
 	health Health
 
+	growth      growth        // of run alone
 	pressure    atomic.Uint64 // Health.Pressure, for admission
 	silent      atomic.Int32  // appends without an answer since the last one with
 	silentSince atomic.Int64  // Unix nanoseconds
@@ -192,8 +194,41 @@ func (w *watchdog) look(ctx context.Context) error {
 	w.set(func(h *Health) {
 		h.Serving, h.Reason = true, ""
 		h.Pressure, h.BasePressure, h.FreeBytes = pressure, share(bases), free
+		h.HoursLeft = w.growth.hoursLeft(time.Now(), own, pressure)
 	})
 	return nil
+}
+
+// growth is how fast the streams grow, what is purged left out: a mean over about growthOver.
+type growth struct {
+	at     time.Time
+	bytes  uint64
+	perSec float64
+}
+
+const (
+	growthOver  = 10 * time.Minute
+	growthEvery = 5 * time.Second
+)
+
+// hoursLeft takes what is used now into the mean and says how long it lasts until pressure is StopAt.
+func (g *growth) hoursLeft(now time.Time, bytes uint64, pressure float64) float64 {
+	if g.at.IsZero() {
+		g.at, g.bytes = now, bytes
+	}
+	if past := now.Sub(g.at); past >= growthEvery {
+		grown := 0.0
+		if bytes > g.bytes {
+			grown = float64(bytes - g.bytes)
+		}
+		part := min(1, past.Seconds()/growthOver.Seconds())
+		g.perSec += part * (grown/past.Seconds() - g.perSec)
+		g.at, g.bytes = now, bytes
+	}
+	if g.perSec < 1 || pressure <= 0 {
+		return math.Inf(1)
+	}
+	return max(0, float64(bytes)*(StopAt/pressure-1)) / g.perSec / 3600
 }
 
 func (w *watchdog) alarm(pressure float64) {
