@@ -13,7 +13,8 @@ import (
 // ProjectorState says what a projector does.
 type ProjectorState uint8
 
-// The states of a projector. From Behind, Ahead and Foreign it does not go on by itself: an operator has to decide.
+// The states of a projector. From Behind, Ahead and Foreign it does not go on by itself: an operator has to decide. The names of the
+// first three speak of stores; they are said of every sink.
 const (
 	ProjectorStopped  ProjectorState = iota // not started, or closed
 	ProjectorRunning                        // the last write worked, or none was needed yet
@@ -21,16 +22,29 @@ const (
 	ProjectorBehind                         // the journal was purged beyond the cursor: rebuild the store
 	ProjectorAhead                          // the store knows more than the journal: events were lost
 	ProjectorForeign                        // the cursor is one of another journal
+	ProjectorDetached                       // the journal was purged beyond the cursor: it catches up from the archive
 )
 
-var projectorStates = [...]string{"stopped", "running", "retrying", "store_behind_journal", "store_ahead_of_journal", "store_of_another_journal"}
+var projectorStates = [...]string{"stopped", "running", "retrying", "store_behind_journal", "store_ahead_of_journal", "store_of_another_journal", "detached"}
 
 func (s ProjectorState) String() string { return projectorStates[s] }
+
+// given says that the projector was given up.
+func (s ProjectorState) given() bool {
+	return s == ProjectorBehind || s == ProjectorAhead || s == ProjectorForeign
+}
 
 // Events is where a projector reads; *Feed.
 type Events interface {
 	Next(ctx context.Context, after Seq, max int) ([]Committed, Seq, error)
 	Last() Seq
+}
+
+// Archive is a store whose audit other sinks catch up from. Its cursor pins the journal, so it has what the journal purged, unless it was
+// made anew since.
+type Archive interface {
+	Cursor(ctx context.Context) (Position, error)
+	Events(ctx context.Context, after Seq, limit int) ([]Committed, Seq, error)
 }
 
 // ProjectorConfig says what a projector carries where. Fields that have a default may stay zero.
@@ -41,6 +55,9 @@ type ProjectorConfig struct {
 	Sink    Sink
 	// Bounds is Journal.Bounds; it is asked at the start and after an error.
 	Bounds func(ctx context.Context) (Bounds, error)
+	// Archive has the events that the journal has no more: a sink that fell below the journal catches up from it (holes H15), and one
+	// that is new begins where the journal does. nil = the sink has to be made anew then.
+	Archive Archive
 
 	MinEvents int           // a transaction has fewer only when Linger is over; default 512
 	MaxEvents int           // of a transaction, by about a frame; default 6,000
@@ -164,7 +181,7 @@ func (p *Projector) Wait(ctx context.Context, seq Seq) error {
 		switch {
 		case s.Position.Seq >= seq:
 			return nil
-		case s.State > ProjectorRetrying:
+		case s.State.given():
 			return fmt.Errorf("persistence: wait for %s at %d: %w", p.cfg.Name, seq, s.Err)
 		}
 		select {
@@ -270,8 +287,11 @@ func (p *Projector) begin(ctx context.Context) (Position, error) {
 		return at, &errRefused{ProjectorForeign, fmt.Sprintf("its cursor is of journal %s, this is %s", at.Journal, p.cfg.Journal)}
 	case at.Seq > b.Last:
 		return at, &errRefused{ProjectorAhead, fmt.Sprintf("its cursor is %d, the journal ends at %d", at.Seq, b.Last)}
-	case at.Seq+1 < b.First:
+	case at.Seq+1 >= b.First:
+	case p.cfg.Archive == nil:
 		return at, &errRefused{ProjectorBehind, fmt.Sprintf("its cursor is %d, the journal begins at %d", at.Seq, b.First)}
+	default:
+		return p.catchUp(ctx, at, b.First)
 	}
 	p.update(func(s *ProjectorStatus) { s.Position = at })
 	return at, nil

@@ -277,3 +277,70 @@ func TestProjectorCloseWithoutStart(t *testing.T) {
 	require.NoError(t, p.Close())
 	require.Equal(t, persistence.ProjectorStopped, p.Status().State)
 }
+
+// archive has frames of one event each, from to up to.
+type archive struct{ from, upTo persistence.Seq }
+
+func (a *archive) Cursor(context.Context) (persistence.Position, error) {
+	return persistence.Position{Journal: journalID, Seq: a.upTo}, nil
+}
+
+func (a *archive) Events(_ context.Context, after persistence.Seq, limit int) (out []persistence.Committed, reached persistence.Seq, err error) {
+	reached = after
+	for seq := max(a.from, after+1); seq <= a.upTo && len(out) < limit; seq++ {
+		out, reached = append(out, persistence.Committed{Seq: seq, Aggregate: "a", Event: &enginepb.Event{}}), seq
+	}
+	return out, reached, nil
+}
+
+// A sink that fell below the journal catches up from the store and goes on with the journal: everything once and in order (holes H15).
+func TestProjectorCatchesUpFromTheArchive(t *testing.T) {
+	for name, c := range map[string]struct {
+		at      persistence.Seq // of the sink; 0 = new
+		archive archive
+		seqs    []persistence.Seq // first and last of what it gets
+		state   persistence.ProjectorState
+	}{
+		"fell below":                   {at: 10, archive: archive{1, 120}, seqs: []persistence.Seq{11, 103}, state: persistence.ProjectorRunning},
+		"the audit begins just there":  {at: 10, archive: archive{11, 99}, seqs: []persistence.Seq{11, 103}, state: persistence.ProjectorRunning},
+		"the store was made anew":      {at: 10, archive: archive{12, 120}, state: persistence.ProjectorBehind},
+		"the store is behind":          {at: 10, archive: archive{1, 98}, state: persistence.ProjectorRetrying},
+		"new: it begins with the rest": {archive: archive{50, 120}, seqs: []persistence.Seq{100, 103}, state: persistence.ProjectorRunning},
+		"it has all that was purged":   {at: 99, archive: archive{100, 100}, seqs: []persistence.Seq{100, 103}, state: persistence.ProjectorRunning},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer goleak.VerifyNone(t)
+			synctest.Test(t, func(t *testing.T) {
+				sink := &recordingSink{}
+				if c.at > 0 {
+					sink.at = persistence.Position{Journal: journalID, Seq: c.at}
+				}
+				var detached bool
+				sink.fail = func(int) error { return nil }
+				p := startProjector(t, sink, persistence.Bounds{First: 100, Last: 103}, func(cfg *persistence.ProjectorConfig) {
+					cfg.Archive, cfg.MaxEvents = &c.archive, 7
+				})
+				sink.fail = func(int) error {
+					detached = detached || p.Status().State == persistence.ProjectorDetached
+					return nil
+				}
+				p.last = 99
+				p.publish(4, 1)
+				p.Start()
+				<-time.After(time.Minute)
+				synctest.Wait()
+				require.Equal(t, c.state, p.Status().State)
+				require.NoError(t, p.Close())
+				if c.seqs == nil {
+					require.Empty(t, sink.seqs)
+					return
+				}
+				require.Equal(t, c.at > 0 && c.at < 99, detached, "it says so meanwhile")
+				for i, seq := range sink.seqs {
+					require.Equal(t, c.seqs[0]+persistence.Seq(i), seq)
+				}
+				require.Equal(t, c.seqs[1], sink.seqs[len(sink.seqs)-1])
+			})
+		})
+	}
+}
