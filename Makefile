@@ -10,7 +10,7 @@ KILLS ?= 200
 PASSIVATE_SKIP := ^(TestFaultOverload|TestFaultSlowClients|TestFaultPowerCutAfterRecovery)$$
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race passivate fuzz fuzz-api vendor/redoc sim faults slow bench lint
+.PHONY: help run build up down test race passivate fuzz fuzz-api vendor/redoc sim faults slow bench lint
 
 help: ## print this list
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z\/]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -20,6 +20,12 @@ run: ## the demo: 500 restaurants of Rome on http://127.0.0.1:8080, data in ./da
 
 build: ## bin/maitred
 	$(GO) build -trimpath -o bin/maitred .
+
+up: ## a private PostgreSQL, Redis and RabbitMQ, and the flags of serve for them
+	$(GO) run ./deploy/services up
+
+down: ## stop them and throw their data away
+	$(GO) run ./deploy/services down
 
 test: ## everything that must hold, with short forms of the slow runs (< 20 min on two cores)
 	$(GO) vet ./...

@@ -57,9 +57,10 @@ var table = map[string]rule{
 		ours:  []string{"engine", "engine/enginetest", "deploy/dev"},
 		third: []string{fasthttpLib, "github.com/jackc/pgx", "github.com/HdrHistogram", "github.com/alecthomas/kong", "github.com/jedib0t/go-pretty", "golang.org/x/sys", "golang.org/x/sync", "gonum.org/v1/plot", "github.com/prometheus/common", "github.com/prometheus/client_model"},
 	},
-	"migrations":  {},
-	"deploy/demo": {ours: []string{"engine"}},
-	"deploy/dev":  {third: []string{"golang.org/x/sys", "github.com/jackc/pgx"}},
+	"migrations":      {},
+	"deploy/demo":     {ours: []string{"engine"}},
+	"deploy/services": {ours: []string{"deploy/dev"}, third: []string{"github.com/alecthomas/kong"}},
+	"deploy/dev":      {third: []string{"golang.org/x/sys", "github.com/jackc/pgx"}},
 }
 
 // notInEngine is what would make a decision depend on more than state, time and command.
