@@ -166,6 +166,19 @@ func (m metrics) highest(name string) (top float64, ok bool) {
 	return top, ok
 }
 
+// by is the series of a name by the value of a label.
+func (m metrics) by(name, label string) map[string]float64 {
+	out := map[string]float64{}
+	for series, v := range m {
+		base, labels, _ := strings.Cut(series, "{")
+		if _, rest, found := strings.Cut(labels, label+`="`); found && base == name {
+			value, _, _ := strings.Cut(rest, `"`)
+			out[value] = v
+		}
+	}
+	return out
+}
+
 // sample is what the machine and a server had used up at one moment.
 type sample struct {
 	at      time.Time

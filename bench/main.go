@@ -5,6 +5,7 @@
 //	go run ./bench tune       settings of the row-lock peer, side by side
 //	go run ./bench scale      many restaurants against few, bytes per idle restaurant
 //	go run ./bench recovery   restart with a long journal
+//	go run ./bench mix        three reads and one booking with every sink beside
 //	go run ./bench search     searches over 100,000 restaurants
 //
 // README.md beside it explains the method and how to read the figures.
@@ -23,6 +24,7 @@ type cli struct {
 	Tune     tuneCmd     `cmd:"" help:"Variants and settings of the row-lock peer, side by side."`
 	Scale    scaleCmd    `cmd:"" help:"Many restaurants against few."`
 	Recovery recoveryCmd `cmd:"" help:"Time from start to the first booking after a crash with a long journal."`
+	Mix      mixCmd      `cmd:"" help:"Three reads and one booking at a constant rate, with PostgreSQL, Redis and RabbitMQ on the same machine."`
 	Search   searchCmd   `cmd:"" help:"Searches at a constant rate over many restaurants."`
 
 	Echo    echoCmd    `cmd:"" hidden:""`
