@@ -1,0 +1,226 @@
+package rabbitmq
+
+import (
+	"time"
+
+	"maitred/engine"
+	"maitred/engine/enginepb"
+)
+
+// The data of the messages. Names are those of the HTTP API where it has them. Personal strings have no place here.
+type (
+	// party is when and where a reservation is. Instants are RFC 3339 in UTC.
+	party struct {
+		TableIDs     []string `json:"table_ids"`
+		ServiceDate  string   `json:"service_date"`  // YYYY-MM-DD of the shift
+		LocalMinutes int32    `json:"local_minutes"` // after local midnight of the service date; ≥ 1,440 on the day after
+		StartsAt     string   `json:"starts_at"`
+		EndsAt       string   `json:"ends_at"` // exclusive
+		GuestsCount  int32    `json:"guests_count"`
+	}
+	reservationCreated struct {
+		ID           string `json:"id"`
+		RestaurantID string `json:"restaurant_id"`
+		UserID       string `json:"user_id,omitempty"` // absent: staff wrote the guest in
+		party
+		Status string `json:"status"`
+		ByRole string `json:"by_role,omitempty"`
+	}
+	reservationRescheduled struct {
+		ID           string `json:"id"`
+		RestaurantID string `json:"restaurant_id"`
+		party
+		ByRole string `json:"by_role,omitempty"`
+	}
+	reservationStatus struct {
+		ID           string `json:"id"`
+		RestaurantID string `json:"restaurant_id"`
+		Status       string `json:"status"`
+		Reason       string `json:"reason,omitempty"` // of maitred's own timers only: what people write is personal
+		ByRole       string `json:"by_role,omitempty"`
+	}
+	openingHours struct {
+		Days        []string `json:"days"`
+		Open        string   `json:"open"` // HH:MM; close and last seating are after midnight when they are earlier
+		Close       string   `json:"close"`
+		LastSeating string   `json:"last_seating"`
+	}
+	restaurantData struct {
+		ID           string         `json:"id"`
+		OwnerID      string         `json:"owner_id"`
+		Name         string         `json:"name"`
+		Address      string         `json:"address"`
+		City         string         `json:"city"`
+		Country      string         `json:"country"`
+		CuisineType  string         `json:"cuisine_type"`
+		Description  string         `json:"description"`
+		Phone        string         `json:"phone"`
+		Email        string         `json:"email"`
+		TimeZone     string         `json:"time_zone"`
+		Latitude     float64        `json:"latitude"`
+		Longitude    float64        `json:"longitude"`
+		OpeningHours []openingHours `json:"opening_hours"`
+		ByRole       string         `json:"by_role,omitempty"`
+	}
+	tableData struct {
+		ID           string `json:"id"`
+		RestaurantID string `json:"restaurant_id"`
+		TableNumber  string `json:"table_number"`
+		Capacity     int32  `json:"capacity"`
+		MinCapacity  int32  `json:"min_capacity"`
+		Location     string `json:"location"`
+		IsAvailable  bool   `json:"is_available"` // in service
+		ByRole       string `json:"by_role,omitempty"`
+	}
+	tableRemoved struct {
+		ID           string `json:"id"`
+		RestaurantID string `json:"restaurant_id"`
+		ByRole       string `json:"by_role,omitempty"`
+	}
+	staffSet struct {
+		RestaurantID string `json:"restaurant_id"`
+		UserID       string `json:"user_id"`
+		Role         string `json:"role"`
+		Since        string `json:"since"`
+		ByRole       string `json:"by_role,omitempty"`
+	}
+	// aboutUser is the data of staff_removed and guest_forgotten.
+	aboutUser struct {
+		RestaurantID string `json:"restaurant_id"`
+		UserID       string `json:"user_id"`
+		ByRole       string `json:"by_role,omitempty"`
+	}
+	reviewAdded struct {
+		ID            string `json:"id"`
+		RestaurantID  string `json:"restaurant_id"`
+		ReservationID string `json:"reservation_id"`
+		Rating        int32  `json:"rating"` // 1–5
+		ByRole        string `json:"by_role,omitempty"`
+	}
+)
+
+// about is what an event is called, the thing it is about, and its data. event is empty when this build does not know it.
+type about struct {
+	event, subject string
+	data           any
+}
+
+// describe says what is published of an event of a restaurant, which has no personal strings any more.
+func describe(restaurant string, e *engine.Event) about {
+	by := roleName(e.GetByRole())
+	switch b := e.GetBody().(type) {
+	case *enginepb.Event_ReservationCreated:
+		r := b.ReservationCreated.GetReservation()
+		return about{"reservation_created", r.GetId(), reservationCreated{r.GetId(), restaurant, r.GetGuest(),
+			partyOf(r), engine.StatusName(r.GetStatus()), by}}
+	case *enginepb.Event_ReservationRescheduled:
+		r := b.ReservationRescheduled
+		return about{"reservation_rescheduled", r.GetId(), reservationRescheduled{r.GetId(), restaurant, partyOf(r), by}}
+	case *enginepb.Event_ReservationStatusChanged:
+		r := b.ReservationStatusChanged
+		status := engine.StatusName(r.GetStatus())
+		if status == "" {
+			return about{}
+		}
+		return about{"reservation_" + status, r.GetId(), reservationStatus{r.GetId(), restaurant, status, r.GetReason(), by}}
+	case *enginepb.Event_RestaurantCreated:
+		return about{"restaurant_created", "", restaurantOf(restaurant, b.RestaurantCreated.GetRestaurant(), by)}
+	case *enginepb.Event_RestaurantChanged:
+		return about{"restaurant_changed", "", restaurantOf(restaurant, b.RestaurantChanged.GetRestaurant(), by)}
+	case *enginepb.Event_TableAdded:
+		t := b.TableAdded.GetTable()
+		return about{"table_added", t.GetId(), tableOf(restaurant, t, by)}
+	case *enginepb.Event_TableChanged:
+		t := b.TableChanged.GetTable()
+		return about{"table_changed", t.GetId(), tableOf(restaurant, t, by)}
+	case *enginepb.Event_TableRemoved:
+		id := b.TableRemoved.GetTableId()
+		return about{"table_removed", id, tableRemoved{id, restaurant, by}}
+	case *enginepb.Event_StaffSet:
+		m := b.StaffSet.GetMember()
+		return about{"staff_set", m.GetAccount(), staffSet{restaurant, m.GetAccount(), roleName(m.GetRole()), instant(time.UnixMilli(m.GetSinceMs())), by}}
+	case *enginepb.Event_StaffRemoved:
+		return about{"staff_removed", b.StaffRemoved.GetAccount(), aboutUser{restaurant, b.StaffRemoved.GetAccount(), by}}
+	case *enginepb.Event_ReviewAdded:
+		r := b.ReviewAdded
+		return about{"review_added", r.GetId(), reviewAdded{r.GetId(), restaurant, r.GetReservation(), r.GetRating(), by}}
+	case *enginepb.Event_GuestForgotten:
+		return about{"guest_forgotten", b.GuestForgotten.GetGuest(), aboutUser{restaurant, b.GuestForgotten.GetGuest(), by}}
+	}
+	return about{}
+}
+
+// placed is what a reservation and its rescheduling have in common.
+type placed interface {
+	GetTableIds() []string
+	GetServiceDay() int32
+	GetLocalMin() int32
+	GetStartsAt() int64
+	GetEndsAt() int64
+	GetGuestsCount() int32
+}
+
+func partyOf(r placed) party {
+	return party{
+		TableIDs: orEmpty(r.GetTableIds()), ServiceDate: engine.Day(r.GetServiceDay()).String(), LocalMinutes: r.GetLocalMin(),
+		StartsAt: second(r.GetStartsAt()), EndsAt: second(r.GetEndsAt()), GuestsCount: r.GetGuestsCount(),
+	}
+}
+
+var weekdays = [...]string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
+
+func restaurantOf(id string, r *enginepb.Restaurant, by string) restaurantData {
+	d := restaurantData{
+		ID: id, OwnerID: r.GetOwner(), Name: r.GetName(), Address: r.GetAddress(), City: r.GetCity(), Country: r.GetCountry(),
+		CuisineType: r.GetCuisineType(), Description: r.GetDescription(), Phone: r.GetPhone(), Email: r.GetEmail(), TimeZone: r.GetTimeZone(),
+		Latitude: r.GetLatitude(), Longitude: r.GetLongitude(), OpeningHours: []openingHours{}, ByRole: by,
+	}
+	for _, h := range r.GetOpeningHours() {
+		o := openingHours{Days: []string{}, Open: clock(h.GetOpenMin()), Close: clock(h.GetCloseMin()), LastSeating: clock(h.GetLastSeatingMin())}
+		for i, name := range weekdays {
+			if h.GetDays()&(1<<i) != 0 {
+				o.Days = append(o.Days, name)
+			}
+		}
+		d.OpeningHours = append(d.OpeningHours, o)
+	}
+	return d
+}
+
+func tableOf(restaurant string, t *enginepb.Table, by string) tableData {
+	return tableData{t.GetId(), restaurant, t.GetTableNumber(), t.GetCapacity(), t.GetMinCapacity(), t.GetLocation(), t.GetInService(), by}
+}
+
+// roleName is a role as the API spells it, "system" for maitred's own timers; "" for an unknown one.
+func roleName(r engine.Role) string {
+	switch r {
+	case engine.RoleCustomer:
+		return "customer"
+	case engine.RoleOwner:
+		return "owner"
+	case engine.RoleManager:
+		return "manager"
+	case engine.RoleHost:
+		return "host"
+	case engine.RoleAdmin:
+		return "admin"
+	case engine.RoleSystem:
+		return "system"
+	}
+	return ""
+}
+
+func clock(minutes int32) string { return string(engine.AppendClock(nil, int(minutes))) }
+
+// second is a Unix time in seconds as RFC 3339 in UTC.
+func second(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }
+
+// instant is RFC 3339 in UTC to the millisecond, the precision of the journal.
+func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+func orEmpty(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}

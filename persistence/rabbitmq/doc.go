@@ -1,0 +1,2 @@
+// Package rabbitmq publishes the events of restaurants to RabbitMQ.
+package rabbitmq
