@@ -1,0 +1,66 @@
+package rabbitmq
+
+import (
+	"maitred/engine"
+	"maitred/engine/enginepb"
+	"maitred/persistence"
+)
+
+// Ids of the examples.
+const (
+	exampleRestaurant  = "rst_0123456789abc"
+	exampleTable       = "tbl_0123456789abc0000000000001"
+	exampleReservation = "rsv_0123456789abc0000000000002"
+	exampleReview      = "rev_0123456789abc0000000000002"
+	exampleGuest       = "usr_0hv2k5j8c9qdnm3rz7x1w4pb6e"
+	exampleOwner       = "usr_1cgh60d2ms3n9vzjq85tk7xwpa"
+)
+
+// secret stands in every personal string of the examples.
+const secret = "personal, nobody's business"
+
+// exampleEvents is one event of each kind that is published, with every field that an event of its kind can have.
+func exampleEvents() []persistence.Committed {
+	about := &enginepb.Restaurant{Id: exampleRestaurant, Owner: exampleOwner, Name: "Da Enzo", Address: "Via dei Vascellari 29", City: "Roma",
+		Country: "IT", CuisineType: "Roman", Description: "A trattoria in Trastevere.", Phone: "+39 06 581 2260", Email: "info@example.org",
+		TimeZone: "Europe/Rome", Latitude: 41.888, Longitude: 12.4776,
+		OpeningHours: []*enginepb.OpeningHours{{Days: 0b0111111, OpenMin: 1080, CloseMin: 1500, LastSeatingMin: 1380}}}
+	table := &enginepb.Table{Id: exampleTable, TableNumber: "12", Capacity: 4, MinCapacity: 2, Location: "terrace", InService: true, Version: 1}
+	contact := &enginepb.Contact{Name: secret, Phone: secret, Email: secret}
+	const evening = 1_798_131_600 // 2026-12-24T17:00:00Z
+	made := &enginepb.Reservation{Id: exampleReservation, Guest: exampleGuest, TableIds: []string{exampleTable}, ServiceDay: 20_811, LocalMin: 1080,
+		StartsAt: evening, EndsAt: evening + 7200, GuestsCount: 2, SpecialRequests: secret, Status: engine.StatusConfirmed, Version: 1, Contact: contact,
+		Key: []byte("key"), Body: []byte("body")}
+	moved := &enginepb.ReservationRescheduled{Id: exampleReservation, TableIds: []string{exampleTable}, ServiceDay: 20_811, LocalMin: 1470,
+		StartsAt: evening + 23_400, EndsAt: evening + 30_600, GuestsCount: 3, SpecialRequests: secret}
+	events := []*enginepb.Event{
+		{ByRole: engine.RoleOwner, Body: &enginepb.Event_RestaurantCreated{RestaurantCreated: &enginepb.RestaurantCreated{Restaurant: about}}},
+		{ByRole: engine.RoleOwner, Body: &enginepb.Event_RestaurantChanged{RestaurantChanged: &enginepb.RestaurantChanged{Restaurant: about}}},
+		{ByRole: engine.RoleManager, Body: &enginepb.Event_TableAdded{TableAdded: &enginepb.TableAdded{Table: table}}},
+		{ByRole: engine.RoleManager, Body: &enginepb.Event_TableChanged{TableChanged: &enginepb.TableChanged{Table: table}}},
+		{ByRole: engine.RoleManager, Body: &enginepb.Event_TableRemoved{TableRemoved: &enginepb.TableRemoved{TableId: exampleTable}}},
+		{ByRole: engine.RoleOwner, Body: &enginepb.Event_StaffSet{StaffSet: &enginepb.StaffSet{Member: &enginepb.Member{
+			Account: exampleGuest, Role: engine.RoleHost, SinceMs: 1_796_000_000_000, Version: 1}}}},
+		{ByRole: engine.RoleOwner, Body: &enginepb.Event_StaffRemoved{StaffRemoved: &enginepb.StaffRemoved{Account: exampleGuest}}},
+		{ByRole: engine.RoleCustomer, Body: &enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: made}}},
+		{ByRole: engine.RoleCustomer, Body: &enginepb.Event_ReservationRescheduled{ReservationRescheduled: moved}},
+	}
+	for _, status := range []enginepb.Status{enginepb.Status_STATUS_HELD, enginepb.Status_STATUS_PENDING, engine.StatusConfirmed,
+		enginepb.Status_STATUS_DECLINED, engine.StatusSeated, engine.StatusCompleted, engine.StatusNoShow, engine.StatusCancelled} {
+		events = append(events, &enginepb.Event{ByRole: engine.RoleHost, Body: &enginepb.Event_ReservationStatusChanged{
+			ReservationStatusChanged: &enginepb.ReservationStatusChanged{Id: exampleReservation, Status: status, Reason: secret}}})
+	}
+	events = append(events,
+		&enginepb.Event{ByRole: engine.RoleSystem, Body: &enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: &enginepb.ReservationStatusChanged{
+			Id: exampleReservation, Status: enginepb.Status_STATUS_EXPIRED, Reason: "not confirmed in time"}}},
+		&enginepb.Event{ByRole: engine.RoleCustomer, Body: &enginepb.Event_ReviewAdded{ReviewAdded: &enginepb.ReviewAdded{
+			Id: exampleReview, Reservation: exampleReservation, Rating: 5, Comment: secret}}},
+		&enginepb.Event{ByRole: engine.RoleSystem, Body: &enginepb.Event_GuestForgotten{GuestForgotten: &enginepb.GuestForgotten{Guest: exampleGuest}}})
+	var all []persistence.Committed
+	for i, e := range events {
+		e.AtMs, e.ByAccount, e.From = 1_796_000_000_123+int64(i)*1000, exampleOwner, secret
+		e.Receipt = &enginepb.Receipt{Key: []byte("key"), Subject: exampleReservation}
+		all = append(all, persistence.Committed{Seq: 1, Index: i, Aggregate: exampleRestaurant, Version: engine.Version(i + 1), Event: e})
+	}
+	return all
+}
