@@ -21,8 +21,8 @@ const secret = "personal, nobody's business"
 
 // exampleEvents is one event of each kind that is published, with every field that an event of its kind can have.
 func exampleEvents() []persistence.Committed {
-	about := &enginepb.Restaurant{Id: exampleRestaurant, Owner: exampleOwner, Name: "Da Enzo", Address: "Via dei Vascellari 29", City: "Roma",
-		Country: "IT", CuisineType: "Roman", Description: "A trattoria in Trastevere.", Phone: "+39 06 581 2260", Email: "info@example.org",
+	about := &enginepb.Restaurant{Id: exampleRestaurant, Owner: exampleOwner, Name: "Da Prova", Address: "Via Prova 1", City: "Roma",
+		Country: "IT", CuisineType: "Roman", Description: "A trattoria in Trastevere.", Phone: "+39 06 555 0100", Email: "info@example.org",
 		TimeZone: "Europe/Rome", Latitude: 41.888, Longitude: 12.4776,
 		OpeningHours: []*enginepb.OpeningHours{{Days: 0b0111111, OpenMin: 1080, CloseMin: 1500, LastSeatingMin: 1380}}}
 	table := &enginepb.Table{Id: exampleTable, TableNumber: "12", Capacity: 4, MinCapacity: 2, Location: "terrace", InService: true, Version: 1}
