@@ -24,6 +24,8 @@ type Config struct {
 
 	StoreURL string `name:"store-url" help:"PostgreSQL that keeps lists, search and audit instead of a file in --data, e.g. postgres://maitred@db/maitred. It may be away." placeholder:"URL"`
 
+	AMQPURL string `name:"amqp-url" help:"RabbitMQ that gets the events of restaurants, e.g. amqp://maitred:secret@mq/; empty = none. It may be away." placeholder:"URL"`
+
 	AdminListen string `default:"127.0.0.1:9180" help:"Address of /metrics and the profiler, apart from the API; empty = none." placeholder:"ADDR"`
 	AdminOpen   bool   `help:"Let --admin-listen be another address than loopback. Whoever reaches it sees the process's memory."`
 

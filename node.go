@@ -32,7 +32,8 @@ type Node struct {
 	embedded  *jetstream.Embedded
 	store     persistence.Rebuildable
 	house     *actors.House
-	projector *persistence.Projector
+	projector *persistence.Projector            // of the store
+	followers map[string]*persistence.Projector // all of them, by the name of the sink
 	eraser    *eraser
 	seal      *persistence.Seal
 	edge      *edge.Server
@@ -63,7 +64,7 @@ func (n *Node) OpenWithoutEdge(ctx context.Context) error { return n.open(ctx) }
 func (n *Node) open(ctx context.Context, outside ...func(context.Context) error) error {
 	n.Registry = prometheus.NewRegistry()
 	n.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	inside := []func(context.Context) error{n.openData, n.openSeal, n.openStore, n.openHouse, n.openProjector}
+	inside := []func(context.Context) error{n.openData, n.openSeal, n.openStore, n.openHouse, n.openProjectors}
 	for _, step := range append(inside, outside...) {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, n.Close())
@@ -142,12 +143,11 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.projector = persistence.NewProjector(persistence.ProjectorConfig{
+	n.projector = n.follow(persistence.ProjectorConfig{
 		Name: "store", Journal: journal, Events: feed, Sink: n.store,
-		Bounds: n.embedded.Journal().Bounds, Log: n.Log,
 		Moved: func(at persistence.Position) { n.stored.Store(uint64(at.Seq)) },
 	})
-	return nil
+	return n.openSinks(journal, feed)
 }
 
 // halted ends the process when the writer has stopped for good: a supervisor starts it anew, or an operator reads why.
@@ -177,10 +177,12 @@ func journalID(ctx context.Context, journal persistence.Journal) (string, error)
 	return "", fmt.Errorf("record %d is neither genesis nor checkpoint", last.Seq)
 }
 
-func (n *Node) openProjector(context.Context) error {
-	n.Registry.MustRegister(n.projector)
-	n.projector.Start()
-	n.opened("projector", n.projector.Close)
+func (n *Node) openProjectors(context.Context) error {
+	for name, p := range n.followers {
+		n.Registry.MustRegister(p)
+		p.Start()
+		n.opened("projector of "+name, p.Close)
+	}
 	return nil
 }
 
@@ -229,7 +231,7 @@ func (n *Node) openEdge(ctx context.Context) error {
 	}
 	n.eraser = newEraser(n.store, n.house, time.Now, n.Log, cmp.Or(n.Config.TestGrace, edge.EraseGrace))
 	n.edge, err = edge.New(edge.Config{
-		House: n.house, Lists: n.store, Followers: map[string]edge.Follower{"store": n.projector}, Space: n.space, Keys: keys,
+		House: n.house, Lists: n.store, Followers: n.shownFollowers(), Space: n.space, Keys: keys,
 		Erasures: edge.Erasures{Owns: n.ownsRestaurant, Begun: n.eraser.signal},
 		Registry: n.Registry, Now: time.Now, Log: n.Log, CloseTimeout: n.Config.ShutdownGrace / 2,
 		RateLimit: n.Config.RateLimit, TrustedProxies: n.Config.TrustedProxy, CORSOrigins: n.Config.CORSOrigin,
