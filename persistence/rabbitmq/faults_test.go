@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"maitred/engine"
 	"maitred/engine/enginepb"
@@ -368,4 +370,30 @@ func TestNothingToPublish(t *testing.T) {
 	require.Equal(t, next, got)
 	_, err = s.Cursor(t.Context())
 	require.Error(t, err, "there is no broker")
+}
+
+// Close leaves nothing, whatever the sink was at, and twice is fine. A sink that was never used, one whose broker is away.
+func TestCloseLeavesNothing(t *testing.T) {
+	u, err := url.Parse(brokerURL(t))
+	require.NoError(t, err)
+	before := goleak.IgnoreCurrent()
+	frames := persistencetest.MakeFrames(14, 50)
+	unused := open(t, u.String(), &memory.Cursors{})
+	away := open(t, "amqp://127.0.0.1:1/", &memory.Cursors{})
+	_, err = away.Cursor(t.Context())
+	require.Error(t, err)
+	u.User = url.UserPassword("guest", "wrong")
+	stranger := open(t, u.String(), &memory.Cursors{})
+	_, err = stranger.Cursor(t.Context())
+	require.ErrorContains(t, err, "username or password not allowed")
+	used := open(t, brokerURL(t), &memory.Cursors{})
+	require.NoError(t, used.Write(t.Context(), persistence.Position{}, persistence.Position{Journal: journal, Seq: 50}, frames.Events(0, 50)))
+	for _, s := range []*Sink{unused, away, stranger, used} {
+		require.NoError(t, s.Close())
+		require.NoError(t, s.Close())
+		_, err := s.Cursor(t.Context())
+		require.ErrorIs(t, err, persistence.ErrClosed)
+		require.ErrorIs(t, s.Write(t.Context(), persistence.Position{}, persistence.Position{}, nil), persistence.ErrClosed)
+	}
+	goleak.VerifyNone(t, before)
 }
