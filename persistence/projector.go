@@ -74,6 +74,9 @@ type ProjectorConfig struct {
 	Log   *slog.Logger     // default slog.Default
 }
 
+// logEvery of the tries that fail is logged, beside the first: about one a minute.
+const logEvery = 20
+
 // MaxPace bounds the time between two questions to ProjectorConfig.Pace.
 const MaxPace = 2 * time.Second
 
@@ -228,8 +231,8 @@ func (p *Projector) run(ctx context.Context, done chan struct{}) {
 		if p.Status().Batches != before {
 			tries = 0
 		}
-		if tries == 0 {
-			p.cfg.Log.Warn("the sink does not take events; trying again", "err", err)
+		if tries%logEvery == 0 {
+			p.cfg.Log.Warn("the sink does not take events; trying again", "err", err, "tries", tries+1)
 		}
 		p.update(func(s *ProjectorStatus) {
 			s.State, s.Err = ProjectorRetrying, err

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/require"
+
+	"maitred/deploy/dev"
+	"maitred/engine"
+	"maitred/persistence"
+	"maitred/persistence/postgres"
+)
+
+// awayFor is how long a service is away.
+func awayFor() time.Duration {
+	if long() {
+		return 5 * time.Minute
+	}
+	return 1500 * time.Millisecond
+}
+
+// outside is a service that can be hurt.
+type outside interface {
+	Stop(context.Context) error
+	Kill(context.Context) error
+	Start(context.Context) error
+}
+
+// TestFaultServices stops PostgreSQL and RabbitMQ and kills them with -9 under load, and restarts the server while they are away.
+// No operation fails but those that the restart cut off; afterwards the store is the fold of the journal, and each event is in RabbitMQ at
+// least once, in order, duplicates byte for byte the same.
+func TestFaultServices(t *testing.T) {
+	seed, y, l := seedOf(t), &tally{}, newLedger(t)
+	pg, mq := openPostgres(t), openRabbitMQ(t)
+	queue := subscribe(t, mq.URL)
+	s, c := house(t, l, seed, "--store-url", pg.DSN, "--amqp-url", mq.URL)
+	c.rest = 25 * time.Millisecond // 32 guests: about 1,000 a second
+	faults := []struct {
+		name    string
+		service outside
+		hurt    func(outside, context.Context) error
+		restart bool // of the server meanwhile
+	}{
+		{"PostgreSQL stopped", pg, outside.Stop, false},
+		{"RabbitMQ killed", mq, outside.Kill, false},
+		{"PostgreSQL killed, server restarted", pg, outside.Kill, true},
+		{"RabbitMQ stopped", mq, outside.Stop, false},
+	}
+	for _, f := range faults {
+		c.round++
+		stop := under(s, c)
+		served(t, s, c, readyWithin)
+		before := c.seen()
+		require.NoError(t, f.hurt(f.service, t.Context()), f.name)
+		pause(awayFor())
+		served(t, s, c, readyWithin)
+		require.Equal(t, before[notDone], c.seen()[notDone], "%s: operations failed", f.name)
+		require.Equal(t, before[unknown], c.seen()[unknown], "%s: operations without an answer", f.name)
+		if f.restart {
+			s.kill()
+			s.start()
+			served(t, s, c, readyWithin)
+		}
+		require.NoError(t, f.service.Start(t.Context()), f.name)
+		pause(time.Second)
+		stop()
+		c.settle(s.addr, y)
+		y.faults++
+		fmt.Printf("%s: whole again after %v\n", f.name, whole(t, s).Round(10*time.Millisecond))
+	}
+	requireStoreIsTheFold(t, s, pg.DSN)
+	requireEachEventInOrder(t, queue, pg.DSN)
+	s.start()
+	aftermath(t, s, c, y)
+	y.print(t, l, "away=%v", awayFor())
+}
+
+func openRabbitMQ(t *testing.T) *dev.RabbitMQ {
+	t.Helper()
+	mq, err := dev.StartRabbitMQ(context.Background())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, mq.Close()) })
+	return mq
+}
+
+// whole waits until every follower has everything.
+func whole(t *testing.T, s *server) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	require.Eventually(t, func() bool {
+		res, err := http.Get("http://" + s.addr + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		var ready struct {
+			Followers map[string]struct {
+				OK  bool
+				Lag int
+			}
+		}
+		if json.NewDecoder(res.Body).Decode(&ready) != nil || len(ready.Followers) != 2 {
+			return false
+		}
+		for _, f := range ready.Followers {
+			if !f.OK || f.Lag > 3 { // heartbeats
+				return false
+			}
+		}
+		return true
+	}, time.Minute, pollEvery, "a follower does not catch up: %s", s.said.tail())
+	return time.Since(begun)
+}
+
+// requireStoreIsTheFold stops the server and compares PostgreSQL with what a rebuilt embedded store says.
+func requireStoreIsTheFold(t *testing.T, s *server, dsn string) {
+	t.Helper()
+	followed := func() string {
+		store, err := postgres.Open(t.Context(), dsn)
+		require.NoError(t, err)
+		defer store.Close()
+		return dumpOf(t, store)
+	}
+	s.stop()
+	require.NoError(t, (&StoreRebuildCmd{Data: s.data}).Run())
+	require.Equal(t, dump(t, s.data), followed())
+}
+
+// subscription is a queue that gets all events of restaurants.
+type subscription struct {
+	url, name string
+}
+
+// subscribe makes a durable queue before the first event.
+func subscribe(t *testing.T, url string) *subscription {
+	t.Helper()
+	q := &subscription{url: url, name: "test.all"}
+	q.with(t, func(ch *amqp.Channel) {
+		require.NoError(t, ch.ExchangeDeclare("maitred.events", "topic", true, false, false, false, amqp.Table{"alternate-exchange": "maitred.unrouted"}))
+		_, err := ch.QueueDeclare(q.name, true, false, false, false, nil)
+		require.NoError(t, err)
+		require.NoError(t, ch.QueueBind(q.name, "restaurant.#", "maitred.events", false, nil))
+	})
+	return q
+}
+
+func (q *subscription) with(t *testing.T, fn func(*amqp.Channel)) {
+	t.Helper()
+	conn, err := amqp.Dial(q.url)
+	require.NoError(t, err)
+	defer conn.Close()
+	ch, err := conn.Channel()
+	require.NoError(t, err)
+	fn(ch)
+}
+
+// requireEachEventInOrder reads the whole queue and compares it with the audit of the store.
+func requireEachEventInOrder(t *testing.T, q *subscription, dsn string) {
+	t.Helper()
+	store, err := postgres.Open(t.Context(), dsn)
+	require.NoError(t, err)
+	defer store.Close()
+	want := map[string]bool{}
+	for after := persistence.Seq(0); ; {
+		events, reached, err := store.Events(t.Context(), after, 10_000)
+		require.NoError(t, err)
+		for _, e := range events {
+			if engine.IsRestaurantID(string(e.Aggregate)) {
+				want[fmt.Sprintf("%s/%d", e.Aggregate, e.Version)] = true
+			}
+		}
+		if after = reached; len(events) == 0 {
+			break
+		}
+	}
+	got, newest, twice := map[string][]byte{}, map[string]uint64{}, 0
+	q.with(t, func(ch *amqp.Channel) {
+		for {
+			m, ok, err := ch.Get(q.name, true)
+			require.NoError(t, err)
+			if !ok {
+				return
+			}
+			if first, seen := got[m.MessageId]; seen {
+				require.True(t, bytes.Equal(first, m.Body), "%s came twice, not the same", m.MessageId)
+				twice++
+				continue
+			}
+			got[m.MessageId] = m.Body
+			restaurant, version, _ := strings.Cut(m.MessageId, "/")
+			v, err := strconv.ParseUint(version, 10, 64)
+			require.NoError(t, err)
+			require.Greater(t, v, newest[restaurant], "%s is out of order", m.MessageId)
+			newest[restaurant] = v
+		}
+	})
+	for id := range want {
+		require.Contains(t, got, id)
+	}
+	require.Len(t, got, len(want))
+	fmt.Printf("RabbitMQ: %d events, %d duplicates\n", len(got), twice)
+}
