@@ -21,7 +21,7 @@ run: ## the demo: 500 restaurants of Rome on http://127.0.0.1:8080, data in ./da
 build: ## bin/maitred
 	$(GO) build -trimpath -o bin/maitred .
 
-up: ## a private PostgreSQL, Redis and RabbitMQ, and the flags of serve for them
+up: ## a private PostgreSQL and RabbitMQ, and the flags of serve for them
 	$(GO) run ./deploy/services up
 
 down: ## stop them and throw their data away

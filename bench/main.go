@@ -24,7 +24,7 @@ type cli struct {
 	Tune     tuneCmd     `cmd:"" help:"Variants and settings of the row-lock peer, side by side."`
 	Scale    scaleCmd    `cmd:"" help:"Many restaurants against few."`
 	Recovery recoveryCmd `cmd:"" help:"Time from start to the first booking after a crash with a long journal."`
-	Mix      mixCmd      `cmd:"" help:"Three reads and one booking at a constant rate, with PostgreSQL, Redis and RabbitMQ on the same machine."`
+	Mix      mixCmd      `cmd:"" help:"Three reads and one booking at a constant rate, with PostgreSQL and RabbitMQ on the same machine."`
 	Search   searchCmd   `cmd:"" help:"Searches at a constant rate over many restaurants."`
 
 	Echo    echoCmd    `cmd:"" hidden:""`
