@@ -65,8 +65,9 @@ type SearchRow struct {
 	Place                                       string // behind this row
 }
 
-// SearchPage is a part of what was found. A page may have fewer rows than Limit and still not be the last: a search looks at a
-// bounded number of restaurants.
+// SearchPage is a part of what was found. A page may have fewer rows than Limit and still not be the last: a search reads a
+// bounded number of restaurants. By distance it also meets every place of a circle that may hold all of a city: those it only
+// measures, and keeps the nearest.
 type SearchPage struct {
 	Rows []SearchRow
 	Next string // empty = last page

@@ -1,13 +1,10 @@
 package persistence
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"math"
-	"slices"
 
 	"maitred/engine"
 )
@@ -19,7 +16,6 @@ const (
 	searchBatch   = 256
 	searchScanned = 512 // rows that a page looks at
 	maxAlike      = 32  // words that stand for one misspelt word
-	firstRadiusKm = 0.5
 )
 
 // Found is a restaurant on its way to a page.
@@ -28,6 +24,12 @@ type Found struct {
 	N     int64  // its place in the order of registration
 	Key   string // folded name
 	Hours string // JSON: [[days, open_min, close_min, last_seating_min], …]
+}
+
+// Narrow is what an order needs to know of a restaurant. A search may meet all of a city, so it is small.
+type Narrow struct {
+	N                   int64
+	Latitude, Longitude float64
 }
 
 // SearchPlace is behind a row: one of the three, by the order of the search.
@@ -82,10 +84,12 @@ func asWritten(words []string) Wording {
 type SearchIndex interface {
 	// Named is at most limit restaurants behind a name, by (Key, N).
 	Named(ctx context.Context, after SearchPlace, limit int) ([]Found, error)
-	// Inside is the restaurants in a box that match, or all of them when asked is nil; in no order.
-	Inside(ctx context.Context, box Box, asked Wording) ([]Found, error)
-	// Matching is the restaurants that match; in no order. It is asked when they are at most MaxRanked.
-	Matching(ctx context.Context, asked Wording) ([]Found, error)
+	// Inside gives add the restaurants in a box that match, or all of them when asked is nil; in no order.
+	Inside(ctx context.Context, box Box, asked Wording, add func(Narrow)) error
+	// Matching gives add the restaurants that match; in no order. It is asked when they are about MaxRanked at most.
+	Matching(ctx context.Context, asked Wording, add func(Narrow)) error
+	// Rows is the restaurants of some numbers, in the order of the numbers.
+	Rows(ctx context.Context, numbers []int64) ([]Found, error)
 	// Count is how many restaurants match, at most MaxRanked+1. Filters may be left out.
 	Count(ctx context.Context, asked Wording) (int, error)
 	// Ranked is at most limit of the restaurants that match, by relevance and then N, without the first skip.
@@ -229,14 +233,8 @@ func (q *search) scan(more func(after SearchPlace, limit int) ([]Found, error), 
 	return nil
 }
 
-// fits says whether a row passes what the index did not look at, and measures its distance.
+// fits says whether a row passes what the index did not look at.
 func (q *search) fits(r *Found) (bool, error) {
-	if c := q.f.Near; c != nil {
-		r.DistanceKm = DistanceKm(c.Latitude, c.Longitude, r.Latitude, r.Longitude)
-		if r.DistanceKm > c.RadiusKm {
-			return false, nil
-		}
-	}
 	if q.f.OpenAt == nil {
 		return true, nil
 	}
@@ -254,87 +252,4 @@ func (q *search) fits(r *Found) (bool, error) {
 	}
 	day, minutes := q.f.OpenAt.In(zone)
 	return Seats(hours, day, minutes), nil
-}
-
-// byDistance looks into circles that grow until the page is full; at once into the whole when few restaurants match the text.
-func (q *search) byDistance(asked Wording) error {
-	c, few := q.f.Near, false
-	if asked != nil {
-		n, err := q.index.Count(q.ctx, asked)
-		if err != nil {
-			return err
-		}
-		few = n <= MaxRanked
-	}
-	for radius := max(firstRadiusKm, 1.5*q.from.Km); ; radius *= 2 {
-		if radius = min(radius, c.RadiusKm); few {
-			radius = c.RadiusKm
-		}
-		near, err := q.within(radius, asked, few)
-		if err != nil {
-			return err
-		}
-		if len(near) < q.limit && radius < c.RadiusKm {
-			continue
-		}
-		for i := range near[:min(len(near), q.limit)] {
-			near[i].Place = SearchPlace{Km: near[i].DistanceKm, N: near[i].N, Typos: q.from.Typos}.String()
-			q.rows = append(q.rows, near[i].SearchRow)
-		}
-		if len(near) > q.limit || len(near) == q.limit && radius < c.RadiusKm {
-			q.next = q.rows[len(q.rows)-1].Place
-		}
-		return nil
-	}
-}
-
-// within is what fits within radius of the centre and comes after the place, nearest first.
-func (q *search) within(radius float64, asked Wording, few bool) (near []Found, err error) {
-	rows, err := q.candidates(radius, asked, few)
-	if err != nil {
-		return nil, err
-	}
-	seen := map[int64]bool{}
-	for i := range rows {
-		r := &rows[i]
-		fits, err := q.fits(r)
-		if err != nil {
-			return nil, err
-		}
-		if fits && !seen[r.N] && r.DistanceKm <= radius && (q.f.After == "" || byNearness(r.DistanceKm, r.N, q.from.Km, q.from.N) > 0) {
-			seen[r.N] = true
-			near = append(near, *r)
-		}
-	}
-	slices.SortFunc(near, func(a, b Found) int { return byNearness(a.DistanceKm, a.N, b.DistanceKm, b.N) })
-	return near, nil
-}
-
-// candidates are the restaurants that may be within radius: those that match, when they are few, else those in boxes around.
-func (q *search) candidates(radius float64, asked Wording, few bool) (all []Found, err error) {
-	if few {
-		return q.index.Matching(q.ctx, asked)
-	}
-	c := q.f.Near
-	dLat := radius/111.0 + 0.001 // a degree of latitude is at least 110.5 km; an index may keep 32-bit floats
-	dLon := 360.0
-	if polar := math.Cos((math.Abs(c.Latitude) + dLat) * math.Pi / 180); math.Abs(c.Latitude)+dLat < 89 {
-		dLon = dLat / polar
-	}
-	for _, shift := range []float64{-360, 0, 360} { // a circle may cross the 180th meridian
-		lon := c.Longitude + shift
-		if lon+dLon < -180 || lon-dLon > 180 {
-			continue
-		}
-		rows, err := q.index.Inside(q.ctx, Box{MinLat: c.Latitude - dLat, MaxLat: c.Latitude + dLat, MinLon: lon - dLon, MaxLon: lon + dLon}, asked)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, rows...)
-	}
-	return all, nil
-}
-
-func byNearness(km1 float64, n1 int64, km2 float64, n2 int64) int {
-	return cmp.Or(cmp.Compare(km1, km2), cmp.Compare(n1, n2))
 }

@@ -174,6 +174,39 @@ func storeSearch(t *testing.T, dir string, open func(*testing.T, string) TestSto
 	require.ErrorIs(t, err, persistence.ErrBadPlace)
 }
 
+// storeSearchMany asks for more restaurants than a page looks at, and more than are ranked. They lie on a line, four at a place.
+func storeSearchMany(t *testing.T, dir string, open func(*testing.T, string) TestStore) {
+	const many = 1_300
+	s := open(t, dir)
+	defer s.Close()
+	var events []persistence.Committed
+	var all []string
+	for i := range many {
+		r := &enginepb.Restaurant{Id: string(engine.MakeRestaurantID(uint64(i + 1))), Owner: string(engine.MakeAccountID([16]byte{1})), Name: "Osteria",
+			City: "Roma", TimeZone: "Europe/Rome", Latitude: 41.9 + float64(i/4)/1000, Longitude: 12.5,
+			OpeningHours: []*enginepb.OpeningHours{{Days: 127, OpenMin: 720, LastSeatingMin: 840, CloseMin: 900}}}
+		e := &enginepb.Event{AtMs: 1_790_000_000_000, Body: &enginepb.Event_RestaurantCreated{RestaurantCreated: &enginepb.RestaurantCreated{Restaurant: r}}}
+		events = append(events, persistence.Committed{Seq: 1, Index: i, Aggregate: engine.AggregateID(r.Id), Version: 1, Event: e})
+		all = append(all, r.Id)
+	}
+	require.NoError(t, s.Write(t.Context(), cursor(t, s), at(1), events))
+	near := &persistence.Circle{Latitude: 41.9, Longitude: 12.5, RadiusKm: persistence.MaxRadiusKm}
+	noon, night := &persistence.Moment{Day: 20_786, Minutes: 750}, &persistence.Moment{Day: 20_786, Minutes: 300}
+	for _, f := range []persistence.SearchFilter{{Near: near}, {Near: near, Text: "osteria"}, {Text: "osteria"}, {}} {
+		for _, f.OpenAt = range []*persistence.Moment{nil, noon} {
+			for _, f.Limit = range []int{7, 100} {
+				require.Equal(t, all, idsOfRows(searchAll(t, s, f)), "%+v", f)
+			}
+		}
+		f.OpenAt = night
+		page, err := s.Search(t.Context(), f)
+		require.NoError(t, err)
+		require.Empty(t, page.Rows)
+		require.NotEmpty(t, page.Next, "a page looks at some and says where to go on: %+v", f)
+		require.Empty(t, searchAll(t, s, f))
+	}
+}
+
 func searchAll(t *testing.T, s persistence.Store, f persistence.SearchFilter) (got []persistence.SearchRow) {
 	t.Helper()
 	for pages := 0; ; pages++ {

@@ -13,8 +13,12 @@ import (
 // maxTerms bounds the terms that are compared with a misspelt word.
 const maxTerms = 400
 
-const selectSearch = `SELECT r.n, r.name_folded, r.id, r.name, r.address, r.city, r.country, r.cuisine_type, r.time_zone, r.latitude, r.longitude,
- r.rating_sum, r.total_reviews, r.opening_hours FROM restaurants r WHERE true`
+const (
+	searchColumns = `SELECT r.n, r.name_folded, r.id, r.name, r.address, r.city, r.country, r.cuisine_type, r.time_zone, r.latitude, r.longitude,
+ r.rating_sum, r.total_reviews, r.opening_hours`
+	selectSearch = searchColumns + " FROM restaurants r WHERE true"
+	selectNarrow = "SELECT r.n, r.latitude, r.longitude FROM restaurants r WHERE true"
+)
 
 // Search implements persistence.Store.
 func (s *Store) Search(ctx context.Context, f persistence.SearchFilter) (page persistence.SearchPage, err error) {
@@ -89,6 +93,21 @@ func (x *index) read(ctx context.Context, query string, args arguments) (out []p
 	return out, err
 }
 
+// narrow runs a query of selectNarrow.
+func (x *index) narrow(ctx context.Context, add func(persistence.Narrow), query string, args arguments) error {
+	return each(ctx, x.db, query, args, func(row pgx.Rows) error {
+		var r persistence.Narrow
+		err := row.Scan(&r.N, &r.Latitude, &r.Longitude)
+		add(r)
+		return err
+	})
+}
+
+// Rows implements persistence.SearchIndex.
+func (x *index) Rows(ctx context.Context, numbers []int64) ([]persistence.Found, error) {
+	return x.read(ctx, searchColumns+" FROM unnest($1::bigint[]) WITH ORDINALITY AS a(n, at) JOIN restaurants r ON r.n = a.n ORDER BY a.at", arguments{numbers})
+}
+
 // Named implements persistence.SearchIndex.
 func (x *index) Named(ctx context.Context, after persistence.SearchPlace, limit int) ([]persistence.Found, error) {
 	var args arguments
@@ -97,19 +116,19 @@ func (x *index) Named(ctx context.Context, after persistence.SearchPlace, limit 
 }
 
 // Inside implements persistence.SearchIndex.
-func (x *index) Inside(ctx context.Context, box persistence.Box, asked persistence.Wording) ([]persistence.Found, error) {
+func (x *index) Inside(ctx context.Context, box persistence.Box, asked persistence.Wording, add func(persistence.Narrow)) error {
 	var args arguments
-	query := selectSearch + x.where(&args) + within(&box, &args)
+	query := selectNarrow + x.where(&args) + within(&box, &args)
 	if asked != nil {
 		query += matches(asked, &args)
 	}
-	return x.read(ctx, query, args)
+	return x.narrow(ctx, add, query, args)
 }
 
 // Matching implements persistence.SearchIndex.
-func (x *index) Matching(ctx context.Context, asked persistence.Wording) ([]persistence.Found, error) {
+func (x *index) Matching(ctx context.Context, asked persistence.Wording, add func(persistence.Narrow)) error {
 	var args arguments
-	return x.read(ctx, selectSearch+x.where(&args)+matches(asked, &args), args)
+	return x.narrow(ctx, add, selectNarrow+x.where(&args)+matches(asked, &args), args)
 }
 
 // Count implements persistence.SearchIndex.

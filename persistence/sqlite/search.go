@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -16,6 +17,8 @@ const (
 
 const selectSearch = `SELECT s.n, s.name, i.id, r.name, r.address, r.city, r.country, r.cuisine_type, r.time_zone, r.latitude, r.longitude,
  r.rating_sum, r.rating_count, r.opening_hours FROM `
+
+const selectNarrow = "SELECT s.n, r.latitude, r.longitude FROM "
 
 // late is the rows whose numbers, as at, a query of narrow rows gives: what is sorted and thrown away has been looked up nowhere.
 func late(numbers, order string) string {
@@ -86,6 +89,32 @@ func (x *index) read(ctx context.Context, query string, args ...any) (out []pers
 	return out, rows.Err()
 }
 
+// narrow runs a query of n, latitude and longitude.
+func (x *index) narrow(ctx context.Context, add func(persistence.Narrow), query string, args ...any) error {
+	rows, err := x.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r persistence.Narrow
+		if err := rows.Scan(&r.N, &r.Latitude, &r.Longitude); err != nil {
+			return err
+		}
+		add(r)
+	}
+	return rows.Err()
+}
+
+// Rows implements persistence.SearchIndex.
+func (x *index) Rows(ctx context.Context, numbers []int64) ([]persistence.Found, error) {
+	list, err := json.Marshal(numbers)
+	if err != nil {
+		return nil, err
+	}
+	return x.read(ctx, selectSearch+"json_each(?) a CROSS JOIN search s ON s.n = a.value"+joinSearch+" ORDER BY a.key", string(list))
+}
+
 func edges(b *persistence.Box) []any { return []any{b.MaxLat, b.MinLat, b.MaxLon, b.MinLon} }
 
 // Named walks the index by name; a small box is looked up in the map first.
@@ -108,7 +137,7 @@ func (x *index) Named(ctx context.Context, after persistence.SearchPlace, limit 
 }
 
 // Inside asks the map.
-func (x *index) Inside(ctx context.Context, box persistence.Box, asked persistence.Wording) ([]persistence.Found, error) {
+func (x *index) Inside(ctx context.Context, box persistence.Box, asked persistence.Wording, add func(persistence.Narrow)) error {
 	where, args := x.where(edges(&box)...)
 	for _, terms := range asked {
 		where += " AND (instr(s.words, ?) > 0" + strings.Repeat(" OR instr(s.words, ?) > 0", len(terms)-1) + ")"
@@ -120,7 +149,7 @@ func (x *index) Inside(ctx context.Context, box persistence.Box, asked persisten
 			args = append(args, " "+t.Word+end)
 		}
 	}
-	return x.read(ctx, selectSearch+inside+joinSearch+" WHERE 1"+where, args...)
+	return x.narrow(ctx, add, selectNarrow+inside+" JOIN restaurants r ON r.n = s.n WHERE 1"+where, args...)
 }
 
 // match is the text as FTS5 wants it, with city and cuisine, so that fewer rows are weighed.
@@ -145,9 +174,9 @@ func (x *index) match(asked persistence.Wording) string {
 }
 
 // Matching implements persistence.SearchIndex.
-func (x *index) Matching(ctx context.Context, asked persistence.Wording) ([]persistence.Found, error) {
+func (x *index) Matching(ctx context.Context, asked persistence.Wording, add func(persistence.Narrow)) error {
 	where, args := x.where(x.match(asked))
-	return x.read(ctx, selectSearch+matching+joinSearch+" WHERE 1"+where, args...)
+	return x.narrow(ctx, add, selectNarrow+matching+" JOIN restaurants r ON r.n = s.n WHERE 1"+where, args...)
 }
 
 // Count implements persistence.SearchIndex.
