@@ -4,6 +4,15 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
+)
+
+// Weights of the parts of a restaurant in the relevance.
+const (
+	weightName    = 8
+	weightCuisine = 4
+	weightCity    = 2
+	weightRest    = 1
 )
 
 const (
@@ -52,6 +61,58 @@ func (q *search) rowsOf(order []ranked) ([]Found, error) {
 		numbers[i] = r.n
 	}
 	return q.index.Rows(q.ctx, numbers)
+}
+
+// relevance is, for each word that is asked for, the weight of the best part of a restaurant that has it. Of a restaurant that
+// matches, what is in no other part is in the address or the description.
+func relevance(asked Wording, r *Narrow) (score int) {
+	parts := [...]struct {
+		text   string
+		weight int
+	}{{" " + r.Name + " ", weightName}, {" " + r.Cuisine + " ", weightCuisine}, {" " + r.City + " ", weightCity}}
+	for _, terms := range asked {
+		weight := weightRest
+		for _, p := range parts {
+			if p.weight > weight && slices.ContainsFunc(terms, func(t Term) bool { return t.in(p.text) }) {
+				weight = p.weight
+			}
+		}
+		score += weight
+	}
+	return score
+}
+
+// in says whether a text of folded words, with a blank before and after each, has the term.
+func (t Term) in(text string) bool {
+	if t.Begin {
+		return strings.Contains(text, " "+t.Word)
+	}
+	return strings.Contains(text, " "+t.Word+" ")
+}
+
+// byRelevance weighs all that match and reads those that come first. The order is a matter of each row alone, so that no other row
+// moves it between two pages.
+func (q *search) byRelevance(asked Wording) error {
+	best := firsts{behind: ranked{math.Inf(-1), 0}}
+	if q.from.Score > 0 {
+		best.behind = ranked{-float64(q.from.Score), q.from.N}
+	}
+	err := q.index.Matching(q.ctx, asked, func(r Narrow) { best.add(ranked{-float64(relevance(asked, &r)), r.N}) })
+	if err != nil {
+		return err
+	}
+	order := best.sorted()
+	return q.scan(func(_ SearchPlace, limit int) ([]Found, error) {
+		given := order[:min(len(order), limit)]
+		order = order[len(given):]
+		rows, err := q.rowsOf(given)
+		for i := range rows {
+			rows[i].Score = int(-given[i].key)
+		}
+		return rows, err
+	}, func(_ SearchPlace, r *Found) SearchPlace {
+		return SearchPlace{Score: r.Score, N: r.N, Typos: q.from.Typos}
+	})
 }
 
 // byDistance looks into circles that grow; at once into the whole when few restaurants match the text.

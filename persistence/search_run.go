@@ -11,7 +11,7 @@ import (
 
 // Bounds of one search.
 const (
-	MaxRanked = 1_000 // restaurants whose relevance is weighed
+	MaxRanked = 1_000 // restaurants that are ordered by relevance
 
 	searchBatch   = 256
 	searchScanned = 512 // rows that a page looks at
@@ -23,6 +23,7 @@ type Found struct {
 	SearchRow
 	N     int64  // its place in the order of registration
 	Key   string // folded name
+	Score int    // set by an order by relevance
 	Hours string // JSON: [[days, open_min, close_min, last_seating_min], …]
 }
 
@@ -30,14 +31,15 @@ type Found struct {
 type Narrow struct {
 	N                   int64
 	Latitude, Longitude float64
+	Name, Cuisine, City string // folded; by SearchIndex.Matching alone
 }
 
-// SearchPlace is behind a row: one of the three, by the order of the search.
+// SearchPlace is behind a row: what the order of the search.
 type SearchPlace struct {
 	Name  string  `json:"a,omitempty"`
 	Km    float64 `json:"k,omitempty"`
 	N     int64   `json:"n,omitempty"`
-	Rows  int     `json:"r,omitempty"` // rows that were looked at, in a search by text
+	Score int     `json:"s,omitempty"` // of relevance
 	Typos bool    `json:"t,omitempty"` // the text is taken as misspelt
 }
 
@@ -54,7 +56,7 @@ func parseSearchPlace(s string) (p SearchPlace, err error) {
 	if err == nil {
 		err = json.Unmarshal(b, &p)
 	}
-	if err != nil || p.Rows < 0 || p.Km < 0 {
+	if err != nil || p.Score < 0 || p.Km < 0 {
 		return p, ErrBadPlace
 	}
 	return p, nil
@@ -92,8 +94,6 @@ type SearchIndex interface {
 	Rows(ctx context.Context, numbers []int64) ([]Found, error)
 	// Count is how many restaurants match, at most MaxRanked+1. Filters may be left out.
 	Count(ctx context.Context, asked Wording) (int, error)
-	// Ranked is at most limit of the restaurants that match, by relevance and then N, without the first skip.
-	Ranked(ctx context.Context, asked Wording, skip, limit int) ([]Found, error)
 	// Registered is at most limit of the restaurants that match, by N, behind one.
 	Registered(ctx context.Context, asked Wording, after int64, limit int) ([]Found, error)
 	// Alike is words of restaurants that share letters with one, the nearest first; how many is the store's choice.
@@ -178,7 +178,7 @@ func (q *search) run(asked Wording) error {
 // byMatch orders by relevance; when more than MaxRanked restaurants match, one word says nothing about any of them, and they come
 // in the order in which they were made.
 func (q *search) byMatch(asked Wording) error {
-	ranked := q.from.N == 0
+	ranked := q.from.Score > 0
 	if q.f.After == "" {
 		n, err := q.index.Count(q.ctx, asked)
 		if err != nil {
@@ -186,14 +186,12 @@ func (q *search) byMatch(asked Wording) error {
 		}
 		ranked = n <= MaxRanked
 	}
-	if !ranked {
-		return q.scan(func(p SearchPlace, limit int) ([]Found, error) {
-			return q.index.Registered(q.ctx, asked, p.N, limit)
-		}, func(_ SearchPlace, r *Found) SearchPlace { return SearchPlace{N: r.N, Typos: q.from.Typos} })
+	if ranked {
+		return q.byRelevance(asked)
 	}
 	return q.scan(func(p SearchPlace, limit int) ([]Found, error) {
-		return q.index.Ranked(q.ctx, asked, p.Rows, limit)
-	}, func(p SearchPlace, _ *Found) SearchPlace { return SearchPlace{Rows: p.Rows + 1, Typos: q.from.Typos} })
+		return q.index.Registered(q.ctx, asked, p.N, limit)
+	}, func(_ SearchPlace, r *Found) SearchPlace { return SearchPlace{N: r.N, Typos: q.from.Typos} })
 }
 
 // scan reads batches until the page is full, nothing is left, or enough was looked at. more reads at most limit rows after place.

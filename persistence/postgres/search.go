@@ -16,8 +16,9 @@ const maxTerms = 400
 const (
 	searchColumns = `SELECT r.n, r.name_folded, r.id, r.name, r.address, r.city, r.country, r.cuisine_type, r.time_zone, r.latitude, r.longitude,
  r.rating_sum, r.total_reviews, r.opening_hours`
-	selectSearch = searchColumns + " FROM restaurants r WHERE true"
-	selectNarrow = "SELECT r.n, r.latitude, r.longitude FROM restaurants r WHERE true"
+	selectSearch  = searchColumns + " FROM restaurants r WHERE true"
+	selectNarrow  = "SELECT r.n, r.latitude, r.longitude FROM restaurants r WHERE true"
+	selectWeighed = "SELECT r.n, r.latitude, r.longitude, r.name_folded, r.cuisine_folded, r.city_folded FROM restaurants r WHERE true"
 )
 
 // Search implements persistence.Store.
@@ -93,11 +94,12 @@ func (x *index) read(ctx context.Context, query string, args arguments) (out []p
 	return out, err
 }
 
-// narrow runs a query of selectNarrow.
+// narrow runs a query of selectNarrow or selectWeighed.
 func (x *index) narrow(ctx context.Context, add func(persistence.Narrow), query string, args arguments) error {
+	var r persistence.Narrow
+	into := []any{&r.N, &r.Latitude, &r.Longitude, &r.Name, &r.Cuisine, &r.City}
 	return each(ctx, x.db, query, args, func(row pgx.Rows) error {
-		var r persistence.Narrow
-		err := row.Scan(&r.N, &r.Latitude, &r.Longitude)
+		err := row.Scan(into[:len(row.FieldDescriptions())]...)
 		add(r)
 		return err
 	})
@@ -128,7 +130,7 @@ func (x *index) Inside(ctx context.Context, box persistence.Box, asked persisten
 // Matching implements persistence.SearchIndex.
 func (x *index) Matching(ctx context.Context, asked persistence.Wording, add func(persistence.Narrow)) error {
 	var args arguments
-	return x.narrow(ctx, add, selectNarrow+x.where(&args)+matches(asked, &args), args)
+	return x.narrow(ctx, add, selectWeighed+x.where(&args)+matches(asked, &args), args)
 }
 
 // Count implements persistence.SearchIndex.
@@ -137,14 +139,6 @@ func (x *index) Count(ctx context.Context, asked persistence.Wording) (n int, er
 	query := "SELECT count(*) FROM (SELECT 1 FROM restaurants r WHERE true" + x.where(&args) + matches(asked, &args) + " LIMIT " + args.add(persistence.MaxRanked+1) + ") m"
 	err = x.db.QueryRow(ctx, query, args...).Scan(&n)
 	return n, err
-}
-
-// Ranked weighs by ts_rank: names more than cuisines, cities and the rest.
-func (x *index) Ranked(ctx context.Context, asked persistence.Wording, skip, limit int) ([]persistence.Found, error) {
-	var args arguments
-	query := selectSearch + x.where(&args) + matches(asked, &args)
-	query += " ORDER BY ts_rank(r.words_ranked, " + args.add(tsquery(asked)) + "::text::tsquery) DESC, r.n LIMIT " + args.add(limit) + " OFFSET " + args.add(skip)
-	return x.read(ctx, query, args)
 }
 
 // Registered implements persistence.SearchIndex.

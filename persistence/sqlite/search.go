@@ -18,7 +18,10 @@ const (
 const selectSearch = `SELECT s.n, s.name, i.id, r.name, r.address, r.city, r.country, r.cuisine_type, r.time_zone, r.latitude, r.longitude,
  r.rating_sum, r.rating_count, r.opening_hours FROM `
 
-const selectNarrow = "SELECT s.n, r.latitude, r.longitude FROM "
+const (
+	selectNarrow  = "SELECT s.n, r.latitude, r.longitude FROM "
+	selectWeighed = "SELECT s.n, r.latitude, r.longitude, s.name, s.cuisine, s.city FROM "
+)
 
 // late is the rows whose numbers, as at, a query of narrow rows gives: what is sorted and thrown away has been looked up nowhere.
 func late(numbers, order string) string {
@@ -89,16 +92,21 @@ func (x *index) read(ctx context.Context, query string, args ...any) (out []pers
 	return out, rows.Err()
 }
 
-// narrow runs a query of n, latitude and longitude.
+// narrow runs a query of selectNarrow or selectWeighed.
 func (x *index) narrow(ctx context.Context, add func(persistence.Narrow), query string, args ...any) error {
 	rows, err := x.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	var r persistence.Narrow
+	into := []any{&r.N, &r.Latitude, &r.Longitude, &r.Name, &r.Cuisine, &r.City}
 	for rows.Next() {
-		var r persistence.Narrow
-		if err := rows.Scan(&r.N, &r.Latitude, &r.Longitude); err != nil {
+		if err := rows.Scan(into[:len(columns)]...); err != nil {
 			return err
 		}
 		add(r)
@@ -176,7 +184,7 @@ func (x *index) match(asked persistence.Wording) string {
 // Matching implements persistence.SearchIndex.
 func (x *index) Matching(ctx context.Context, asked persistence.Wording, add func(persistence.Narrow)) error {
 	where, args := x.where(x.match(asked))
-	return x.narrow(ctx, add, selectNarrow+matching+" JOIN restaurants r ON r.n = s.n WHERE 1"+where, args...)
+	return x.narrow(ctx, add, selectWeighed+matching+" JOIN restaurants r ON r.n = s.n WHERE 1"+where, args...)
 }
 
 // Count implements persistence.SearchIndex.
@@ -184,17 +192,6 @@ func (x *index) Count(ctx context.Context, asked persistence.Wording) (n int, er
 	err = x.db.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM search_words WHERE search_words MATCH ? LIMIT ?)",
 		x.match(asked), persistence.MaxRanked+1).Scan(&n)
 	return n, err
-}
-
-// Ranked weighs by bm25, a name more than a cuisine, a city and the rest.
-func (x *index) Ranked(ctx context.Context, asked persistence.Wording, skip, limit int) ([]persistence.Found, error) {
-	where, args := x.where(x.match(asked))
-	from := "SELECT w.rowid AS at, bm25(search_words, 10, 5, 2, 1) AS score FROM search_words w"
-	if where != "" {
-		from += " CROSS JOIN search s ON s.n = w.rowid JOIN restaurants r ON r.n = s.n"
-	}
-	query := late(from+" WHERE search_words MATCH ?"+where+" ORDER BY score, w.rowid LIMIT ? OFFSET ?", "score, s.n")
-	return x.read(ctx, query, append(args, limit, skip)...)
 }
 
 // Registered implements persistence.SearchIndex.
