@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"maitred/engine"
 )
@@ -12,6 +14,8 @@ import (
 // Bounds of one search.
 const (
 	MaxRanked = 1_000 // restaurants that are ordered by relevance
+
+	maxPlaceName = 160 // bytes
 
 	searchBatch   = 256
 	searchScanned = 512 // rows that a page looks at
@@ -43,7 +47,11 @@ type SearchPlace struct {
 	Typos bool    `json:"t,omitempty"` // the text is taken as misspelt
 }
 
+// String is at most 400 bytes: a name that is longer than maxPlaceName is cut.
 func (p SearchPlace) String() string {
+	if len(p.Name) > maxPlaceName {
+		p.Name = strings.ToValidUTF8(p.Name[:maxPlaceName], "")
+	}
 	b, _ := json.Marshal(p)
 	return base64.RawURLEncoding.EncodeToString(b)
 }
@@ -169,6 +177,21 @@ func (q *search) run(asked Wording) error {
 		return q.byDistance(asked)
 	case asked != nil:
 		return q.byMatch(asked)
+	}
+	return q.byName()
+}
+
+// byName goes on behind the whole name when the place has the beginning of it only. If it was the name of a restaurant that has
+// another one by now, some may come again.
+func (q *search) byName() error {
+	if len(q.from.Name) > maxPlaceName-utf8.UTFMax {
+		rows, err := q.index.Rows(q.ctx, []int64{q.from.N})
+		if err != nil {
+			return err
+		}
+		if len(rows) == 1 && strings.HasPrefix(rows[0].Key, q.from.Name) {
+			q.from.Name = rows[0].Key
+		}
 	}
 	return q.scan(func(p SearchPlace, limit int) ([]Found, error) {
 		return q.index.Named(q.ctx, p, limit)

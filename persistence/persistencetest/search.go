@@ -215,6 +215,26 @@ func storeSearchPages(t *testing.T, dir string, open func(*testing.T, string) Te
 	require.Equal(t, append(names, others...), got)
 }
 
+// storeSearchLongNames lists restaurants whose folded names are the same for longer than a place can say. The letter folds into 18.
+func storeSearchLongNames(t *testing.T, dir string, open func(*testing.T, string) TestStore) {
+	s := open(t, dir)
+	defer s.Close()
+	var events []persistence.Committed
+	var want []string
+	for i := range 9 {
+		r := &enginepb.Restaurant{Id: string(engine.MakeRestaurantID(uint64(i + 1))), Owner: string(engine.MakeAccountID([16]byte{1})), TimeZone: "Europe/Rome",
+			Name: strings.Repeat("\ufdfa", 199) + string(rune('a'+i/3))}
+		e := &enginepb.Event{AtMs: 1_790_000_000_000, Body: &enginepb.Event_RestaurantCreated{RestaurantCreated: &enginepb.RestaurantCreated{Restaurant: r}}}
+		events = append(events, persistence.Committed{Seq: 1, Index: i, Aggregate: engine.AggregateID(r.Id), Version: 1, Event: e})
+		want = append(want, r.Id)
+	}
+	require.NoError(t, s.Write(t.Context(), cursor(t, s), at(1), events))
+	page, err := s.Search(t.Context(), persistence.SearchFilter{Limit: 1})
+	require.NoError(t, err)
+	require.Less(t, len(page.Next), 400)
+	require.Equal(t, want, idsOfRows(searchAll(t, s, persistence.SearchFilter{Limit: 2})))
+}
+
 // storeSearchMany asks for more restaurants than a page looks at, and more than are ranked. They lie on a line, four at a place.
 func storeSearchMany(t *testing.T, dir string, open func(*testing.T, string) TestStore) {
 	const many = 1_300
