@@ -111,11 +111,15 @@ func (d *decision) place(r *Reservation, want *When, table TableID, old *Reserva
 
 // subject finds the reservation that a command is about, if the caller may see it.
 func (d *decision) subject(id ReservationID) *Reservation {
-	r := d.find(id)
-	if r == nil || !d.staff() && (d.cmd.Caller.Account == "" || r.Guest != d.cmd.Caller.Account) {
-		return nil
+	if r := d.find(id); r != nil && d.sees(r) {
+		return r
 	}
-	return r
+	return nil
+}
+
+// sees reports whether a reservation is the caller's to see: staff and its guest.
+func (d *decision) sees(r *Reservation) bool {
+	return d.staff() || d.cmd.Caller.Account != "" && r.Guest == d.cmd.Caller.Account
 }
 
 func (d *decision) reschedule(c *Reschedule) Outcome {

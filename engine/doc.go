@@ -10,7 +10,7 @@
 // The same for every command, and part of the contract; Code lists the answers in this order:
 //
 //  1. receipt: a key that was used answers as it did then, with the thing as it is now (or CodeKeyReused; CodeNotFound when
-//     the thing is gone since);
+//     the thing is gone since, or is a reservation or a member that the caller may not see any more);
 //  2. exists, and may: CodeNotFound (a stranger's reservation too), CodeForbidden, CodeUnauthorized, CodeExists;
 //  3. If-Match: CodeStale; what a command creates has version 0;
 //  4. transition: CodeInvalidTransition;

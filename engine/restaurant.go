@@ -112,7 +112,7 @@ func (d *decision) replay() (Outcome, bool) {
 		if r.Payload != d.cmd.Payload {
 			return refuse(CodeKeyReused), true
 		}
-		return Outcome{Code: CodeCreated, Replayed: true, Reservation: r}, true
+		return d.shown(Outcome{Code: CodeCreated, Replayed: true, Reservation: r}), true
 	}
 	rec := d.led.receipts.find(d.cmd.Key)
 	if rec == nil {
@@ -137,7 +137,17 @@ func (d *decision) replay() (Outcome, bool) {
 	if !removes(d.cmd.Body) && out.Restaurant == nil && out.Table == nil && out.Reservation == nil && out.Member == nil {
 		return Outcome{Code: CodeNotFound, Replayed: true}, true // done, and gone since
 	}
-	return out, true
+	return d.shown(out), true
+}
+
+// shown is what a receipt answers to who may see the thing now, as when it is read: whoever was dismissed since does not learn by
+// repeating a key what guests have written. Restaurants and tables are public.
+func (d *decision) shown(out Outcome) Outcome {
+	r, m := out.Reservation, out.Member
+	if r != nil && !d.sees(r) || m != nil && !removes(d.cmd.Body) && !d.may(RoleManager) {
+		return Outcome{Code: CodeNotFound, Replayed: true}
+	}
+	return out
 }
 
 // removes reports whether nothing is there after the command.

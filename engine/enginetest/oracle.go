@@ -49,7 +49,7 @@ func (b *Book) Do(now engine.Instant, cmd *engine.Command) engine.Outcome {
 	now = max(now, b.Last)
 	if cmd.Key != (engine.Hash{}) {
 		if out, found := b.replay(cmd); found {
-			return out
+			return b.shown(cmd, out)
 		}
 	}
 	out, subject, events := b.act(now, cmd)
@@ -110,6 +110,18 @@ func (b *Book) replay(cmd *engine.Command) (engine.Outcome, bool) {
 		return out, true
 	}
 	return engine.Outcome{}, false
+}
+
+// shown takes away what the caller may not see by now.
+func (b *Book) shown(cmd *engine.Command, out engine.Outcome) engine.Outcome {
+	hidden := engine.Outcome{Code: engine.CodeNotFound, Replayed: true}
+	if r := out.Reservation; r != nil && !b.staff(cmd.Caller) && (r.Guest == "" || r.Guest != cmd.Caller.Account) {
+		return hidden
+	}
+	if _, dismisses := cmd.Body.(*engine.RemoveStaff); out.Member != nil && !dismisses && b.rank(cmd.Caller) < 2 {
+		return hidden
+	}
+	return out
 }
 
 func (b *Book) forget() {

@@ -71,6 +71,9 @@ func (s *Stream) Next() (engine.Instant, *engine.Command) {
 		if s.one(4) {
 			c.Payload[0]++
 		}
+		if s.one(3) { // as if the caller were another by now
+			c.Caller = s.guests[s.src.IntN(len(s.guests))]
+		}
 		return s.Now, &c
 	}
 	return s.Now, s.finish(s.command())
