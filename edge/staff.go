@@ -16,13 +16,11 @@ type staffChangeRequest struct {
 }
 
 type memberJSON struct {
-	UserID    string `json:"user_id"`
-	Role      string `json:"role"`
-	Since     string `json:"since"`
-	Version   uint64 `json:"version"`
-	Email     string `json:"email,omitempty"`
-	FirstName string `json:"first_name,omitempty"`
-	LastName  string `json:"last_name,omitempty"`
+	UserID  string `json:"user_id"`
+	Role    string `json:"role"`
+	Since   string `json:"since"`
+	Version uint64 `json:"version"`
+	Email   string `json:"email,omitempty"`
 }
 
 type staffJSON struct {
@@ -111,7 +109,8 @@ func (x *exchange) answerMember(status int, m *engine.Member) {
 	x.send(status, memberOf(m))
 }
 
-// getStaff lists managers and hosts with the names of their accounts, at most engine.MaxStaff.
+// getStaff lists managers and hosts with the e-mail addresses by which they were hired, at most engine.MaxStaff. Nobody asks who is
+// hired, so the list tells nothing of an account that the employer did not know: no name.
 func (s *Server) getStaff(x *exchange) {
 	_, v := x.inside(engine.RoleManager)
 	if v == nil {
@@ -126,7 +125,7 @@ func (s *Server) getStaff(x *exchange) {
 		}
 		j := memberOf(m)
 		if account != nil {
-			j.Email, j.FirstName, j.LastName = account.Email, account.FirstName, account.LastName
+			j.Email = account.Email
 		}
 		list.Items = append(list.Items, j)
 	}
