@@ -95,8 +95,13 @@ func (s *limiterShard) forget(at int64) {
 // machineKeyPrefix begins the Authorization line of a machine client, which has a quota of its own.
 var machineKeyPrefix = []byte("Bearer mtk_")
 
-// pay charges the request to its machine key, if that was verified lately, else to its address, and says in the answer what is
-// left. False: it has answered 429. A key that is not known yet is charged to the address, or guessing keys would cost nothing.
+// keyedFactor is how many times its quota an address may send with machine keys, of however many accounts: an account costs an
+// address two requests, so accounts must not multiply what it may. At the default limit it is what one key has (defaultQuota).
+const keyedFactor = 6
+
+// pay charges the request to its address or, with a machine key that was verified lately, to the key and to what the address has
+// for keys; and says in the answer what is left, of the tighter one. False: it has answered 429. A key that is not known yet is
+// charged to the address, or guessing keys would cost nothing.
 //
 // The fields are those of draft-ietf-httpapi-ratelimit-headers-10; the window is a minute.
 func (x *exchange) pay() bool {
@@ -106,6 +111,11 @@ func (x *exchange) pay() bool {
 	if b := x.keyed(); b != nil && b.quota > 0 {
 		quota, name = min(b.quota, MaxRateLimit), `"key"`
 		a = s.limiter.charge(b.limitKey, quota, x.now)
+		if shared := min(max(b.quota, keyedFactor*s.limiter.quota), MaxRateLimit); a.allowed { // a key that an admin gave more has it
+			if c := s.limiter.charge(keyedOf(networkOf(x.clientAddr())), shared, x.now); !c.allowed || c.remaining < a.remaining {
+				quota, name, a = shared, `"ip"`, c
+			}
+		}
 	} else {
 		a = s.limiter.charge(networkOf(x.clientAddr()), quota, x.now)
 	}
@@ -190,4 +200,10 @@ func networkOf(addr netip.Addr) [16]byte {
 		clear(key[8:])
 	}
 	return key
+}
+
+// keyedOf is what the requests with machine keys from a network are limited by: nobody's network.
+func keyedOf(network [16]byte) [16]byte {
+	network[9] = 0xff
+	return network
 }
