@@ -69,8 +69,29 @@ func open(t testing.TB, url string, cursors persistence.Cursors, change ...func(
 	}
 	s, err := Open(cfg)
 	require.NoError(t, err)
+	t.Cleanup(func() { remove(t, &s.cfg) })
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s
+}
+
+// remove deletes what a sink has declared.
+func remove(t testing.TB, c *Config) {
+	t.Helper()
+	if broker.RabbitMQ == nil {
+		return
+	}
+	conn, err := amqp.Dial(broker.URL)
+	require.NoError(t, err)
+	defer conn.Close()
+	ch, err := conn.Channel()
+	require.NoError(t, err)
+	for _, queue := range []string{c.mail(), c.mailUrgent(), c.dead(), c.unrouted()} {
+		_, err := ch.QueueDelete(queue, false, false, false)
+		require.NoError(t, err)
+	}
+	for _, exchange := range []string{c.exchange(), c.dead(), c.unrouted()} {
+		require.NoError(t, ch.ExchangeDelete(exchange, false, false))
+	}
 }
 
 // client is a channel of its own to the broker.
@@ -89,7 +110,9 @@ func probe(t testing.TB, kind QueueType) (queue string) {
 	t.Helper()
 	ch := client(t)
 	queue = prefixOf(t) + ".probe"
-	_, err := ch.QueueDeclare(queue, true, false, false, false, amqp.Table{"x-queue-type": string(kind)})
+	_, err := ch.QueueDelete(queue, false, false, false) // of the test's last run
+	require.NoError(t, err)
+	_, err = ch.QueueDeclare(queue, true, false, false, false, amqp.Table{"x-queue-type": string(kind)})
 	require.NoError(t, err)
 	require.NoError(t, ch.QueueBind(queue, "restaurant.#", prefixOf(t)+".events", false, nil))
 	return queue

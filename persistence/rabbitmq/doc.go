@@ -76,6 +76,8 @@
 //     what it has had by remembering one number, and sees what is missing; one that gets only some events drops by id, or by
 //     number if it can live with the exceptions above.
 //
+// An event of a newer build stops a sink of an older one (ErrUnknownEvent): leaving it out would lose it for everybody.
+//
 // A queue that does not confirm stops the sink for everybody, as the cursor is one: one whose overflow is reject-publish when
 // it is full, a quorum queue without its majority. The projector's state and the sink's error name the message; unbind or
 // delete the queue. With RabbitMQ 3.10 this was also seen of a quorum queue that was declared just before its node was

@@ -144,7 +144,10 @@ func TestClosedWithinABatch(t *testing.T) {
 	cursors := &memory.Cursors{}
 	s, p, queue := begin(t, Classic, func(c *Config) { c.Cursors = cursors })
 	closed := make(chan error, 1)
-	p.after(100_000, func(*proxy) { go func() { closed <- s.Close() }() })
+	p.after(100_000, func(*proxy) {
+		go func() { closed <- s.Close() }()
+		<-s.ctx.Done()
+	})
 	last := persistence.Seq(len(frames))
 	err := s.Write(t.Context(), persistence.Position{}, persistence.Position{Journal: journal, Seq: last}, frames.Events(0, last))
 	require.Error(t, err)
@@ -185,7 +188,7 @@ func TestTheBrokerIsAway(t *testing.T) {
 	}{"stopped": {stop, Quorum}, "killed": {kill, Quorum}, "killed, classic": {kill, Classic}} {
 		t.Run(name, func(t *testing.T) {
 			frames := persistencetest.MakeFrames(4, 1200)
-			s, p, queue := begin(t, c.kind, func(c *Config) { c.Confirm = 3 * time.Second })
+			s, p, queue := begin(t, c.kind, func(c *Config) { c.ConfirmTimeout = 3 * time.Second })
 			// A quorum queue of RabbitMQ 3.10 does not survive a crash soon after its declaration: see doc.go.
 			require.NoError(t, broker.Stop(t.Context()))
 			require.NoError(t, broker.Start(t.Context()))
@@ -205,7 +208,7 @@ func TestTheBrokerIsAway(t *testing.T) {
 // A broker that takes everything and answers nothing is left after a while.
 func TestTheBrokerIsSilent(t *testing.T) {
 	frames := persistencetest.MakeFrames(5, 100)
-	s, p, queue := begin(t, Classic, func(c *Config) { c.Confirm = 300 * time.Millisecond })
+	s, p, queue := begin(t, Classic, func(c *Config) { c.ConfirmTimeout = 2 * time.Second })
 	awake, once := make(chan struct{}), sync.Once{}
 	wake := func() { once.Do(func() { close(awake) }) }
 	t.Cleanup(wake)
@@ -215,11 +218,41 @@ func TestTheBrokerIsSilent(t *testing.T) {
 	require.ErrorIs(t, s.Write(t.Context(), persistence.Position{}, next, frames.Events(0, last)), ErrTimeout)
 	mute := newProxy(t)
 	mute.after(1, func(*proxy) { <-awake })
+	began := time.Now()
 	_, err := open(t, mute.URL, &memory.Cursors{}, func(c *Config) { c.DialTimeout = 300 * time.Millisecond }).Cursor(t.Context())
 	require.ErrorIs(t, err, ErrTimeout, "also while it connects")
+	require.Less(t, time.Since(began), 10*time.Second)
 	wake()
 	require.NoError(t, s.Write(t.Context(), persistence.Position{}, next, frames.Events(0, last)))
 	requireDelivered(t, drain(t, queue), frames)
+}
+
+// A broker that reads no more, as one with an alarm does, is left after a while, and at once when the context ends.
+func TestTheBrokerReadsNoMore(t *testing.T) {
+	const much = 40_000 // messages: more than all buffers on the way hold
+	made := exampleEvents()[7]
+	events := make([]persistence.Committed, much)
+	for i := range events {
+		events[i] = made
+		events[i].Version = engine.Version(i + 1)
+	}
+	for name, c := range map[string]struct {
+		timeout time.Duration
+		want    error
+	}{"the write ends": {time.Second, ErrTimeout}, "the context ends": {time.Hour, context.DeadlineExceeded}} {
+		t.Run(name, func(t *testing.T) {
+			s, p, _ := begin(t, Classic, func(cfg *Config) { cfg.Window, cfg.WriteTimeout, cfg.ConfirmTimeout = maxWindow, c.timeout, time.Hour })
+			awake := make(chan struct{})
+			defer close(awake)
+			p.after(1, func(*proxy) { <-awake })
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			began := time.Now()
+			err := s.Write(ctx, persistence.Position{}, persistence.Position{Journal: journal, Seq: 1}, events)
+			require.ErrorIs(t, err, c.want)
+			require.Less(t, time.Since(began), 20*time.Second)
+		})
+	}
 }
 
 // What was published is published again, the same, when the cursor is put back.
@@ -275,6 +308,42 @@ func TestAMessageIsReturned(t *testing.T) {
 	require.NoError(t, s.Write(t.Context(), at, next, frames.Events(0, last)), "connecting anew has declared the queue again")
 	unrouted := drain(t, s.cfg.unrouted())
 	require.NotEmpty(t, unrouted)
+}
+
+// A queue that refuses a message stops the sink until it is gone.
+func TestAMessageIsRefused(t *testing.T) {
+	frames := persistencetest.MakeFrames(8, 60)
+	s, _, queue := begin(t, Classic)
+	ch := client(t)
+	full := prefixOf(t) + ".full"
+	_, err := ch.QueueDeclare(full, true, false, false, false, amqp.Table{"x-max-length": 5, "x-overflow": "reject-publish"})
+	require.NoError(t, err)
+	require.NoError(t, ch.QueueBind(full, "restaurant.#", s.cfg.exchange(), false, nil))
+	last := persistence.Seq(len(frames))
+	next := persistence.Position{Journal: journal, Seq: last}
+	require.ErrorIs(t, s.Write(t.Context(), persistence.Position{}, next, frames.Events(0, last)), ErrNack)
+	at, err := s.Cursor(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, at)
+	_, err = ch.QueueDelete(full, false, false, false)
+	require.NoError(t, err)
+	require.NoError(t, s.Write(t.Context(), at, next, frames.Events(0, last)))
+	requireDelivered(t, drain(t, queue), frames)
+}
+
+// What somebody has deleted is declared anew, and the error says what was wrong.
+func TestTheExchangeIsDeleted(t *testing.T) {
+	frames := persistencetest.MakeFrames(8, 60)
+	s, _, _ := begin(t, Classic)
+	require.NoError(t, client(t).ExchangeDelete(s.cfg.exchange(), false, false))
+	last := persistence.Seq(len(frames))
+	next := persistence.Position{Journal: journal, Seq: last}
+	require.ErrorContains(t, s.Write(t.Context(), persistence.Position{}, next, frames.Events(0, last)), "NOT_FOUND")
+	_, err := s.Cursor(t.Context())
+	require.NoError(t, err)
+	queue := probe(t, Classic)
+	require.NoError(t, s.Write(t.Context(), persistence.Position{}, next, frames.Events(0, last)))
+	requireDelivered(t, drain(t, queue), frames)
 }
 
 // recorder is a memory of cursors that says what was in the queue when the cursor moved.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -12,7 +13,7 @@ import (
 
 // The ways in which publishing fails beside a connection that is refused or lost.
 var (
-	// ErrNack says that the broker did not confirm a message: it may be in the queues or not.
+	// ErrNack says that the broker refused a message, or the connection ended before the confirm: it may be in some queues.
 	ErrNack = errors.New("a message was not confirmed")
 	// ErrReturned says that no queue took a message: somebody has deleted or unbound the fallback queue.
 	ErrReturned = errors.New("a message was returned, no queue is bound")
@@ -28,6 +29,7 @@ type link struct {
 	ch      *amqp.Channel
 	returns chan amqp.Return
 	blocks  chan amqp.Blocking
+	ended   chan *amqp.Error
 }
 
 // timedConn bounds each write: a broker with an alarm reads no more, and the client library has no limit of its own.
@@ -95,6 +97,7 @@ func (l *link) open() (err error) {
 	// A return comes before the confirm of the same message, and at most a window is on its way: nobody waits for us.
 	l.returns = l.ch.NotifyReturn(make(chan amqp.Return, l.cfg.Window))
 	l.blocks = l.conn.NotifyBlocked(make(chan amqp.Blocking, 16))
+	l.ended = l.ch.NotifyClose(make(chan *amqp.Error, 1))
 	return nil
 }
 
@@ -130,8 +133,11 @@ func (l *link) publish(ctx context.Context, messages []message) error {
 		}
 		m := &messages[i]
 		sent, err := l.ch.PublishWithDeferredConfirm(l.cfg.exchange(), m.key, true, false, m.publishing())
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = fmt.Errorf("%w%s: %w", ErrTimeout, l.blocked(), err)
+		}
 		if err != nil {
-			return fmt.Errorf("publish %s: %w", m.id, because(ctx, err))
+			return fmt.Errorf("publish %s: %w", m.id, because(ctx, l.why(err)))
 		}
 		pending = append(pending, sent)
 	}
@@ -148,7 +154,7 @@ func (l *link) await(ctx context.Context, sent *amqp.DeferredConfirmation) error
 	select {
 	case <-sent.Done():
 	default:
-		timer := time.NewTimer(l.cfg.Confirm)
+		timer := time.NewTimer(l.cfg.ConfirmTimeout)
 		defer timer.Stop()
 		select {
 		case <-sent.Done():
@@ -162,7 +168,7 @@ func (l *link) await(ctx context.Context, sent *amqp.DeferredConfirmation) error
 		return err
 	}
 	if !sent.Acked() { // the library also says so of everything that waits when the connection is lost
-		return because(ctx, ErrNack)
+		return because(ctx, l.why(ErrNack))
 	}
 	return nil
 }
@@ -177,6 +183,23 @@ func (l *link) returned() error {
 	default:
 	}
 	return nil
+}
+
+// why is err with the reason why the channel or the connection has ended, if it has.
+func (l *link) why(err error) error {
+	if !l.lost() {
+		return err
+	}
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select { // the library says that the channel has ended a moment before it says why
+	case e, open := <-l.ended:
+		if open {
+			return fmt.Errorf("%w: %w", err, e)
+		}
+	case <-timer.C:
+	}
+	return err
 }
 
 // blocked is the broker's reason for taking no messages, if it said one.

@@ -115,13 +115,19 @@ func TestTheExampleConsumer(t *testing.T) {
 	}
 	require.Greater(t, len(want), 100)
 
-	cmd := exec.CommandContext(t.Context(), "node", "consumer.js", brokerURL(t), restaurant, s.cfg.exchange())
+	_, err = client(t).QueueDelete("example."+s.cfg.exchange()+"."+restaurant, false, false, false) // of the test's last run
+	require.NoError(t, err)
+	cmd := exec.Command("node", "consumer.js", brokerURL(t), restaurant, s.cfg.exchange())
 	cmd.Dir = dir
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	stderr, err := cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
 	said := bufio.NewReader(stderr)
 	line, err := said.ReadString('\n')
 	require.NoError(t, err)

@@ -43,15 +43,15 @@ type Config struct {
 	// Cursors keeps where the sink stands, under SinkName.
 	Cursors persistence.Cursors
 
-	Prefix        string        // of the names of exchanges and queues, ≤ 100 bytes; default "maitred"
-	QueueType     QueueType     // default Quorum
-	QueueBound    int           // messages that each of the sink's own queues holds, ≥ 1; default 100,000
-	DeliveryLimit int           // deliveries after which a message of a quorum queue is dead, ≥ 1; default 10
-	Window        int           // messages without confirm, 1–65,535; default 1,000
-	DialTimeout   time.Duration // of connecting and declaring; default 10 s
-	WriteTimeout  time.Duration // of one write to the connection; default 10 s
-	Confirm       time.Duration // wait for the next confirm; default 30 s
-	Heartbeat     time.Duration // a connection that is silent for three of them is lost; default 10 s, at least 1 s
+	Prefix         string        // of the names of exchanges and queues, ≤ 100 bytes; default "maitred"
+	QueueType      QueueType     // default Quorum
+	QueueBound     int           // messages that each of the sink's own queues holds, ≥ 1; default 100,000
+	DeliveryLimit  int           // deliveries after which a message of a quorum queue is dead, ≥ 1; default 10
+	Window         int           // messages without confirm, 1–65,535; default 1,000
+	DialTimeout    time.Duration // of connecting and declaring; default 10 s
+	WriteTimeout   time.Duration // of one write to the connection; default 10 s
+	ConfirmTimeout time.Duration // wait for the next confirm; default 30 s
+	Heartbeat      time.Duration // a connection that is silent for three of them is lost; default 10 s, at least 1 s; the URL's own wins
 
 	address string // of the broker: host and port
 }
@@ -114,7 +114,7 @@ func (c *Config) complete() error {
 	for _, f := range []struct {
 		value  *time.Duration
 		normal time.Duration
-	}{{&c.DialTimeout, 10 * time.Second}, {&c.WriteTimeout, 10 * time.Second}, {&c.Confirm, 30 * time.Second}, {&c.Heartbeat, 10 * time.Second}} {
+	}{{&c.DialTimeout, 10 * time.Second}, {&c.WriteTimeout, 10 * time.Second}, {&c.ConfirmTimeout, 30 * time.Second}, {&c.Heartbeat, 10 * time.Second}} {
 		if *f.value <= 0 {
 			*f.value = f.normal
 		}
