@@ -30,7 +30,7 @@ func (n *Node) openSinks(journal string, events persistence.Events) error {
 	if n.Config.AMQPURL == "" {
 		return nil
 	}
-	sink, err := rabbitmq.Open(rabbitmq.Config{URL: n.Config.AMQPURL, Cursors: n.embedded.Cursors(), Confirm: brokerSilence})
+	sink, err := rabbitmq.Open(rabbitmq.Config{URL: n.Config.AMQPURL, Cursors: n.embedded.Cursors(), ConfirmTimeout: brokerSilence})
 	if err != nil {
 		return fmt.Errorf("--amqp-url: %w", err)
 	}

@@ -136,15 +136,38 @@ func (s *Service) Stop(ctx context.Context) error { return s.end(ctx, s.stop) }
 func (s *Service) Kill(ctx context.Context) error { return s.end(ctx, syscall.SIGKILL) }
 
 func (s *Service) end(ctx context.Context, signal syscall.Signal) error {
+	all := append(children(s.PID), s.PID) // of a killed server they notice by themselves, a moment later, and hold what it held
 	if err := syscall.Kill(s.PID, signal); err != nil {
 		return fmt.Errorf("stop %s: %w", s.name, err)
 	}
 	return s.await(ctx, func() error {
-		if !ended(s.PID) {
-			return fmt.Errorf("%s still runs", s.name)
+		for _, pid := range all {
+			if !ended(pid) {
+				return fmt.Errorf("%s still runs", s.name)
+			}
 		}
 		return nil
 	})
+}
+
+// children are the processes that a process has started.
+func children(pid int) (all []int) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		child, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
+		_, rest, found := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(rest); err == nil && found && len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
+			all = append(all, child)
+		}
+	}
+	return all
 }
 
 // await polls until holds returns nil, or the server has ended while it should have started.
