@@ -25,6 +25,7 @@ type cli struct {
 	Inspect InspectCmd `cmd:"" help:"Print the journal as text."`
 	Journal JournalCmd `cmd:"" help:"Verify, salvage, copy or adopt a journal."`
 	Store   StoreCmd   `cmd:"" help:"The read model."`
+	Sink    SinkCmd    `cmd:"" help:"The followers of the journal."`
 	Keys    KeysCmd    `cmd:"" help:"List or rotate the keys that sign access tokens."`
 	User    UserCmd    `cmd:"" help:"Accounts of a stopped data directory."`
 	Audit   AuditCmd   `cmd:"" help:"Who did what, from where and when."`

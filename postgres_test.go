@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"maitred/deploy/dev"
@@ -109,4 +111,72 @@ func TestAnEmptyJournalNeedsAnAnswer(t *testing.T) {
 	n = newNode(nodeConfig(t, t.TempDir())) // the disk was lost
 	onPostgres(&n.Config)
 	require.ErrorContains(t, n.Open(t.Context()), "journal_regressed")
+}
+
+// TestSinkCommands: what PostgreSQL does not take is parked, shown, tried again and given up.
+func TestSinkCommands(t *testing.T) {
+	noLeaks(t)
+	pg, data := openPostgres(t), t.TempDir()
+	s := openSite(t, data, func(c *Config) { c.StoreURL = pg.DSN })
+	guest := s.token(2, engine.RoleCustomer)
+	restaurant, other := s.trattoria(1, 1), s.trattoria(2, 1)
+	s.follow()
+	alter := func(change string) {
+		conn, err := pgx.Connect(t.Context(), pg.DSN)
+		require.NoError(t, err)
+		defer conn.Close(t.Context())
+		_, err = conn.Exec(t.Context(), change)
+		require.NoError(t, err)
+	}
+	alter("ALTER TABLE reservations ADD CONSTRAINT broken CHECK (restaurant_id <> '" + restaurant + "')")
+	for i, r := range []string{restaurant, other} {
+		got, _ := s.reserve(guest, r, fmt.Sprint(i), "20:00")
+		require.Equal(t, 201, got.status, "%s", got.body)
+	}
+	s.follow()
+	status := func() string {
+		var out bytes.Buffer
+		require.NoError(t, (&SinkStatusCmd{URL: "http://" + s.Addr(), StoreURL: pg.DSN}).run(t.Context(), &out))
+		return out.String()
+	}
+	require.Regexp(t, `(?s)store +running.*PARKED.*`+restaurant+` +3 .*broken`, status())
+	require.NotContains(t, status(), other)
+
+	resume := &SinkResumeCmd{parkedOne{StoreURL: pg.DSN, ID: restaurant}}
+	require.ErrorContains(t, (&SinkResumeCmd{parkedOne{StoreURL: pg.DSN, ID: other}}).Run(), "is not parked")
+	require.ErrorContains(t, (&SinkSkipCmd{parkedOne{StoreURL: pg.DSN, ID: "x"}}).Run(), "neither")
+	alter("ALTER TABLE reservations DROP CONSTRAINT broken")
+	require.NoError(t, resume.Run())
+	require.Eventually(t, func() bool { return !strings.Contains(status(), restaurant) }, 15*time.Second, 50*time.Millisecond, "the idle node tries too")
+	require.NoError(t, s.Close())
+	followed := rowsIn(t, pg.DSN)
+	require.NoError(t, (&StoreRebuildCmd{Data: data}).Run())
+	require.Equal(t, dump(t, data), followed)
+}
+
+// No text that the API takes is poison for PostgreSQL.
+func TestNoGuestParksARestaurant(t *testing.T) {
+	noLeaks(t)
+	pg, data := openPostgres(t), t.TempDir()
+	s := openSite(t, data, func(c *Config) { c.StoreURL = pg.DSN })
+	restaurant := s.trattoria(1, 4)
+	guest := s.token(2, engine.RoleCustomer)
+	taken := 0
+	for i, words := range []string{"a\x00b", "\xff\xfe", "\u202e", strings.Repeat("\U0001f355", 200), "'; DROP TABLE reservations; --", "\\x00", "\b\f\v"} {
+		got, err := s.do(request{method: "POST", path: "/reservations", token: guest, key: fmt.Sprint(i), body: map[string]any{
+			"restaurant_id": restaurant, "date": day(3), "time_slot": fmt.Sprintf("%d:00", 12+2*(i%4)), "guests_count": 1, "special_requests": words}})
+		require.NoError(t, err)
+		require.Less(t, got.status, 500, "%q: %s", words, got.body)
+		if got.status == 201 {
+			taken++
+		}
+	}
+	require.GreaterOrEqual(t, taken, 3)
+	s.follow()
+	store, err := postgres.Open(t.Context(), pg.DSN)
+	require.NoError(t, err)
+	defer store.Close()
+	parked, err := store.Parked(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, parked)
 }
