@@ -9,7 +9,6 @@ import (
 	"maitred/engine"
 	"maitred/persistence"
 	"maitred/persistence/jetstream"
-	"maitred/persistence/sqlite"
 )
 
 // JournalCmd groups what an operator does to a journal whose node is stopped.
@@ -22,13 +21,14 @@ type JournalCmd struct {
 
 // JournalVerifyCmd says whether a journal is whole.
 type JournalVerifyCmd struct {
-	Data string `default:"./data" help:"Data directory of the node."`
+	Data     string `default:"./data" help:"Data directory of the node."`
+	StoreURL string `name:"store-url" help:"PostgreSQL of the store, a witness of what was durable; empty = the file in --data." placeholder:"URL"`
 }
 
 // Run implements the command.
 func (c *JournalVerifyCmd) Run() error {
 	ctx := context.Background()
-	heads, _, err := storeWitness(ctx, c.Data)
+	heads, _, err := storeWitness(ctx, c.Data, c.StoreURL)
 	if err != nil {
 		return err
 	}
@@ -58,29 +58,33 @@ func (c *JournalVerifyCmd) Run() error {
 // JournalSalvageCmd saves what is left.
 type JournalSalvageCmd struct {
 	Data       string `default:"./data" help:"Data directory of the node."`
+	StoreURL   string `name:"store-url" help:"PostgreSQL of the store, a witness of what was durable; empty = the file in --data." placeholder:"URL"`
 	Node       string `help:"Owner of every partition in the new journal; the node that wrote last unless given."`
 	AcceptLoss bool   `help:"Needed: what is printed as lost is gone from then on."`
 }
 
 // Run implements the command.
-func (c *JournalSalvageCmd) Run() error { return salvage(c.Data, c.Node, c.AcceptLoss, false) }
+func (c *JournalSalvageCmd) Run() error {
+	return salvage(c.Data, c.StoreURL, c.Node, c.AcceptLoss, false)
+}
 
 // JournalAdoptCmd accepts an empty journal.
 type JournalAdoptCmd struct {
 	Data       string `default:"./data" help:"Data directory of the node."`
+	StoreURL   string `name:"store-url" help:"PostgreSQL of the store, a witness of what was durable; empty = the file in --data." placeholder:"URL"`
 	Node       string `default:"n1" help:"Owner of every partition in the new journal."`
 	AcceptLoss bool   `help:"Needed: what only the lost journal knew is gone."`
 }
 
 // Run implements the command.
-func (c *JournalAdoptCmd) Run() error { return salvage(c.Data, c.Node, c.AcceptLoss, true) }
+func (c *JournalAdoptCmd) Run() error { return salvage(c.Data, c.StoreURL, c.Node, c.AcceptLoss, true) }
 
-func salvage(data, node string, acceptLoss, empty bool) error {
+func salvage(data, url, node string, acceptLoss, empty bool) error {
 	if !acceptLoss {
 		return errors.New("this forgets what the old journal lost: say --accept-loss (see maitred journal verify first)")
 	}
 	ctx := context.Background()
-	heads, cursor, err := storeWitness(ctx, data)
+	heads, cursor, err := storeWitness(ctx, data, url)
 	if err != nil {
 		return err
 	}
@@ -95,7 +99,11 @@ func salvage(data, node string, acceptLoss, empty bool) error {
 	}
 	fmt.Printf("journal %s begins at record %d with %d bases and %d events of journal %s; %d aggregates lost events\n",
 		s.Journal, s.First, s.Bases, s.Events, s.OldJournal, len(s.Lost))
-	fmt.Printf("the old files are in %s; now run: maitred store rebuild --data %s\n", s.Kept, data)
+	fmt.Printf("the old files are in %s; now run: maitred store rebuild --data %s", s.Kept, data)
+	if url != "" {
+		fmt.Print(" --store-url …")
+	}
+	fmt.Println()
 	return nil
 }
 
@@ -124,12 +132,12 @@ func repairOptions(data string) jetstream.Options {
 	return jetstream.Options{Dir: data, Logger: (&Config{LogLevel: "warn"}).logger(), Unsafe: jetstream.Unsafe{AnyFS: true}}
 }
 
-// storeWitness reads what the embedded store knows: versions and cursor. Nothing when there is no store.
-func storeWitness(ctx context.Context, data string) (jetstream.Heads, persistence.Position, error) {
-	if _, err := os.Stat(storePath(data)); errors.Is(err, os.ErrNotExist) {
+// storeWitness reads what the store knows: versions and cursor. Nothing when there is no embedded one.
+func storeWitness(ctx context.Context, data, url string) (jetstream.Heads, persistence.Position, error) {
+	if _, err := os.Stat(storePath(data)); url == "" && errors.Is(err, os.ErrNotExist) {
 		return nil, persistence.Position{}, nil
 	}
-	store, err := sqlite.Open(ctx, storePath(data))
+	store, err := openStoreAt(ctx, data, url)
 	if err != nil {
 		return nil, persistence.Position{}, fmt.Errorf("open the store: %w", err)
 	}

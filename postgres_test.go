@@ -111,6 +111,13 @@ func TestAnEmptyJournalNeedsAnAnswer(t *testing.T) {
 	n = newNode(nodeConfig(t, t.TempDir())) // the disk was lost
 	onPostgres(&n.Config)
 	require.ErrorContains(t, n.Open(t.Context()), "journal_regressed")
+
+	empty := n.Config.Data // adopt begins a journal above what PostgreSQL has followed, and says what is gone
+	require.NoError(t, (&JournalAdoptCmd{Data: empty, StoreURL: pg.DSN, Node: "n1", AcceptLoss: true}).Run())
+	require.NoError(t, (&StoreRebuildCmd{Data: empty, StoreURL: pg.DSN}).Run())
+	s = openSite(t, empty, onPostgres)
+	s.trattoria(1, 1)
+	s.follow()
 }
 
 // TestSinkCommands: what PostgreSQL does not take is parked, shown, tried again and given up.
