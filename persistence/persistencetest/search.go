@@ -2,6 +2,7 @@ package persistencetest
 
 import (
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -182,17 +183,7 @@ func storeSearch(t *testing.T, dir string, open func(*testing.T, string) TestSto
 func storeSearchPages(t *testing.T, dir string, open func(*testing.T, string) TestStore) {
 	s := open(t, dir)
 	defer s.Close()
-	seq := persistence.Seq(0)
-	put := func(v engine.Version, n int, name, description string) {
-		seq++
-		r := &enginepb.Restaurant{Id: string(engine.MakeRestaurantID(uint64(n))), Owner: string(engine.MakeAccountID([16]byte{1})), Name: name, City: "Roma",
-			Description: description, TimeZone: "Europe/Rome"}
-		e := &enginepb.Event{AtMs: 1_790_000_000_000, Body: &enginepb.Event_RestaurantCreated{RestaurantCreated: &enginepb.RestaurantCreated{Restaurant: r}}}
-		if v > 1 {
-			e.Body = &enginepb.Event_RestaurantChanged{RestaurantChanged: &enginepb.RestaurantChanged{Restaurant: r}}
-		}
-		require.NoError(t, s.Write(t.Context(), cursor(t, s), at(seq), []persistence.Committed{{Seq: seq, Aggregate: engine.AggregateID(r.Id), Version: v, Event: e}}))
-	}
+	put := restaurantWriter(t, s)
 	const half = 6
 	var names, others []string
 	for n := 1; n <= half; n++ {
@@ -233,6 +224,46 @@ func storeSearchLongNames(t *testing.T, dir string, open func(*testing.T, string
 	require.NoError(t, err)
 	require.Less(t, len(page.Next), 400)
 	require.Equal(t, want, idsOfRows(searchAll(t, s, persistence.SearchFilter{Limit: 2})))
+}
+
+// storeSearchTerms fills the words that a misspelt one may mean with others that are gone: they do not stand in the way.
+func storeSearchTerms(t *testing.T, dir string, open func(*testing.T, string) TestStore) {
+	s := open(t, dir)
+	defer s.Close()
+	put := restaurantWriter(t, s)
+	found := func(text string) int { return len(searchAll(t, s, persistence.SearchFilter{Text: text, Limit: 10})) }
+	crowd := "pizzeria" // and words that are nearer to trtatoria than trattoria is
+	for c := 'a'; c <= 'z'; c++ {
+		crowd += fmt.Sprintf(" trtator%[1]cia trta%[1]ctoria tr%[1]ctatoria trtato%[1]cria", c)
+	}
+	put(1, 1, "Trattoria", "")
+	put(1, 2, "Da Ada", crowd)
+	put(1, 3, "Pizzeria", "")
+	put(2, 2, "Da Ada", "")
+	require.Equal(t, 1, found("trtatoria"), "the words of who does not say them any more")
+	require.Equal(t, 1, found("pizeria"), "a word that somebody else still has")
+	put(3, 2, "Da Ada", crowd)
+	require.Equal(t, 2, found("pizeria"), "a word that came back")
+
+	require.NoError(t, s.Reset(t.Context()))
+	put = restaurantWriter(t, s)
+	put(1, 1, "Trattoria", "")
+	require.Equal(t, 1, found("trtatoria"), "the words of before a reset")
+}
+
+// restaurantWriter writes restaurants into a store that has none.
+func restaurantWriter(t *testing.T, s persistence.Store) func(v engine.Version, n int, name, description string) {
+	seq := persistence.Seq(0)
+	return func(v engine.Version, n int, name, description string) {
+		seq++
+		r := &enginepb.Restaurant{Id: string(engine.MakeRestaurantID(uint64(n))), Owner: string(engine.MakeAccountID([16]byte{1})), Name: name, City: "Roma",
+			Description: description, TimeZone: "Europe/Rome"}
+		e := &enginepb.Event{AtMs: 1_790_000_000_000, Body: &enginepb.Event_RestaurantCreated{RestaurantCreated: &enginepb.RestaurantCreated{Restaurant: r}}}
+		if v > 1 {
+			e.Body = &enginepb.Event_RestaurantChanged{RestaurantChanged: &enginepb.RestaurantChanged{Restaurant: r}}
+		}
+		require.NoError(t, s.Write(t.Context(), cursor(t, s), at(seq), []persistence.Committed{{Seq: seq, Aggregate: engine.AggregateID(r.Id), Version: v, Event: e}}))
+	}
 }
 
 // storeSearchMany asks for more restaurants than a page looks at, and more than are ranked. They lie on a line, four at a place.

@@ -39,6 +39,7 @@ func ExerciseStore(t *testing.T, open func(t *testing.T, dir string) TestStore) 
 		{"refuses a gap", storeGap},
 		{"lists", storeLists},
 		{"searches", storeSearch},
+		{"searches after words are gone", storeSearchTerms},
 		{"lists of long names", storeSearchLongNames},
 		{"searches while restaurants come", storeSearchPages},
 		{"searches among many", storeSearchMany},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,6 +19,7 @@ type rows struct {
 	users        map[string]*user
 	mentioned    map[string]struct{} // accounts that others name: they need a row
 	restaurants  map[string]*restaurant
+	said         map[string]struct{} // terms that restaurants had before they changed
 	tables       map[string]*table
 	staff        map[staffKey]*enginepb.Member // nil = dismissed
 	reservations map[string]*reservation
@@ -74,7 +76,7 @@ type reservation struct {
 
 func newRows() *rows {
 	return &rows{
-		users: map[string]*user{}, mentioned: map[string]struct{}{}, restaurants: map[string]*restaurant{}, tables: map[string]*table{},
+		users: map[string]*user{}, mentioned: map[string]struct{}{}, restaurants: map[string]*restaurant{}, said: map[string]struct{}{}, tables: map[string]*table{},
 		staff: map[staffKey]*enginepb.Member{}, reservations: map[string]*reservation{}, reviews: map[string]*review{},
 	}
 }
@@ -95,11 +97,13 @@ const selectRows = `SELECT r.id, r.restaurant_id, r.user_id, (SELECT array_agg(t
 // load reads the reservations that events change and do not make.
 func (w *rows) load(ctx context.Context, q querier, events []*persistence.Committed) error {
 	made := map[string]bool{}
-	var ids, restaurants, guests []string
+	var ids, restaurants, guests, changing []string
 	for _, c := range events {
 		switch e := c.Event.GetBody().(type) {
 		case *enginepb.Event_ReservationCreated:
 			made[e.ReservationCreated.GetReservation().GetId()] = true
+		case *enginepb.Event_RestaurantChanged:
+			changing = append(changing, string(c.Aggregate))
 		case *enginepb.Event_GuestForgotten:
 			restaurants, guests = append(restaurants, string(c.Aggregate)), append(guests, e.GuestForgotten.GetGuest())
 		default:
@@ -113,8 +117,29 @@ func (w *rows) load(ctx context.Context, q querier, events []*persistence.Commit
 			return err
 		}
 	}
+	if len(changing) > 0 {
+		if err := w.readTerms(ctx, q, changing); err != nil {
+			return err
+		}
+	}
 	if len(guests) > 0 {
 		return w.read(ctx, q, selectRows+` WHERE (r.restaurant_id, r.user_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, restaurants, guests)
+	}
+	return nil
+}
+
+// readTerms reads what restaurants say before they change.
+func (w *rows) readTerms(ctx context.Context, q querier, restaurants []string) error {
+	words, err := column[string](ctx, q, "SELECT words FROM restaurants WHERE id = ANY($1)", restaurants)
+	if err != nil {
+		return fmt.Errorf("load words: %w", err)
+	}
+	for _, all := range words {
+		for _, word := range strings.Fields(all) {
+			if persistence.Typos(word) > 0 {
+				w.said[word] = struct{}{}
+			}
+		}
 	}
 	return nil
 }

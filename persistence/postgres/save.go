@@ -28,7 +28,9 @@ const (
  rating_sum = rating_sum + $22, total_reviews = total_reviews + $23 WHERE id = $1`
 	rateRestaurant = "UPDATE restaurants SET rating_sum = rating_sum + $2, total_reviews = total_reviews + $3 WHERE id = $1"
 	insertTerms    = "INSERT INTO terms (term) SELECT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING"
-	upsertTable    = `INSERT INTO tables (id, restaurant_id, version, number, capacity, min_capacity, location, in_service, removed)
+	dropTerms      = `DELETE FROM terms t WHERE t.term = ANY($1)
+ AND NOT EXISTS (SELECT 1 FROM restaurants r WHERE r.words_ranked @@ ('''' || t.term || '''')::tsquery)`
+	upsertTable = `INSERT INTO tables (id, restaurant_id, version, number, capacity, min_capacity, location, in_service, removed)
  VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9) ON CONFLICT (id) DO UPDATE SET version = excluded.version, number = excluded.number,
  capacity = excluded.capacity, min_capacity = excluded.min_capacity, location = excluded.location, in_service = excluded.in_service,
  removed = excluded.removed`
@@ -138,6 +140,12 @@ func (w *rows) saveRestaurants(s *saving) {
 	}
 	if len(terms) > 0 {
 		s.exec(insertTerms, sorted(terms))
+	}
+	for term := range terms {
+		delete(w.said, term)
+	}
+	if len(w.said) > 0 {
+		s.exec(dropTerms, sorted(w.said))
 	}
 }
 

@@ -23,13 +23,16 @@ var errLoaded = errors.New("sqlite: the aggregate is in the store already")
 // Reset implements persistence.Rebuildable.
 func (s *Store) Reset(ctx context.Context) error {
 	err := s.transact(ctx, func(t *tx) error {
-		for _, table := range []string{"search", "search_words", "places", "events", "reviews", "staff", "reservations", "accounts", "tables", "restaurants", "heads", "names", "cursor"} {
+		for _, table := range []string{"search", "search_words", "terms", "places", "events", "reviews", "staff", "reservations", "accounts", "tables", "restaurants", "heads", "names", "cursor"} {
 			if err := t.step(); err != nil {
 				return err
 			}
 			if _, err := s.conn.ExecContext(t.ctx, "DELETE FROM "+table); err != nil { // #nosec G202 -- names of ours
 				return fmt.Errorf("empty %s: %w", table, err)
 			}
+		}
+		if _, err := s.conn.ExecContext(t.ctx, "INSERT INTO term_trigrams (term_trigrams) VALUES ('delete-all')"); err != nil {
+			return fmt.Errorf("empty term_trigrams: %w", err)
 		}
 		clear(s.known)
 		return nil

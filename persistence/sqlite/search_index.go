@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +23,10 @@ func (t *tx) indexRestaurant(n int64, pb *enginepb.Restaurant) error {
 	name, city, cuisine := persistence.Fold(pb.GetName()), persistence.Fold(pb.GetCity()), persistence.Fold(pb.GetCuisineType())
 	text := persistence.Fold(pb.GetAddress() + " " + pb.GetDescription())
 	words := " " + strings.Join([]string{name, cuisine, city, text}, " ") + " "
+	before, err := t.wordsOf(n)
+	if err != nil {
+		return err
+	}
 	if err := t.exec(t.stmts.searchRow, n, name, city, cuisine, words); err != nil {
 		return fmt.Errorf("search row: %w", err)
 	}
@@ -34,7 +40,25 @@ func (t *tx) indexRestaurant(n int64, pb *enginepb.Restaurant) error {
 	if err := t.exec(t.stmts.place, n, lat, lat, lon, lon); err != nil {
 		return fmt.Errorf("place: %w", err)
 	}
-	return t.addTerms(name, cuisine, city, text)
+	if err := t.addTerms(words); err != nil {
+		return err
+	}
+	return t.dropTerms(before, words)
+}
+
+// wordsOf is the words of a restaurant as they are indexed; empty when it is new.
+func (t *tx) wordsOf(n int64) (words string, err error) {
+	if err := t.step(); err != nil {
+		return "", err
+	}
+	err = t.stmts.wordsOf.QueryRowContext(t.ctx, n).Scan(&words)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the words: %w", err)
+	}
+	return words, nil
 }
 
 // wholeMark begins the word that stands for a whole city or cuisine: a letter of nobody's, so no text that is asked for has it.
@@ -45,17 +69,41 @@ func whole(value string) string {
 	return wholeMark + strings.Join(persistence.Words(value), "")
 }
 
-// addTerms adds the words that were never seen.
-func (t *tx) addTerms(texts ...string) error {
-	var words []string
-	for _, text := range texts {
-		words = append(words, persistence.Words(text)...)
-	}
+// termsOf is the different words of a folded text that may be misspelt; the others are found only as they are written.
+func termsOf(text string) []string {
+	words := slices.DeleteFunc(strings.Fields(text), func(w string) bool { return persistence.Typos(w) == 0 })
 	slices.Sort(words)
-	for _, w := range slices.Compact(words) {
-		if persistence.Typos(w) == 0 {
-			continue // found only as it is written
+	return slices.Compact(words)
+}
+
+// dropTerms drops the words of before that are not in after and that no other restaurant has.
+func (t *tx) dropTerms(before, after string) error {
+	kept := termsOf(after)
+	for _, w := range termsOf(before) {
+		if _, found := slices.BinarySearch(kept, w); found {
+			continue
 		}
+		if err := t.step(); err != nil {
+			return err
+		}
+		var n int64
+		err := t.stmts.dropTerm.QueryRowContext(t.ctx, w, `"`+w+`"`).Scan(&n)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue // somebody else has it
+		}
+		if err != nil {
+			return fmt.Errorf("drop a term: %w", err)
+		}
+		if err := t.exec(t.stmts.dropTrigrams, n, termBegin+w+termEnd); err != nil {
+			return fmt.Errorf("drop the trigrams of a term: %w", err)
+		}
+	}
+	return nil
+}
+
+// addTerms adds the words that were never seen.
+func (t *tx) addTerms(text string) error {
+	for _, w := range termsOf(text) {
 		if err := t.step(); err != nil {
 			return err
 		}

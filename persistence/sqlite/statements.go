@@ -35,7 +35,9 @@ type statements struct {
 	member, dropMember                      *sql.Stmt
 	review, reviewed, rate, ratings         *sql.Stmt
 	searchRow, place, addWords, dropWords   *sql.Stmt
+	wordsOf                                 *sql.Stmt
 	addTerm, addTrigrams                    *sql.Stmt
+	dropTerm, dropTrigrams                  *sql.Stmt
 	erasureCompleted, forgetGuest           *sql.Stmt
 	forgetComments, forgetComment           *sql.Stmt
 	event, lastEvent                        *sql.Stmt
@@ -57,6 +59,8 @@ const (
  ON CONFLICT DO UPDATE SET role = excluded.role, since_ms = excluded.since_ms, version = excluded.version`
 	updateForgotten = `UPDATE reservations SET guest = NULL, special_requests = NULL, version = version + 1
  WHERE guest = ? AND restaurant = ?`
+	deleteTerm = `DELETE FROM terms WHERE term = ? AND NOT EXISTS (SELECT 1 FROM search_words WHERE search_words MATCH ?)
+ RETURNING n`
 	upsertAccount = `INSERT INTO accounts (n, role, created_ms, erased) VALUES (?,?,?,?)
  ON CONFLICT DO UPDATE SET role = excluded.role, created_ms = excluded.created_ms, erased = excluded.erased`
 )
@@ -105,6 +109,9 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 	st.addWords = one("INSERT INTO search_words (rowid, name, cuisine, city, text) VALUES (?,?,?,?,?)")
 	st.dropWords = one("DELETE FROM search_words WHERE rowid = ?")
 	st.addTerm = one("INSERT OR IGNORE INTO terms (term) VALUES (?)")
+	st.wordsOf = one("SELECT words FROM search WHERE n = ?")
+	st.dropTerm = one(deleteTerm)
+	st.dropTrigrams = one("INSERT INTO term_trigrams (term_trigrams, rowid, term) VALUES ('delete',?,?)")
 	st.addTrigrams = one("INSERT INTO term_trigrams (rowid, term) VALUES (?,?)")
 	st.erasureCompleted = one("UPDATE accounts SET erased = 2 WHERE n = ?")
 	st.forgetGuest = one(updateForgotten)

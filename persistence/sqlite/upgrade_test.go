@@ -11,7 +11,8 @@ import (
 	"maitred/persistence"
 )
 
-// TestSearchIsFilledAfterAnUpgrade: a store of before migration 5 has no word for a whole city, and finds by it all the same.
+// TestSearchIsFilledAfterAnUpgrade: a store of before migration 5 has no word for a whole city, and finds by it all the same. Words that
+// nobody has any more (migration 6) go.
 func TestSearchIsFilledAfterAnUpgrade(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Open(t.Context(), filepath.Join(dir, "store.db"))
@@ -22,8 +23,10 @@ func TestSearchIsFilledAfterAnUpgrade(t *testing.T) {
 		Restaurant: &enginepb.Restaurant{Id: string(id), Owner: string(engine.MakeAccountID([16]byte{1})), TimeZone: "America/New_York",
 			Name: "Da Mario", City: "New York", CuisineType: "Pizza"}}}})
 	for _, older := range []string{
-		"DELETE FROM goose_db_version WHERE version_id = 5",
+		"DELETE FROM goose_db_version WHERE version_id >= 5",
 		"DELETE FROM search_words",
+		"INSERT INTO terms (n, term) VALUES (999, 'nobody')",
+		"INSERT INTO term_trigrams (rowid, term) VALUES (999, 'nobody')",
 		"INSERT INTO search_words (rowid, name, cuisine, city, text) SELECT n, name, cuisine, city, '' FROM search",
 	} {
 		_, err := s.conn.ExecContext(t.Context(), older)
@@ -36,5 +39,10 @@ func TestSearchIsFilledAfterAnUpgrade(t *testing.T) {
 	}
 	require.Zero(t, found(s), "the control: the older words do not do")
 	require.NoError(t, s.Close())
-	require.Equal(t, 1, found(openIn(t, dir)))
+	s = openIn(t, dir)
+	require.Equal(t, 1, found(s))
+	var terms, trigrams int
+	require.NoError(t, s.conn.QueryRowContext(t.Context(), "SELECT count(*) FROM terms").Scan(&terms))
+	require.NoError(t, s.conn.QueryRowContext(t.Context(), "SELECT count(*) FROM term_trigrams WHERE term_trigrams MATCH 'nob'").Scan(&trigrams))
+	require.Equal(t, []int{3, 0}, []int{terms, trigrams}, "mario, york, pizza; the words of nobody are gone")
 }
