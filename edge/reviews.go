@@ -58,11 +58,11 @@ func (s *Server) postReview(x *exchange) {
 	if cmd == nil {
 		return
 	}
-	cmd.Body = &engine.AddReview{Reservation: reservation, Rating: *w.Rating, Comment: w.Comment}
+	cmd.Body = &engine.AddReview{ID: engine.MakeReviewID(restaurant, s.mint.uint64()), Reservation: reservation, Rating: *w.Rating, Comment: w.Comment}
 	if out := x.do(engine.AggregateID(restaurant), cmd); out != nil {
 		at := time.UnixMilli(int64(out.Reservation.Updated)).UTC() // nothing changes a reservation that is over and reviewed
 		x.send(201, reviewJSON{
-			ID: string(engine.ReviewOf(reservation)), RestaurantID: string(restaurant), ReservationID: string(reservation),
+			ID: string(out.Review), RestaurantID: string(restaurant), ReservationID: string(reservation),
 			Rating: *w.Rating, Comment: w.Comment, Created: at.Format(time.RFC3339),
 		})
 	}

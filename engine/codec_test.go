@@ -114,7 +114,7 @@ func TestIDs(t *testing.T) {
 	r := engine.MakeRestaurantID(12345)
 	for _, id := range []string{
 		string(engine.MakeTableID(r, 7)), string(engine.MakeReservationID(r, 1<<63)), string(r),
-		string(engine.ReviewOf(engine.MakeReservationID(r, 9))),
+		string(engine.MakeReviewID(r, 9)),
 	} {
 		got, ok := engine.RestaurantOf(id)
 		require.True(t, ok, id)

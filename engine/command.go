@@ -86,8 +86,9 @@ type (
 	}
 	// RemoveStaff dismisses a member.
 	RemoveStaff struct{ Account AccountID }
-	// AddReview is the guest's word on a completed reservation, once. The review's id is ReviewOf(Reservation).
+	// AddReview is the guest's word on a completed reservation, once, under an id made at the edge.
 	AddReview struct {
+		ID          ReviewID
 		Reservation ReservationID
 		Rating      int // 1–5
 		Comment     string

@@ -7,7 +7,7 @@ package engine
 //	usr_<26>             an account: keyed hash of the normalised e-mail
 //	tbl_<13><13>         a table:       restaurant part, own part
 //	rsv_<13><13>         a reservation: restaurant part, own part
-//	rev_<13><13>         its review:    the same parts
+//	rev_<13><13>         a review:      restaurant part, own part
 //	key_<13>             an API key, within its account
 //
 // Each part is random (made outside: the engine has no randomness) in lower-case Crockford base 32.

@@ -43,14 +43,10 @@ func MakeReservationID(r RestaurantID, own uint64) ReservationID {
 	return ReservationID(appendInner(resvPrefix, r, own))
 }
 
-// ReviewOf is the id of the review of a reservation: there is at most one.
-func ReviewOf(id ReservationID) ReviewID {
-	return ReviewID(revwPrefix + strings.TrimPrefix(string(id), resvPrefix))
-}
-
-// ReservationOf is the reservation that a review is about. The id must fit the grammar.
-func ReservationOf(id ReviewID) ReservationID {
-	return ReservationID(resvPrefix + strings.TrimPrefix(string(id), revwPrefix))
+// MakeReviewID makes the id of a review of restaurant r out of 64 random bits. Everybody sees it, so it must not be made of the
+// reservation's.
+func MakeReviewID(r RestaurantID, own uint64) ReviewID {
+	return ReviewID(appendInner(revwPrefix, r, own))
 }
 
 // RestaurantOf is the restaurant that a table's, a reservation's, a review's or a restaurant's own id carries; false when the id does

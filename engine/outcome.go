@@ -47,6 +47,7 @@ type Outcome struct {
 	Member       *Member
 	Account      *AccountInfo
 	APIKey       *APIKey // for AddAPIKey
-	Family       string  // session family, for OpenSession and RotateSession
+	Review       ReviewID
+	Family       string // session family, for OpenSession and RotateSession
 	Alternatives []Alternative
 }

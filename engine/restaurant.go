@@ -128,7 +128,9 @@ func (d *decision) replay() (Outcome, bool) {
 	case isTable(rec.subject):
 		out.Table = d.floor.table(TableID(rec.subject))
 	case isReview(rec.subject):
-		out.Reservation = d.find(ReservationOf(ReviewID(rec.subject)))
+		if c, ok := d.cmd.Body.(*AddReview); ok { // the payload says which reservation
+			out.Reservation, out.Review = d.find(c.Reservation), ReviewID(rec.subject)
+		}
 	case IsAccountID(rec.subject):
 		out.Member = d.member(AccountID(rec.subject))
 	default:

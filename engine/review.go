@@ -17,15 +17,17 @@ func (d *decision) addReview(c *AddReview) Outcome {
 		return Outcome{Code: CodeExists, Reservation: old}
 	case old.Status != StatusCompleted:
 		return Outcome{Code: CodeInvalidTransition, Reservation: old}
+	case !d.inside(string(c.ID), isReview):
+		return invalid("id")
 	case c.Rating < MinRating || c.Rating > MaxRating:
 		return invalid("rating")
 	case !text(c.Comment, MaxReviewComment):
 		return invalid("comment")
 	}
 	e := d.emit(&enginepb.Event_ReviewAdded{ReviewAdded: &enginepb.ReviewAdded{
-		Id: string(ReviewOf(c.Reservation)), Reservation: string(c.Reservation), Rating: int32(c.Rating), Comment: c.Comment}})
-	attach(d.cmd, d.events, string(ReviewOf(c.Reservation)), CodeCreated)
-	return Outcome{Code: CodeCreated, Reservation: evolve(old, e)}
+		Id: string(c.ID), Reservation: string(c.Reservation), Rating: int32(c.Rating), Comment: c.Comment}})
+	attach(d.cmd, d.events, string(c.ID), CodeCreated)
+	return Outcome{Code: CodeCreated, Reservation: evolve(old, e), Review: c.ID}
 }
 
 // possible reports whether that many ratings can have that sum.

@@ -222,7 +222,8 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 	case "dismiss":
 		return &engine.RemoveStaff{Account: s.caller(args["who"]).Account}
 	case "review":
-		return &engine.AddReview{Reservation: s.reservation(args["id"]), Rating: s.number(args, "rating", 5), Comment: "buono"}
+		s.n++
+		return &engine.AddReview{ID: engine.MakeReviewID(scriptRestaurant, s.n), Reservation: s.reservation(args["id"]), Rating: s.number(args, "rating", 5), Comment: "buono"}
 	case "sweep":
 		return &engine.Sweep{}
 	case "forget":

@@ -99,9 +99,11 @@ func (b *Book) replay(cmd *engine.Command) (engine.Outcome, bool) {
 				out.Code = engine.CodeNotFound
 			}
 		case "rev":
-			if out.Reservation = b.find(engine.ReservationID("rsv" + r.subject[3:])); out.Reservation == nil {
+			if out.Reservation = b.find(cmd.Body.(*engine.AddReview).Reservation); out.Reservation == nil {
 				out.Code = engine.CodeNotFound
+				break
 			}
+			out.Review = engine.ReviewID(r.subject)
 		default:
 			if out.Reservation = b.find(engine.ReservationID(r.subject)); out.Reservation == nil {
 				out.Code = engine.CodeNotFound

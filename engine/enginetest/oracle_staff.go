@@ -130,5 +130,5 @@ func (b *Book) addReview(now engine.Instant, cmd *engine.Command, c *engine.AddR
 		info.Ratings.Count++
 	}
 	b.Info = &info
-	return engine.Outcome{Code: engine.CodeCreated, Reservation: &next}, "rev" + string(old.ID)[3:], 1
+	return engine.Outcome{Code: engine.CodeCreated, Reservation: &next, Review: c.ID}, string(c.ID), 1
 }

@@ -98,7 +98,7 @@ func (s *Stream) command() *engine.Command {
 	}
 	switch n := s.src.IntN(116); {
 	case n >= 106:
-		return &engine.Command{Caller: guest, Body: &engine.AddReview{Reservation: s.reservation(), Rating: s.src.IntN(7), Comment: "buono"}}
+		return &engine.Command{Caller: guest, Body: &engine.AddReview{ID: engine.MakeReviewID(s.ID, s.next()), Reservation: s.reservation(), Rating: s.src.IntN(7), Comment: "buono"}}
 	case n >= 100:
 		return &engine.Command{Caller: either, Body: s.staff()}
 	case n < 45:

@@ -23,6 +23,7 @@ type Model struct {
 	staff        map[engine.AggregateID]map[string]*enginepb.Member
 	ratings      map[engine.AggregateID]engine.Ratings
 	reviews      []persistence.ReviewRow // oldest first
+	reviewed     map[engine.ReviewID]engine.ReservationID
 	accounts     map[engine.AggregateID]*persistence.AccountRow
 	reservations map[string]*modelReservation
 	audit        [][]byte
@@ -40,6 +41,7 @@ func NewModel() *Model {
 		heads: map[engine.AggregateID]engine.Version{}, restaurants: map[engine.AggregateID]*enginepb.Restaurant{},
 		versions: map[engine.AggregateID]engine.Version{}, tables: map[engine.AggregateID]map[string]*enginepb.Table{},
 		staff: map[engine.AggregateID]map[string]*enginepb.Member{}, ratings: map[engine.AggregateID]engine.Ratings{},
+		reviewed: map[engine.ReviewID]engine.ReservationID{},
 		accounts: map[engine.AggregateID]*persistence.AccountRow{}, reservations: map[string]*modelReservation{},
 	}
 }
@@ -104,7 +106,7 @@ func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
 				r.Guest, r.SpecialRequests = "", ""
 				r.Version++
 				for i := range m.reviews {
-					if m.reviews[i].ID == engine.ReviewOf(r.ID) {
+					if m.reviewed[m.reviews[i].ID] == r.ID {
 						m.reviews[i].Comment = ""
 					}
 				}
@@ -117,6 +119,7 @@ func (m *Model) review(id engine.AggregateID, atMs int64, e *enginepb.ReviewAdde
 	m.reservations[e.Reservation].Version++
 	r := m.ratings[id]
 	m.ratings[id] = engine.Ratings{Sum: r.Sum + int64(e.Rating), Count: r.Count + 1}
+	m.reviewed[engine.ReviewID(e.Id)] = engine.ReservationID(e.Reservation)
 	m.reviews = append(m.reviews, persistence.ReviewRow{ID: engine.ReviewID(e.Id), Restaurant: engine.RestaurantID(id),
 		Rating: e.Rating, Comment: e.Comment, At: time.UnixMilli(atMs).UTC()})
 }
@@ -360,7 +363,7 @@ func (g *history) reviewEvent(i int, e *enginepb.Event) {
 		return
 	}
 	g.reviewed[id] = true
-	e.Body = &enginepb.Event_ReviewAdded{ReviewAdded: &enginepb.ReviewAdded{Id: string(engine.ReviewOf(engine.ReservationID(id))),
+	e.Body = &enginepb.Event_ReviewAdded{ReviewAdded: &enginepb.ReviewAdded{Id: g.own(i, "rev_"),
 		Reservation: id, Rating: 1 + g.rng.Int32N(5), Comment: []string{"", "buono è"}[g.rng.IntN(2)]}}
 }
 

@@ -63,29 +63,59 @@ func ownPart(prefix string, r engine.RestaurantID, id string) (part string, fits
 	return tail, true
 }
 
+const (
+	reservationPrefix = "rsv_"
+	reviewPrefix      = "rev_"
+)
+
 // ownKey is the id as reservations.own has it: a number that sorts like the text, or the whole id.
 func ownKey(r engine.RestaurantID, id engine.ReservationID) any {
-	part, ok := ownPart("rsv_", r, string(id))
+	return innerKey(reservationPrefix, r, string(id))
+}
+
+// reviewKey is the id as reviews.id has it.
+func reviewKey(r engine.RestaurantID, id engine.ReviewID) any {
+	return innerKey(reviewPrefix, r, string(id))
+}
+
+func innerKey(prefix string, r engine.RestaurantID, id string) any {
+	part, ok := ownPart(prefix, r, id)
 	if !ok {
-		return string(id)
+		return id
 	}
 	if bits, ok := partBits(part); ok {
 		return int64(bits ^ topBit)
 	}
-	return string(id)
+	return id
 }
 
 // reservationID reads what ownKey wrote.
 func reservationID(r engine.RestaurantID, own any) (engine.ReservationID, error) {
-	switch v := own.(type) {
+	id, err := innerID(reservationPrefix, r, own)
+	return engine.ReservationID(id), err
+}
+
+// reviewID reads what reviewKey wrote. A row of before migration 7 has nothing: its review is named after the reservation.
+func reviewID(r engine.RestaurantID, key, own any) (engine.ReviewID, error) {
+	if key != nil {
+		id, err := innerID(reviewPrefix, r, key)
+		return engine.ReviewID(id), err
+	}
+	of, err := reservationID(r, own)
+	return engine.ReviewID(reviewPrefix + strings.TrimPrefix(string(of), reservationPrefix)), err
+}
+
+// innerID reads what innerKey wrote.
+func innerID(prefix string, r engine.RestaurantID, key any) (string, error) {
+	switch v := key.(type) {
 	case int64:
-		dst := append(make([]byte, 0, 4+2*partLen), "rsv_"...)
+		dst := append(make([]byte, 0, len(prefix)+2*partLen), prefix...)
 		dst = append(dst, strings.TrimPrefix(string(r), "rst_")...)
-		return engine.ReservationID(appendPart(dst, uint64(v)^topBit)), nil
+		return string(appendPart(dst, uint64(v)^topBit)), nil
 	case string:
-		return engine.ReservationID(v), nil
+		return v, nil
 	case []byte:
-		return engine.ReservationID(v), nil
+		return string(v), nil
 	}
 	return "", errKey
 }

@@ -39,10 +39,10 @@ func (t *tx) reviewed(h *head, r engine.RestaurantID, atMs int64, e *enginepb.Re
 	if err := t.must("rate the restaurant", t.stmts.rate, int64(e.GetRating()), h.n); err != nil {
 		return err
 	}
-	return t.exec(t.stmts.review, h.n, own, int64(e.GetRating()), orNull(e.GetComment()), atMs)
+	return t.exec(t.stmts.review, h.n, own, reviewKey(r, engine.ReviewID(e.GetId())), int64(e.GetRating()), orNull(e.GetComment()), atMs)
 }
 
-const selectReview = `SELECT v.n, rn.id, v.own, v.rating, coalesce(v.comment, ''), v.at_ms FROM reviews v JOIN names rn ON rn.n = v.restaurant`
+const selectReview = `SELECT v.n, rn.id, v.own, v.id, v.rating, coalesce(v.comment, ''), v.at_ms FROM reviews v JOIN names rn ON rn.n = v.restaurant`
 
 // ReviewsOf implements persistence.Store.
 func (s *Store) ReviewsOf(ctx context.Context, r engine.RestaurantID, f persistence.ReviewFilter) (persistence.ReviewPage, error) {
@@ -79,15 +79,14 @@ func reviews(ctx context.Context, q querier, limit int, query string, args ...an
 			return out, formatRow(n), nil
 		}
 		var v persistence.ReviewRow
-		var own any
-		if err := rows.Scan(&n, &v.Restaurant, &own, &v.Rating, &v.Comment, &atMs); err != nil {
+		var own, key any
+		if err := rows.Scan(&n, &v.Restaurant, &own, &key, &v.Rating, &v.Comment, &atMs); err != nil {
 			return nil, "", err
 		}
-		of, err := reservationID(v.Restaurant, own)
-		if err != nil {
+		if v.ID, err = reviewID(v.Restaurant, key, own); err != nil {
 			return nil, "", err
 		}
-		v.ID, v.At = engine.ReviewOf(of), time.UnixMilli(atMs).UTC()
+		v.At = time.UnixMilli(atMs).UTC()
 		out = append(out, v)
 	}
 	return out, "", rows.Err()

@@ -24,6 +24,7 @@ func TestSearchIsFilledAfterAnUpgrade(t *testing.T) {
 			Name: "Da Mario", City: "New York", CuisineType: "Pizza"}}}})
 	for _, older := range []string{
 		"DELETE FROM goose_db_version WHERE version_id >= 5",
+		"ALTER TABLE reviews DROP COLUMN id",
 		"DELETE FROM search_words",
 		"INSERT INTO terms (n, term) VALUES (999, 'nobody')",
 		"INSERT INTO term_trigrams (rowid, term) VALUES (999, 'nobody')",
@@ -45,4 +46,24 @@ func TestSearchIsFilledAfterAnUpgrade(t *testing.T) {
 	require.NoError(t, s.conn.QueryRowContext(t.Context(), "SELECT count(*) FROM terms").Scan(&terms))
 	require.NoError(t, s.conn.QueryRowContext(t.Context(), "SELECT count(*) FROM term_trigrams WHERE term_trigrams MATCH 'nob'").Scan(&trigrams))
 	require.Equal(t, []int{3, 0}, []int{terms, trigrams}, "mario, york, pizza; the words of nobody are gone")
+}
+
+// TestAReviewOfBeforeKeepsItsID: a row of before migration 7 has no id of its own, and was named after its reservation.
+func TestAReviewOfBeforeKeepsItsID(t *testing.T) {
+	s := openIn(t, t.TempDir())
+	d := &diary{T: t, s: s, versions: map[engine.AggregateID]engine.Version{}}
+	r := engine.MakeRestaurantID(1)
+	visit, name := engine.MakeReservationID(r, 7), engine.MakeReviewID(r, 8)
+	d.add([]engine.AggregateID{engine.AggregateID(r)}, lunchRoom(0, "A", "").Event, booked(string(visit), "", ""),
+		&enginepb.Event{Body: &enginepb.Event_ReviewAdded{ReviewAdded: &enginepb.ReviewAdded{Id: string(name), Reservation: string(visit), Rating: 5}}})
+	reviewed := func() engine.ReviewID {
+		page, err := s.ReviewsOf(t.Context(), r, persistence.ReviewFilter{Limit: 1})
+		require.NoError(t, err)
+		require.Len(t, page.Rows, 1)
+		return page.Rows[0].ID
+	}
+	require.Equal(t, name, reviewed())
+	_, err := s.conn.ExecContext(t.Context(), "UPDATE reviews SET id = NULL")
+	require.NoError(t, err)
+	require.Equal(t, engine.MakeReviewID(r, 7), reviewed())
 }
