@@ -94,7 +94,7 @@ func (x *exchange) availabilityQuery() (availabilityQuery, *trouble) {
 	return q, nil
 }
 
-// plainQuery reads a query without escapes; false when a parameter is unknown or comes twice.
+// plainQuery reads a query without escapes; false when a parameter is unknown or comes twice, or the time is empty.
 func plainQuery(q []byte, date, guests, clock *string) bool {
 	for len(q) > 0 {
 		var pair []byte
@@ -112,7 +112,7 @@ func plainQuery(q []byte, date, guests, clock *string) bool {
 		case "time":
 			at = clock
 		}
-		if at == nil || *at != "" {
+		if at == nil || *at != "" || at == clock && eq == len(pair)-1 {
 			return false
 		}
 		*at = aliased(pair[eq+1:])

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"time"
 
@@ -210,16 +211,19 @@ func (x *exchange) limit() (int, *trouble) {
 	return n, nil
 }
 
-// query refuses parameters that the route does not know: a misspelt filter must not look like an empty one.
+// query refuses parameters that the route does not know, and those that say nothing: a misspelt filter must not look like an empty
+// one, nor an empty number like none. Texts and cursors may be empty.
 func (x *exchange) query(known ...string) *trouble {
-	for name := range x.ctx.QueryArgs().All() {
-		ok := false
-		for _, k := range known {
-			ok = ok || string(name) == k
-		}
-		if !ok {
+	for name, value := range x.ctx.QueryArgs().All() {
+		at := slices.IndexFunc(known, func(k string) bool { return string(name) == k })
+		if at < 0 {
 			return wrong("query", "unknown parameter")
+		}
+		if len(value) == 0 && !slices.Contains(mayBeEmpty, known[at]) {
+			return wrong(known[at], "leave it out, or give it a value")
 		}
 	}
 	return nil
 }
+
+var mayBeEmpty = []string{"q", "city", "cuisine", "cursor"}
