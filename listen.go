@@ -76,7 +76,7 @@ func (n *Node) openRedirect(context.Context) error {
 		return errors.Join(err, ln.Close())
 	}
 	n.redirect = ln
-	n.opened("redirect", edge.OpenRedirect(ln, port, n.certificate, n.Log).Close)
+	n.opened("redirect", edge.OpenRedirect(ln, port, n.certificate, n.Log, n.Config.TrustedProxy...).Close)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package edge
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -184,13 +185,10 @@ func parseHop(text string) (netip.Addr, error) {
 	return addr.Unmap().WithZone(""), err
 }
 
-func (s *Server) trusts(addr netip.Addr) bool {
-	for _, network := range s.cfg.TrustedProxies {
-		if network.Contains(addr) {
-			return true
-		}
-	}
-	return false
+func (s *Server) trusts(addr netip.Addr) bool { return inAny(s.cfg.TrustedProxies, addr) }
+
+func inAny(networks []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
 // networkOf is what is limited together: an IPv4 address, or an IPv6 network of 64 bits, within which a host has all addresses.

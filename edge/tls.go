@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -187,15 +188,20 @@ type Redirect struct {
 	served chan error
 }
 
-// OpenRedirect serves ln until Close; port is that of the TLS listener.
-func OpenRedirect(ln net.Listener, port string, c *Certificate, log *slog.Logger) *Redirect {
+// OpenRedirect serves ln until Close; port is that of the TLS listener. It takes redirectConns connections, redirectConnsEach of an
+// address (an IPv6 network of 64 bits) unless it is of a network of proxies.
+func OpenRedirect(ln net.Listener, port string, c *Certificate, log *slog.Logger, proxies ...netip.Prefix) *Redirect {
+	ln = &connections{
+		Listener: ln, most: redirectConns, mostEach: redirectConnsEach, plain: true, each: map[[16]byte]int{},
+		exempt: func(a netip.Addr) bool { return inAny(proxies, a) },
+	}
 	r := &Redirect{ln: ln, served: make(chan error, 1)}
 	r.http = &fasthttp.Server{
 		Handler:      func(ctx *fasthttp.RequestCtx) { redirect(ctx, port, c) },
 		ErrorHandler: func(ctx *fasthttp.RequestCtx, _ error) { refuseRedirect(ctx) },
 		Logger:       connectionLog{log},
 		ReadTimeout:  readTimeout, WriteTimeout: writeTimeout, IdleTimeout: readTimeout, MaxRequestBodySize: maxBody, ReadBufferSize: readBuffer,
-		Concurrency: redirectConns, DisableKeepalive: true, NoDefaultServerHeader: true, NoDefaultContentType: true,
+		Concurrency: redirectConns + workerSlack, DisableKeepalive: true, NoDefaultServerHeader: true, NoDefaultContentType: true,
 		DisablePreParseMultipartForm: true, SecureErrorLogMessage: true, CloseOnShutdown: true,
 	}
 	go func() { r.served <- r.http.Serve(ln) }()
