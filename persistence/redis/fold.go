@@ -1,0 +1,199 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"maitred/engine"
+	"maitred/engine/enginepb"
+	"maitred/persistence"
+)
+
+// ErrGap says that an event does not follow what is in Redis: something is missing there. The next Cursor loads it anew.
+var ErrGap = errors.New("redis: an event does not follow what is there")
+
+// fold is the change of one restaurant by events: from what its keys say to what they are to say.
+type fold struct {
+	id      engine.AggregateID
+	was     string             // maitred:{id}:v as read; empty = none
+	head    position           // after the events so far
+	records map[string]*record // by reservation; nil = none there
+
+	moved map[string]bool            // records to write
+	days  map[int32]map[string]*stay // fields to set; nil = to drop
+	at    map[int32]position         // of those days
+	floor map[string]*tableJSON      // fields to set; nil = to drop
+	about *detailsJSON               // nil = as before
+	anew  []string                   // keys that go before anything is written
+	whole bool                       // every day may be another
+}
+
+func newFold(id engine.AggregateID) *fold {
+	return &fold{id: id, records: map[string]*record{}, moved: map[string]bool{}, days: map[int32]map[string]*stay{},
+		at: map[int32]position{}, floor: map[string]*tableJSON{}}
+}
+
+// aboutRestaurant tells whether an aggregate is of interest.
+func aboutRestaurant(id engine.AggregateID) bool { return !engine.IsAccountID(string(id)) }
+
+// needs are the reservations whose records apply looks at.
+func needs(events []*persistence.Committed) []string {
+	ids := map[string]bool{}
+	for _, c := range events {
+		switch e := c.Event.Body.(type) {
+		case *enginepb.Event_ReservationCreated:
+			ids[e.ReservationCreated.GetReservation().GetId()] = true
+		case *enginepb.Event_ReservationRescheduled:
+			ids[e.ReservationRescheduled.Id] = true
+		case *enginepb.Event_ReservationStatusChanged:
+			ids[e.ReservationStatusChanged.Id] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(ids))
+}
+
+// apply folds those events that are not here yet.
+func (f *fold) apply(events []*persistence.Committed) error {
+	for _, c := range events {
+		if c.Version <= f.head.Version {
+			continue
+		}
+		if c.Version != f.head.Version+1 {
+			return fmt.Errorf("%s: version %d after %d at %d: %w", f.id, c.Version, f.head.Version, c.Seq, ErrGap)
+		}
+		f.head = position{c.Version, c.Event.GetAtMs()}
+		if err := f.event(c.Event); err != nil {
+			return fmt.Errorf("%s: version %d at %d: %w", f.id, c.Version, c.Seq, err)
+		}
+	}
+	return nil
+}
+
+func (f *fold) event(event *enginepb.Event) error {
+	switch e := event.Body.(type) {
+	case *enginepb.Event_RestaurantCreated:
+		f.describe(e.RestaurantCreated.GetRestaurant())
+	case *enginepb.Event_RestaurantChanged:
+		f.describe(e.RestaurantChanged.GetRestaurant())
+	case *enginepb.Event_TableAdded:
+		f.table(e.TableAdded.GetTable())
+	case *enginepb.Event_TableChanged:
+		f.table(e.TableChanged.GetTable())
+	case *enginepb.Event_TableRemoved:
+		f.floor[e.TableRemoved.TableId], f.whole = nil, true
+	case *enginepb.Event_ReservationCreated:
+		f.reserve(e.ReservationCreated.GetReservation())
+	case *enginepb.Event_ReservationRescheduled:
+		c := e.ReservationRescheduled
+		old := f.records[c.Id]
+		if old == nil {
+			return fmt.Errorf("%s is moved and unknown: %w", c.Id, ErrGap)
+		}
+		f.place(c.Id, &record{Day: c.ServiceDay, Occupies: old.Occupies, Stay: stay{c.TableIds, c.StartsAt, c.EndsAt, c.GuestsCount}})
+	case *enginepb.Event_ReservationStatusChanged:
+		c := e.ReservationStatusChanged
+		old := f.records[c.Id]
+		switch {
+		case old != nil:
+			f.place(c.Id, &record{Day: old.Day, Occupies: occupies(c.Status), Stay: old.Stay})
+		case occupies(c.Status):
+			return fmt.Errorf("%s holds tables and is unknown: %w", c.Id, ErrGap)
+		} // else its record has expired: a day long past
+	}
+	return nil
+}
+
+// occupies tells whether a reservation of that status holds its tables.
+func occupies(s enginepb.Status) bool {
+	switch s {
+	case enginepb.Status_STATUS_HELD, enginepb.Status_STATUS_PENDING, enginepb.Status_STATUS_CONFIRMED, enginepb.Status_STATUS_SEATED:
+		return true
+	}
+	return false
+}
+
+func (f *fold) describe(pb *enginepb.Restaurant) {
+	about := &detailsJSON{Name: pb.GetName(), TimeZone: pb.GetTimeZone(), GridMinutes: pb.GetGridMin(), OpeningHours: []hoursJSON{}}
+	if about.GridMinutes == 0 {
+		about.GridMinutes = engine.DefaultGridMin
+	}
+	for _, h := range pb.GetOpeningHours() {
+		about.OpeningHours = append(about.OpeningHours, hoursJSON{h.GetDays(), h.GetOpenMin(), h.GetCloseMin(), h.GetLastSeatingMin()})
+	}
+	f.about, f.whole = about, true
+}
+
+func (f *fold) table(pb *enginepb.Table) {
+	f.floor[pb.GetId()] = &tableJSON{pb.GetTableNumber(), pb.GetCapacity(), pb.GetMinCapacity(), pb.GetInService()}
+	f.whole = true
+}
+
+func (f *fold) reserve(pb *enginepb.Reservation) {
+	f.place(pb.GetId(), &record{Day: pb.GetServiceDay(), Occupies: occupies(pb.GetStatus()),
+		Stay: stay{pb.GetTableIds(), pb.GetStartsAt(), pb.GetEndsAt(), pb.GetGuestsCount()}})
+}
+
+// place puts next in the place of the reservation's record; the days follow.
+func (f *fold) place(id string, next *record) {
+	if next.Stay.Tables == nil {
+		next.Stay.Tables = []string{}
+	}
+	old := f.records[id]
+	f.records[id], f.moved[id] = next, true
+	had, has := old != nil && old.Occupies, next.Occupies
+	if had && has && old.Day == next.Day && same(&old.Stay, &next.Stay) {
+		return
+	}
+	if had && (!has || old.Day != next.Day) {
+		f.touch(old.Day)[id] = nil
+	}
+	if has {
+		f.touch(next.Day)[id] = &next.Stay
+	}
+}
+
+func same(a, b *stay) bool {
+	return a.Start == b.Start && a.End == b.End && a.Guests == b.Guests && slices.Equal(a.Tables, b.Tables)
+}
+
+// touch is the fields of a day that the present event changes.
+func (f *fold) touch(day int32) map[string]*stay {
+	if f.days[day] == nil {
+		f.days[day] = map[string]*stay{}
+	}
+	f.at[day] = f.head
+	return f.days[day]
+}
+
+// load makes f the restaurant as a state has it. asOf is not known: the newest time that the state names is not later.
+func (f *fold) load(a *persistence.AggregateState) {
+	f.head = position{Version: a.Version}
+	for _, r := range a.Reservations {
+		f.head.AsOf = max(f.head.AsOf, r.GetCreatedMs(), r.GetUpdatedMs())
+	}
+	f.describe(a.Restaurant)
+	for _, t := range a.Tables {
+		f.table(t)
+	}
+	for _, r := range a.Reservations {
+		f.reserve(r)
+	}
+}
+
+// keeping says how long keys live.
+type keeping struct {
+	day    time.Duration // after the end of the service day
+	record time.Duration // after the end of the service day or now, whichever is later
+}
+
+// dayEnds is the Unix second at which a day's key expires.
+func (k keeping) dayEnds(day int32) int64 {
+	return (int64(day)+1)*daySeconds + int64(k.day/time.Second)
+}
+
+func (k keeping) recordEnds(day int32, now time.Time) int64 {
+	return max((int64(day)+1)*daySeconds, now.Unix()) + int64(k.record/time.Second)
+}

@@ -1,0 +1,94 @@
+package redis
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"maitred/engine"
+)
+
+const (
+	fieldPosition = "@"
+	fieldDetails  = "@details"
+
+	channelPrefix = "maitred.availability."
+
+	daySeconds = 86_400
+)
+
+func keyOf(id engine.AggregateID, rest string) string { return "maitred:{" + string(id) + "}:" + rest }
+
+func versionKey(id engine.AggregateID) string { return keyOf(id, "v") }
+func floorKey(id engine.AggregateID) string   { return keyOf(id, "floor") }
+func daysKey(id engine.AggregateID) string    { return keyOf(id, "days") }
+
+func dayKey(id engine.AggregateID, date string) string           { return keyOf(id, "day:"+date) }
+func recordKey(id engine.AggregateID, reservation string) string { return keyOf(id, "r:"+reservation) }
+
+func dateOf(day int32) string { return string(engine.AppendDate(nil, engine.Day(day))) }
+
+// position says which event of a restaurant is the newest in what it stands beside.
+type position struct {
+	Version engine.Version `json:"v"`
+	AsOf    int64          `json:"as_of"` // Unix ms
+}
+
+// stay is what a reservation holds.
+type stay struct {
+	Tables []string `json:"t"`
+	Start  int64    `json:"s"` // Unix seconds
+	End    int64    `json:"e"` // Unix seconds, exclusive
+	Guests int32    `json:"g"`
+}
+
+// record is where a reservation is, also when it holds nothing: events do not say where it was.
+type record struct {
+	Day      int32 `json:"d"` // days since 1970-01-01
+	Occupies bool  `json:"o"`
+	Stay     stay  `json:"p"`
+}
+
+type tableJSON struct {
+	Number      string `json:"number"`
+	Capacity    int32  `json:"capacity"`
+	MinCapacity int32  `json:"min_capacity"`
+	InService   bool   `json:"in_service"`
+}
+
+type detailsJSON struct {
+	Name         string      `json:"name"`
+	TimeZone     string      `json:"time_zone"`
+	GridMinutes  int32       `json:"grid_minutes"`
+	OpeningHours []hoursJSON `json:"opening_hours"`
+}
+
+type hoursJSON struct {
+	Days        uint32 `json:"days"`
+	Open        int32  `json:"open"`
+	Close       int32  `json:"close"`
+	LastSeating int32  `json:"last_seating"`
+}
+
+// message is what subscribers get.
+type message struct {
+	Restaurant engine.AggregateID `json:"restaurant_id"`
+	Date       string             `json:"service_date,omitempty"`
+	Version    engine.Version     `json:"version"`
+}
+
+// encode is the JSON of one of the types above, which cannot fail.
+func encode(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("redis: encode " + err.Error())
+	}
+	return string(b)
+}
+
+// decode reads what encode wrote.
+func decode[T any](key, text string) (v T, err error) {
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		return v, fmt.Errorf("redis: %s is not ours: %w", key, err)
+	}
+	return v, nil
+}
