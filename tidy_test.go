@@ -42,7 +42,7 @@ var table = map[string]rule{
 	"persistence/jetstream": {ours: []string{"engine", "persistence"}, third: []string{"github.com/nats-io", "golang.org/x/sys", clientGolang}},
 	"persistence/sqlite":    {ours: []string{"engine", "engine/enginepb", "persistence", "migrations"}, third: []string{"modernc.org/sqlite", "github.com/pressly/goose", protobufLib}},
 	"persistence/postgres":  {ours: []string{"engine", "engine/enginepb", "persistence", "migrations"}, third: []string{"github.com/jackc/pgx", "github.com/pressly/goose", clientGolang}},
-	"persistence/redis":     {ours: []string{"engine", "engine/enginepb", "persistence"}, third: []string{"github.com/redis/go-redis/v9", "github.com/go-redis/redis_rate"}},
+	"persistence/redis":     {ours: []string{"engine", "engine/enginepb", "persistence"}, third: []string{"github.com/redis/go-redis/v9", "github.com/go-redis/redis_rate", "github.com/failsafe-go/failsafe-go", clientGolang}},
 	"persistence/rabbitmq":  {ours: []string{"engine", "engine/enginepb", "persistence"}, third: []string{"github.com/rabbitmq/amqp091-go"}},
 	"persistence/persistencetest": {
 		ours: []string{"engine", "engine/enginepb", "engine/enginetest", "persistence", "persistence/memory"}, third: []string{"github.com/stretchr/testify", "pgregory.net/rapid", protobufLib},

@@ -19,9 +19,16 @@ func (s *Server) getAvailability(x *exchange) {
 		x.fail(kindNotFound)
 		return
 	}
+	if s.cfg.Copies != nil {
+		if patience, ok := x.maxStale(); ok && x.copied(q, patience) {
+			return
+		}
+	}
 	view, err := s.house.View(engine.AggregateID(strings.Clone(x.param)), x.deadline(viewTimeout))
 	if err != nil {
-		x.fault(err)
+		if s.cfg.Copies == nil || kindOfFault(err).status < 503 || !x.copied(q, anyAge) {
+			x.fault(err)
+		}
 		return
 	}
 	minute := x.now.Unix() / 60

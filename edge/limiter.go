@@ -26,8 +26,9 @@ type limiter struct {
 }
 
 type limiterShard struct {
-	mu  sync.Mutex
-	due map[[16]byte]int64 // Unix ns at which the client's debt is paid
+	mu        sync.Mutex
+	due       map[[16]byte]int64     // Unix ns at which the client's debt is paid
+	unsettled map[[16]byte]unsettled // of clients in due; nil: nobody else is to know
 }
 
 // allowance is what a client has left after a request.
@@ -38,14 +39,17 @@ type allowance struct {
 	retry     int // seconds to wait when not allowed
 }
 
-// newLimiter allows perMinute requests a minute and address; nil for 0.
-func newLimiter(perMinute int) *limiter {
+// newLimiter allows perMinute requests a minute and address; nil for 0. A shared one notes what it charges, for settle.
+func newLimiter(perMinute int, shared bool) *limiter {
 	if perMinute <= 0 {
 		return nil
 	}
 	l := &limiter{quota: min(perMinute, MaxRateLimit)}
 	for i := range l.shards {
 		l.shards[i].due = make(map[[16]byte]int64)
+		if shared {
+			l.shards[i].unsettled = map[[16]byte]unsettled{}
+		}
 	}
 	return l
 }
@@ -65,9 +69,12 @@ func (l *limiter) charge(client [16]byte, quota int, now time.Time) allowance {
 			shard.forget(at)
 		}
 		shard.due[client] = due
+		if shard.unsettled != nil {
+			shard.unsettled[client] = unsettled{shard.unsettled[client].requests + 1, quota}
+		}
 	}
 	shard.mu.Unlock()
-	a := allowance{allowed: allowed, remaining: int((burst - (due - at)) / each), reset: seconds(due - at)}
+	a := allowance{allowed: allowed, remaining: int(max(0, burst-(due-at)) / each), reset: seconds(due - at)}
 	if !allowed {
 		a.retry = max(1, seconds(due+each-at-burst))
 	}
@@ -91,6 +98,7 @@ func (s *limiterShard) forget(at int64) {
 		}
 	}
 	delete(s.due, least)
+	delete(s.unsettled, least)
 }
 
 // machineKeyPrefix begins the Authorization line of a machine client, which has a quota of its own.

@@ -110,7 +110,7 @@ func TestAMachineKeyHasItsOwnQuota(t *testing.T) {
 
 // A flood of addresses neither fills the memory nor wipes out what a client owes.
 func TestTheLimiterIsBoundedAndRemembersDebtors(t *testing.T) {
-	l, now := newLimiter(100), time.Now()
+	l, now := newLimiter(100, false), time.Now()
 	debtor := networkOf(netip.MustParseAddr("203.0.113.7"))
 	for l.charge(debtor, 100, now).allowed {
 	}

@@ -49,16 +49,18 @@ var (
 
 // Config is what a Server needs. Zero values of the tunables mean the default named beside them.
 type Config struct {
-	House     House
-	Lists     Lists               // nil: "mine" answers 503
-	Followers map[string]Follower // by the name that /readyz shows
-	Space     func() JournalSpace // nil: not shown
-	Erasures  Erasures
-	Keys      *Keys
-	Registry  prometheus.Registerer
-	Now       func() time.Time // time.Now
-	Random    io.Reader        // crypto/rand.Reader
-	Log       *slog.Logger     // slog.Default()
+	House        House
+	Lists        Lists               // nil: "mine" answers 503
+	Followers    map[string]Follower // by the name that /readyz shows
+	Space        func() JournalSpace // nil: not shown
+	Copies       Copies              // nil: every read asks the restaurant
+	SharedLimits SharedLimits        // nil: the rate limits are this node's own
+	Erasures     Erasures
+	Keys         *Keys
+	Registry     prometheus.Registerer
+	Now          func() time.Time // time.Now
+	Random       io.Reader        // crypto/rand.Reader
+	Log          *slog.Logger     // slog.Default()
 
 	MaxConns       int // connections at once; 16,384
 	MaxConnsPerIP  int // of an IPv4 address or an IPv6 network of 64 bits; 0 = no limit

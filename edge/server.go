@@ -79,7 +79,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, house: cfg.House, log: cfg.Log, now: cfg.Now, mint: mint{cfg.Random}, metrics: m,
-		tokens: NewTokens(cfg.Keys), limiter: newLimiter(cfg.RateLimit),
+		tokens: NewTokens(cfg.Keys), limiter: newLimiter(cfg.RateLimit, cfg.SharedLimits != nil),
 		throttle: newThrottle(), notes: make(chan struct{}, maxNotes), searches: make(chan struct{}, maxSearches), stop: make(chan struct{}),
 	}
 	if s.passwords, err = newPasswords(cfg.PasswordMemory); err != nil {
@@ -135,6 +135,9 @@ func (s *Server) Open(ln net.Listener) error {
 	}
 	s.ln, s.served = ln, make(chan error, 1)
 	s.background.run(func() { s.watchKeys(s.cfg.KeysEvery, s.stop) })
+	if s.limiter != nil && s.cfg.SharedLimits != nil {
+		s.background.run(func() { s.settle(s.stop) })
+	}
 	go func() {
 		err := s.http.Serve(ln)
 		if err != nil {

@@ -32,6 +32,13 @@ type Sink interface {
 	Write(ctx context.Context, old, next Position, events []Committed) error
 }
 
+// Availability is the start times of a service day as a copy has them, which may be behind the restaurant.
+type Availability struct {
+	TimeZone string // IANA
+	Starts   []engine.Start
+	AsOf     time.Time // a time at which nothing durable was missing
+}
+
 // ReservationRow is a reservation as the store knows it.
 type ReservationRow struct {
 	ID              engine.ReservationID

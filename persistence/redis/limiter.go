@@ -2,47 +2,48 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/go-redis/redis_rate/v10"
 )
 
 const (
-	// MaxPerMinute is the highest quota of Limiter.
-	MaxPerMinute = 1_000_000
-
-	limitPrefix         = "maitred:limit:" // behind redis_rate's own prefix "rate:"
-	defaultLimitTimeout = 100 * time.Millisecond
+	limitPrefix  = "maitred:limit:" // behind redis_rate's own prefix "rate:"
+	limitMinutes = 16               // a client owes at most so many minutes' quotas: what it spent at that many nodes at once
+	limitTimeout = 500 * time.Millisecond
 )
 
-// Limiter is a rate limit that all nodes share: a GCRA (generic cell rate algorithm) a key, like the one of a single node. A
-// client may spend a minute's quota at once and earns it back evenly; what was refused costs nothing. Safe for concurrent use.
+// Limiter keeps what clients owe to all nodes together: a GCRA (generic cell rate algorithm) a key. Nodes decide by themselves
+// and settle with it afterwards, so that no request waits for Redis. Safe for concurrent use.
 type Limiter struct {
 	rate    *redis_rate.Limiter
-	timeout time.Duration
+	breaker circuitbreaker.CircuitBreaker[any]
 }
 
-// NewLimiter makes a limiter whose answers take at most timeout; 0 = 100 ms.
-func NewLimiter(c *Client, timeout time.Duration) *Limiter {
-	if timeout <= 0 {
-		timeout = defaultLimitTimeout
-	}
-	return &Limiter{redis_rate.NewLimiter(c.db), timeout}
-}
+// NewLimiter makes a limiter; the client stays the caller's.
+func NewLimiter(c *Client) *Limiter { return &Limiter{redis_rate.NewLimiter(c.db), newBreaker()} }
 
-// Allow charges one request of key, with a quota of perMinute (1 to MaxPerMinute) requests a minute. remaining is how many it may
-// send at once now; retryAfter is how long it has to wait when it was refused, else 0. On an error nobody knows: Redis is away,
-// or the request was charged without an answer.
-func (l *Limiter) Allow(ctx context.Context, key string, perMinute int) (allowed bool, remaining int, retryAfter time.Duration, err error) {
-	if perMinute < 1 || perMinute > MaxPerMinute {
-		return false, 0, 0, fmt.Errorf("redis: a quota of %d requests a minute", perMinute)
+// Charge books n requests of key, whose quota is perMinute requests a minute; more than 16 minutes' quota is not owed. It returns
+// how long it takes until the client, sending nothing, owes nothing. At most 0.5 s; at once while Redis is away.
+func (l *Limiter) Charge(ctx context.Context, key string, perMinute, n int) (debt time.Duration, err error) {
+	if perMinute < 1 || n < 1 {
+		return 0, fmt.Errorf("redis: %d requests of a quota of %d a minute", n, perMinute)
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	if !l.breaker.TryAcquirePermit() {
+		return 0, circuitbreaker.ErrOpen
+	}
+	ctx, cancel := context.WithTimeout(ctx, limitTimeout)
 	defer cancel()
-	r, err := l.rate.Allow(ctx, limitPrefix+key, redis_rate.PerMinute(perMinute))
+	r, err := l.rate.AllowAtMost(ctx, limitPrefix+key, redis_rate.Limit{Rate: perMinute, Period: time.Minute, Burst: limitMinutes * perMinute}, n)
 	if err != nil {
-		return false, 0, 0, fmt.Errorf("redis: limit: %w", err)
+		if !errors.Is(err, context.Canceled) {
+			l.breaker.RecordFailure()
+		}
+		return 0, fmt.Errorf("redis: limit: %w", err)
 	}
-	return r.Allowed > 0, r.Remaining, max(0, r.RetryAfter), nil
+	l.breaker.RecordSuccess()
+	return r.ResetAfter, nil
 }

@@ -85,16 +85,17 @@ func (c *Client) Day(ctx context.Context, id engine.RestaurantID, day engine.Day
 const reach = 2
 
 // Availability lists the start times of a service day for a party, as engine.RestaurantView does, by the engine's own rules:
-// Start.Free is the number of tables. asOf is DayState.AsOf. Errors and bounds are those of Day.
-func (c *Client) Availability(ctx context.Context, now engine.Instant, id engine.RestaurantID, day engine.Day, guests int) (starts []engine.Start, asOf time.Time, err error) {
+// Start.Free is the number of tables. AsOf is DayState.AsOf. Errors and bounds are those of Day.
+func (c *Client) Availability(ctx context.Context, now engine.Instant, id engine.RestaurantID, day engine.Day, guests int) (a persistence.Availability, err error) {
 	r, err := c.read(ctx, id, day-reach, day+reach)
 	if err == nil {
-		starts, err = r.availability(now, id, day, guests)
+		a.Starts, err = r.availability(now, id, day, guests)
 	}
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("redis: availability of %s on %s: %w", id, dateOf(int32(day)), err)
+		return persistence.Availability{}, fmt.Errorf("redis: availability of %s on %s: %w", id, dateOf(int32(day)), err)
 	}
-	return starts, time.UnixMilli(r.asOf), nil
+	a.TimeZone, a.AsOf = r.floor.TimeZone, time.UnixMilli(r.asOf)
+	return a, nil
 }
 
 // availability asks a restaurant of the engine that is opened from what was read.
