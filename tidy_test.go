@@ -36,7 +36,7 @@ var table = map[string]rule{
 	"engine/enginepb":   {third: generated},
 	"engine/enginetest": {ours: []string{"engine", "engine/enginepb"}, third: []string{"pgregory.net/rapid"}},
 
-	"persistence":           {ours: []string{"engine", "engine/enginepb", "persistence/recordpb"}, third: []string{protobufLib, clientGolang, xxhashLib, "golang.org/x/text"}},
+	"persistence":           {ours: []string{"engine", "engine/enginepb", "persistence/recordpb"}, third: []string{protobufLib, clientGolang, xxhashLib, "golang.org/x/text", "github.com/cenkalti/backoff"}},
 	"persistence/recordpb":  {third: generated},
 	"persistence/memory":    {ours: []string{"engine", "persistence"}},
 	"persistence/jetstream": {ours: []string{"engine", "persistence"}, third: []string{"github.com/nats-io", "golang.org/x/sys", clientGolang}},

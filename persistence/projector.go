@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
 )
 
 // ProjectorState says what a projector does.
@@ -64,7 +65,7 @@ type ProjectorConfig struct {
 	Linger    time.Duration // how long a transaction waits for MinEvents; default 200 ms
 	Idle      time.Duration // how long the cursor waits when there are only heartbeats; default 5 s
 	SlowWrite time.Duration // transactions get smaller beyond this; default 400 ms
-	Retry     time.Duration // first wait after an error, doubled up to 100 times this; default 50 ms
+	Retry     time.Duration // first wait after an error, doubled up to 64 times this, each time by half more or less; default 50 ms
 	// Pace says how long to wait before it is asked again; the next batch is read when it says 0. So the sink makes room for
 	// bookings. nil = not at all. It must bound the lag itself.
 	Pace func() time.Duration
@@ -73,6 +74,9 @@ type ProjectorConfig struct {
 	Now   func() time.Time // default time.Now
 	Log   *slog.Logger     // default slog.Default
 }
+
+// retryGrows is how many times Retry a wait becomes at most.
+const retryGrows = 64
 
 // logEvery of the tries that fail is logged, beside the first: about one a minute.
 const logEvery = 20
@@ -90,6 +94,7 @@ type ProjectorStatus struct {
 	Events     uint64        // written since the start
 	Batches    uint64        // transactions that worked
 	Failures   uint64        // those that did not
+	Recoveries uint64        // times that the sink took events again after it had not
 }
 
 // Projector carries durable events to one sink in stream order. Safe for concurrent use.
@@ -215,6 +220,8 @@ func (e *errRefused) Error() string { return "persistence: " + e.state.String() 
 // run tries until ctx ends or an operator is needed.
 func (p *Projector) run(ctx context.Context, done chan struct{}) {
 	defer close(done)
+	back := backoff.ExponentialBackOff{InitialInterval: p.cfg.Retry, MaxInterval: retryGrows * p.cfg.Retry, Multiplier: 2, RandomizationFactor: 0.5}
+	back.Reset()
 	for tries := 0; ; tries++ {
 		before := p.Status().Batches
 		err := p.project(ctx)
@@ -230,6 +237,7 @@ func (p *Projector) run(ctx context.Context, done chan struct{}) {
 		}
 		if p.Status().Batches != before {
 			tries = 0
+			back.Reset()
 		}
 		if tries%logEvery == 0 {
 			p.cfg.Log.Warn("the sink does not take events; trying again", "err", err, "tries", tries+1)
@@ -238,9 +246,8 @@ func (p *Projector) run(ctx context.Context, done chan struct{}) {
 			s.State, s.Err = ProjectorRetrying, err
 			s.Failures++
 		})
-		wait := p.cfg.Retry << min(tries, 6)
 		p.size = max(p.cfg.MinEvents, p.size/2)
-		pause(ctx, wait/2+rand.N(wait/2+1))
+		pause(ctx, back.NextBackOff())
 	}
 }
 
@@ -344,6 +351,9 @@ func (p *Projector) write(ctx context.Context, at, next Position, events []Commi
 		asOf = time.UnixMilli(events[len(events)-1].Event.GetAtMs())
 	}
 	p.update(func(s *ProjectorStatus) {
+		if s.State == ProjectorRetrying {
+			s.Recoveries++
+		}
 		s.State, s.Err, s.Position = ProjectorRunning, nil, next
 		s.Events += uint64(len(events))
 		s.Batches++

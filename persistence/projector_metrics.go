@@ -4,8 +4,8 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // projectorMetrics are the collectors of one projector.
 type projectorMetrics struct {
-	lagRecords, lagSeconds, events, batches, failures, state *prometheus.Desc
-	write                                                    prometheus.Histogram
+	lagRecords, lagSeconds, events, batches, failures, reconnects, state *prometheus.Desc
+	write                                                                prometheus.Histogram
 }
 
 func newProjectorMetrics(sink string) projectorMetrics {
@@ -19,6 +19,7 @@ func newProjectorMetrics(sink string) projectorMetrics {
 		events:     desc("events_total", "Events written to the sink."),
 		batches:    desc("batches_total", "Transactions that reached the sink."),
 		failures:   desc("failures_total", "Transactions that did not reach the sink."),
+		reconnects: desc("reconnects_total", "Times that the sink took events again after it had not."),
 		state:      desc("state", "1 for the state that the sink's projector is in.", "state"),
 		write: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "maitred_sink_write_seconds", Help: "Duration of one transaction of the sink.", ConstLabels: labels,
@@ -30,7 +31,7 @@ func newProjectorMetrics(sink string) projectorMetrics {
 // Describe implements prometheus.Collector.
 func (p *Projector) Describe(ch chan<- *prometheus.Desc) {
 	m := &p.metrics
-	for _, d := range []*prometheus.Desc{m.lagRecords, m.lagSeconds, m.events, m.batches, m.failures, m.state} {
+	for _, d := range []*prometheus.Desc{m.lagRecords, m.lagSeconds, m.events, m.batches, m.failures, m.reconnects, m.state} {
 		ch <- d
 	}
 	m.write.Describe(ch)
@@ -44,6 +45,7 @@ func (p *Projector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(m.events, prometheus.CounterValue, float64(s.Events))
 	ch <- prometheus.MustNewConstMetric(m.batches, prometheus.CounterValue, float64(s.Batches))
 	ch <- prometheus.MustNewConstMetric(m.failures, prometheus.CounterValue, float64(s.Failures))
+	ch <- prometheus.MustNewConstMetric(m.reconnects, prometheus.CounterValue, float64(s.Recoveries))
 	for i, name := range projectorStates {
 		v := 0.0
 		if s.State == ProjectorState(i) {

@@ -163,6 +163,7 @@ func TestProjectorTriesAgain(t *testing.T) {
 		p.publish(200, 10)
 		p.requireAll(t, 10)
 		require.EqualValues(t, 2*len(sink.batches), p.Status().Failures)
+		require.EqualValues(t, len(sink.batches), p.Status().Recoveries, "each came after failures")
 
 		sink.mu.Lock()
 		sink.tries, sink.fail = 0, func(int) error { return away }
