@@ -26,6 +26,8 @@ type Config struct {
 
 	AMQPURL string `name:"amqp-url" help:"RabbitMQ that gets the events of restaurants, e.g. amqp://maitred:secret@mq/; empty = none. It may be away." placeholder:"URL"`
 
+	RedisURL string `name:"redis-url" help:"Redis that gets the availability, answers max-stale reads and shares rate limits: redis://user:secret@host:6379/0, more hosts with commas for a cluster, ?master=NAME for Sentinels. It may be away." placeholder:"URL"`
+
 	AdminListen string `default:"127.0.0.1:9180" help:"Address of /metrics and the profiler, apart from the API; empty = none." placeholder:"ADDR"`
 	AdminOpen   bool   `help:"Let --admin-listen be another address than loopback. Whoever reaches it sees the process's memory."`
 

@@ -44,6 +44,9 @@ type Node struct {
 	redirect    net.Listener      // nil: none
 	tracing     *edge.Tracing     // nil: none
 
+	copies       edge.Copies       // nil: none
+	sharedLimits edge.SharedLimits // nil: none
+
 	stored  atomic.Uint64 // sequence up to which the store has everything
 	closers []closer      // in the order of opening
 }
@@ -231,7 +234,7 @@ func (n *Node) openEdge(ctx context.Context) error {
 	}
 	n.eraser = newEraser(n.store, n.house, time.Now, n.Log, cmp.Or(n.Config.TestGrace, edge.EraseGrace))
 	n.edge, err = edge.New(edge.Config{
-		House: n.house, Lists: n.store, Followers: n.shownFollowers(), Space: n.space, Keys: keys,
+		House: n.house, Lists: n.store, Followers: n.shownFollowers(), Space: n.space, Keys: keys, Copies: n.copies, SharedLimits: n.sharedLimits,
 		Erasures: edge.Erasures{Owns: n.ownsRestaurant, Begun: n.eraser.signal},
 		Registry: n.Registry, Now: time.Now, Log: n.Log, CloseTimeout: n.Config.ShutdownGrace / 2,
 		RateLimit: n.Config.RateLimit, TrustedProxies: n.Config.TrustedProxy, CORSOrigins: n.Config.CORSOrigin,

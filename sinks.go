@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"maitred/edge"
+	"maitred/engine"
 	"maitred/persistence"
 	"maitred/persistence/rabbitmq"
+	"maitred/persistence/redis"
 )
 
 // brokerSilence is how long the broker may be silent before its messages are sent again. A quorum queue that was killed does not confirm
@@ -27,6 +31,10 @@ func (n *Node) follow(cfg persistence.ProjectorConfig) *persistence.Projector {
 // openSinks makes what follows the journal beside the store. None of it pins the journal: whoever falls below catches up from the
 // store.
 func (n *Node) openSinks(journal string, events persistence.Events) error {
+	return errors.Join(n.openRabbitMQ(journal, events), n.openRedis(journal, events))
+}
+
+func (n *Node) openRabbitMQ(journal string, events persistence.Events) error {
 	if n.Config.AMQPURL == "" {
 		return nil
 	}
@@ -40,6 +48,55 @@ func (n *Node) openSinks(journal string, events persistence.Events) error {
 		MinEvents: 1, MaxEvents: 2_000, Linger: 20 * time.Millisecond, // a notification does not wait for others
 	})
 	return nil
+}
+
+func (n *Node) openRedis(journal string, events persistence.Events) error {
+	if n.Config.RedisURL == "" {
+		return nil
+	}
+	o, err := redis.ParseURL(n.Config.RedisURL)
+	if err != nil {
+		return fmt.Errorf("--redis-url: %w", err)
+	}
+	client, err := redis.Open(o)
+	if err != nil {
+		return fmt.Errorf("--redis-url: %w", err)
+	}
+	n.opened("redis", client.Close)
+	sink, err := redis.NewSink(client, redis.SinkOptions{
+		Cursors: n.embedded.Cursors(), Source: &storeSource{n.store}, Bounds: n.embedded.Journal().Bounds, Log: n.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("--redis-url: %w", err)
+	}
+	n.follow(persistence.ProjectorConfig{
+		Name: redis.SinkName, Journal: journal, Events: events, Sink: sink, Archive: n.store,
+		MinEvents: 1, MaxEvents: 2_000, Linger: 20 * time.Millisecond, Idle: time.Second, // so soon a server that was emptied is noticed
+	})
+	reader := redis.NewReader(client)
+	n.Registry.MustRegister(reader)
+	n.copies, n.sharedLimits = reader, redis.NewLimiter(client)
+	return nil
+}
+
+// storeSource gives Redis what it has lost, from the store.
+type storeSource struct{ store persistence.Rebuildable }
+
+// Position implements redis.Source. What the store does not have yet follows from the journal.
+func (s *storeSource) Position(ctx context.Context) (persistence.Position, time.Time, error) {
+	at, err := s.store.Cursor(ctx)
+	return at, time.Time{}, err
+}
+
+// pastDays is how many days of the past Redis gets: a shift past midnight, and the time zones.
+const pastDays = 2
+
+// Restaurants implements redis.Source.
+func (s *storeSource) Restaurants(ctx context.Context, after string, limit int) ([]persistence.AggregateState, string, error) {
+	states, next, err := s.store.States(ctx, persistence.StatesFilter{
+		After: engine.AggregateID(after), Limit: limit, RestaurantsOnly: true, FromDay: int32(time.Now().Unix()/86_400) - pastDays,
+	})
+	return states, string(next), err
 }
 
 func (n *Node) shownFollowers() map[string]edge.Follower {

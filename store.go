@@ -11,6 +11,7 @@ import (
 // StoreCmd groups what an operator does to the read model.
 type StoreCmd struct {
 	Rebuild StoreRebuildCmd `cmd:"" help:"Make the store anew from bases and journal. The node must be stopped."`
+	Copy    StoreCopyCmd    `cmd:"" help:"Copy the store from one kind to the other, and compare them. The node must be stopped."`
 }
 
 // StoreRebuildCmd makes the store anew.
@@ -48,5 +49,10 @@ func (c *StoreRebuildCmd) Run() error {
 		return err
 	}
 	fmt.Printf("store rebuilt to record %d of journal %s\n", cursor.Seq, cursor.Journal)
+	digest, err := persistence.ContentOf(ctx, store)
+	if err != nil {
+		return err
+	}
+	fmt.Print(digest)
 	return nil
 }

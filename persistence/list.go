@@ -26,6 +26,7 @@ type AggregateState struct {
 	Staff             []*enginepb.Member
 	Ratings           engine.Ratings
 	Reservations      []*enginepb.Reservation
+	Reviews           []StoredReview // in no base: only from a store
 	Account           *enginepb.Account
 	Erased            bool
 	ErasureCompleted  bool
@@ -38,6 +39,9 @@ type Rebuildable interface {
 	Reset(ctx context.Context) error
 	// Load puts the states of aggregates that the store does not have yet, in one transaction, and leaves the cursor.
 	Load(ctx context.Context, states []AggregateState) error
+	// States reads what the store knows of aggregates, in the order of their ids, as Load takes it: one page is of one moment. next is
+	// where the following page begins (StatesFilter.After); empty = this is the last one.
+	States(ctx context.Context, f StatesFilter) (states []AggregateState, next engine.AggregateID, err error)
 }
 
 // Dumper prints what a store holds as sorted lines, the same for equal contents whatever the layout:

@@ -22,6 +22,15 @@ const (
 // ErrLocked: another process, or another Open of this one, has the directory.
 var ErrLocked = errors.New("jetstream: data directory is in use")
 
+// Lock takes a data directory without opening its journal, for who works on what lies beside it: ErrLocked when a node runs there.
+func Lock(dir string) (unlock func(), err error) {
+	f, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = f.Close() }, nil
+}
+
 // lockDir takes the directory for the life of the returned file. The embedded server takes no lock of its own: two servers
 // over one directory would both acknowledge, and their blocks interleave.
 func lockDir(dir string) (*os.File, error) {

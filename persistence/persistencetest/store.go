@@ -49,6 +49,7 @@ func ExerciseStore(t *testing.T, open func(t *testing.T, dir string) TestStore) 
 		{"erasures", storeErasures},
 		{"reset", storeReset},
 		{"rebuilt from bases and tail", storeRebuilt},
+		{"copied", storeCopied},
 		{"equals the bases of the engine", storeEqualsBases},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, t.TempDir(), open) })

@@ -13,7 +13,7 @@ import (
 
 // What the real engine decides, projected, must equal what its bases say.
 func storeEqualsBases(t *testing.T, dir string, open func(*testing.T, string) TestStore) {
-	aggregates, events := anEvening(t)
+	aggregates, events := AnEvening(t)
 	end := persistence.Seq(len(events))
 	projected := open(t, dir+"/a")
 	require.NoError(t, projected.Write(t.Context(), persistence.Position{}, at(end), events))
@@ -36,8 +36,8 @@ func storeEqualsBases(t *testing.T, dir string, open func(*testing.T, string) Te
 	require.NoError(t, rebuilt.Close())
 }
 
-// anEvening is what the real engine decided about a restaurant, and the states it came to.
-func anEvening(t *testing.T) (aggregates map[engine.AggregateID]engine.Aggregate, events []persistence.Committed) {
+// AnEvening is what the real engine decided about a restaurant, and the states it came to.
+func AnEvening(t *testing.T) (aggregates map[engine.AggregateID]engine.Aggregate, events []persistence.Committed) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	rid := engine.MakeRestaurantID(7)
 	aggregates = map[engine.AggregateID]engine.Aggregate{}

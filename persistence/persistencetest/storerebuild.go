@@ -111,3 +111,72 @@ func withoutAudit(dump string) string {
 	}
 	return b.String()
 }
+
+// storeCopied copies a store into an empty one: all lines are the same, and so are the digests; pages of any size say the same.
+func storeCopied(t *testing.T, dir string, open func(*testing.T, string) TestStore) {
+	f := MakeFrames(5, 300)
+	from, to := open(t, dir+"/from"), open(t, dir+"/to")
+	defer func() { require.NoError(t, from.Close()); require.NoError(t, to.Close()) }()
+	project(t, from, f, persistence.Seq(len(f)), rand.New(rand.NewPCG(5, 5)), nil)
+	project(t, to, MakeFrames(6, 20), 20, rand.New(rand.NewPCG(6, 6)), nil) // something that is in the way
+
+	told := 0
+	require.NoError(t, persistence.Copy(t.Context(), from, to, func(int, int) { told++ }))
+	require.Equal(t, dump(t, from), dump(t, to))
+	require.Positive(t, told)
+	digest := func(s TestStore) persistence.Content {
+		d, err := persistence.ContentOf(t.Context(), s)
+		require.NoError(t, err)
+		return d
+	}
+	want := digest(from)
+	require.True(t, want.Equal(digest(to)), "%s\n%s", want, digest(to))
+	for kind, part := range want {
+		require.Equal(t, part.Lines, strings.Count("\n"+dump(t, from), "\n"+kind+" "), kind)
+	}
+
+	var all, pages []persistence.AggregateState
+	for f := (persistence.StatesFilter{Limit: persistence.MaxStates}); ; {
+		page, next, err := from.States(t.Context(), f)
+		require.NoError(t, err)
+		all = append(all, page...)
+		if f.After = next; next == "" {
+			break
+		}
+	}
+	for f := (persistence.StatesFilter{Limit: 1}); ; {
+		page, next, err := from.States(t.Context(), f)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(page), 1)
+		pages = append(pages, page...)
+		if f.After = next; next == "" {
+			break
+		}
+	}
+	require.Equal(t, all, pages)
+	late := int32(0)
+	for _, a := range all {
+		for _, r := range a.Reservations {
+			late = max(late, r.ServiceDay)
+		}
+	}
+	some, _, err := from.States(t.Context(), persistence.StatesFilter{Limit: persistence.MaxStates, FromDay: late, RestaurantsOnly: true})
+	require.NoError(t, err)
+	found := 0
+	for _, a := range some {
+		require.True(t, engine.IsRestaurantID(string(a.ID)))
+		require.Empty(t, a.Reviews)
+		for _, r := range a.Reservations {
+			require.Equal(t, late, r.ServiceDay)
+			found++
+		}
+	}
+	require.Positive(t, found)
+
+	// What comes afterwards goes on from there, in both.
+	more := MakeFrames(5, 360)
+	for _, s := range []TestStore{from, to} {
+		project(t, s, more, persistence.Seq(len(more)), rand.New(rand.NewPCG(7, 7)), nil)
+	}
+	require.Equal(t, dump(t, from), dump(t, to))
+}

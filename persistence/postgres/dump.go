@@ -2,11 +2,9 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -68,75 +66,24 @@ func dumpHeads(ctx context.Context, db querier, add func([]byte)) error {
 }
 
 func dumpUsers(ctx context.Context, db querier, add func([]byte)) error {
-	return each(ctx, db, "SELECT id, coalesce(role, 'unspecified'), created_at, erased FROM users WHERE created_at IS NOT NULL OR erased > 0", nil, func(row pgx.Rows) error {
-		var a persistence.AccountRow
-		var role string
-		var created *time.Time
-		err := row.Scan(&a.ID, &role, &created, &a.Erased)
-		if err != nil {
-			return err
-		}
-		if created != nil {
-			a.CreatedMs = created.UnixMilli()
-		}
-		a.Role, err = parseRole(role)
-		add(persistence.AppendAccount(nil, &a))
-		return err
-	})
+	return readUsers(ctx, db, "", nil, func(a *persistence.AccountRow) { add(persistence.AppendAccount(nil, a)) })
 }
 
 func dumpRestaurants(ctx context.Context, db querier, add func([]byte)) error {
-	return each(ctx, db, `SELECT id, version, owner_id, name, address, city, country, cuisine_type, description, phone, email, time_zone, latitude,
- longitude, grid_minutes, opening_hours, rating_sum, total_reviews FROM restaurants`, nil, func(row pgx.Rows) error {
-		var r enginepb.Restaurant
-		var v engine.Version
-		var ratings engine.Ratings
-		var hours string
-		err := row.Scan(&r.Id, &v, &r.Owner, &r.Name, &r.Address, &r.City, &r.Country, &r.CuisineType, &r.Description, &r.Phone, &r.Email, &r.TimeZone,
-			&r.Latitude, &r.Longitude, &r.GridMin, &hours, &ratings.Sum, &ratings.Count)
-		if err != nil {
-			return err
-		}
-		var shifts [][4]int32
-		if err := json.Unmarshal([]byte(hours), &shifts); err != nil {
-			return err
-		}
-		for _, o := range shifts {
-			r.OpeningHours = append(r.OpeningHours, &enginepb.OpeningHours{Days: uint32(o[0]), OpenMin: o[1], CloseMin: o[2], LastSeatingMin: o[3]})
-		}
-		add(persistence.AppendRestaurant(nil, &r, v))
+	return readRestaurants(ctx, db, "", nil, func(r *enginepb.Restaurant, v engine.Version, ratings engine.Ratings) {
+		add(persistence.AppendRestaurant(nil, r, v))
 		if ratings.Count > 0 {
 			add(persistence.AppendRatings(nil, engine.RestaurantID(r.Id), ratings))
 		}
-		return nil
 	})
 }
 
 func dumpTables(ctx context.Context, db querier, add func([]byte)) error {
-	return each(ctx, db, "SELECT restaurant_id, id, version, number, capacity, min_capacity, location, in_service FROM tables WHERE NOT removed", nil, func(row pgx.Rows) error {
-		var r engine.RestaurantID
-		var t enginepb.Table
-		err := row.Scan(&r, &t.Id, &t.Version, &t.TableNumber, &t.Capacity, &t.MinCapacity, &t.Location, &t.InService)
-		add(persistence.AppendTable(nil, r, &t))
-		return err
-	})
+	return readTables(ctx, db, "", nil, func(r engine.RestaurantID, t *enginepb.Table) { add(persistence.AppendTable(nil, r, t)) })
 }
 
 func dumpStaff(ctx context.Context, db querier, add func([]byte)) error {
-	return each(ctx, db, "SELECT restaurant_id, user_id, role, since, version FROM staff", nil, func(row pgx.Rows) error {
-		var r engine.RestaurantID
-		var m enginepb.Member
-		var role string
-		var since time.Time
-		err := row.Scan(&r, &m.Account, &role, &since, &m.Version)
-		if err != nil {
-			return err
-		}
-		m.SinceMs = since.UnixMilli()
-		m.Role, err = parseRole(role)
-		add(persistence.AppendMember(nil, r, &m))
-		return err
-	})
+	return readStaff(ctx, db, "", nil, func(r engine.RestaurantID, m *enginepb.Member) { add(persistence.AppendMember(nil, r, m)) })
 }
 
 func dumpReservations(ctx context.Context, db querier, add func([]byte)) error {

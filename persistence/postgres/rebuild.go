@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"maitred/engine"
 	"maitred/engine/enginepb"
@@ -87,6 +88,13 @@ func (w *rows) put(a *persistence.AggregateState) {
 		w.create(id, pb)
 		for _, t := range pb.GetTableIds() { // it may have been removed since
 			w.tables[t] = &table{restaurant: id, details: &enginepb.Table{}, removed: true}
+		}
+	}
+	for _, v := range a.Reviews {
+		w.reviews[v.GetReservation()] = &review{ReviewAdded: v.ReviewAdded, restaurant: id, version: v.Order, user: orNil(v.Guest),
+			comment: orNil(v.GetComment()), at: time.UnixMilli(v.AtMs)}
+		if v.Guest != "" {
+			w.mention(v.Guest)
 		}
 	}
 	for _, pb := range a.Tables {

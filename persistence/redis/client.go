@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -45,9 +46,17 @@ func Open(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	quiet()
 	db := goredis.NewUniversalClient(u)
 	return &Client{db: db, close: sync.OnceValue(db.Close)}, nil
 }
+
+// quiet keeps the library from writing lines of its own: what fails is returned, and said once by who asked.
+var quiet = sync.OnceFunc(func() { goredis.SetLogger(silence{}) })
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
 
 // Close ends the connections. Idempotent.
 func (c *Client) Close() error { return c.close() }

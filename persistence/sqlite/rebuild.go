@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -100,6 +99,11 @@ func (t *tx) load(a *persistence.AggregateState) error {
 			return err
 		}
 	}
+	for _, v := range a.Reviews { // counted already, in the ratings and in the reservation
+		if err := t.putReview(h, engine.RestaurantID(a.ID), v.AtMs, v.ReviewAdded); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -114,7 +118,7 @@ func (s *Store) Dump(ctx context.Context, w io.Writer) error {
 		}
 		add(persistence.AppendCursor(nil, at))
 		for _, part := range []func(context.Context, querier, func([]byte)) error{
-			dumpHeads, dumpStaff, dumpRatings, dumpReviews, dumpRestaurants, dumpTables, dumpAccounts, dumpReservations, dumpEvents,
+			dumpHeads, dumpStaff, dumpReviews, dumpRestaurants, dumpTables, dumpAccounts, dumpReservations, dumpEvents,
 		} {
 			if err := part(ctx, q, add); err != nil {
 				return err
@@ -176,44 +180,24 @@ func (s *Store) Heads(ctx context.Context, fn func(engine.AggregateID, engine.Ve
 }
 
 func dumpRestaurants(ctx context.Context, q querier, add func([]byte)) error {
-	var r enginepb.Restaurant
-	var v engine.Version
-	var hours string
-	return each(ctx, q, `SELECT i.id, r.version, o.id, name, address, city, country, cuisine_type, description, phone, email, time_zone,
- latitude, longitude, grid_min, opening_hours FROM restaurants r JOIN names i ON i.n = r.n JOIN names o ON o.n = r.owner`,
-		[]any{&r.Id, &v, &r.Owner, &r.Name, &r.Address, &r.City, &r.Country, &r.CuisineType, &r.Description, &r.Phone, &r.Email,
-			&r.TimeZone, &r.Latitude, &r.Longitude, &r.GridMin, &hours}, func() error {
-			var shifts [][4]int32
-			if err := json.Unmarshal([]byte(hours), &shifts); err != nil {
-				return err
-			}
-			r.OpeningHours = r.OpeningHours[:0]
-			for _, o := range shifts {
-				r.OpeningHours = append(r.OpeningHours, &enginepb.OpeningHours{Days: uint32(o[0]), OpenMin: o[1], CloseMin: o[2], LastSeatingMin: o[3]})
-			}
-			add(persistence.AppendRestaurant(nil, &r, v))
-			return nil
-		})
+	return readRestaurants(ctx, q, "", func(r *enginepb.Restaurant, v engine.Version, ratings engine.Ratings) {
+		add(persistence.AppendRestaurant(nil, r, v))
+		if ratings.Count > 0 {
+			add(persistence.AppendRatings(nil, engine.RestaurantID(r.Id), ratings))
+		}
+	})
 }
 
 func dumpTables(ctx context.Context, q querier, add func([]byte)) error {
-	var r engine.RestaurantID
-	var t enginepb.Table
-	return each(ctx, q, `SELECT i.id, t.id, version, number, capacity, min_capacity, location, in_service
- FROM tables t JOIN names i ON i.n = t.restaurant`,
-		[]any{&r, &t.Id, &t.Version, &t.TableNumber, &t.Capacity, &t.MinCapacity, &t.Location, &t.InService}, func() error {
-			add(persistence.AppendTable(nil, r, &t))
-			return nil
-		})
+	return readTables(ctx, q, "", func(r engine.RestaurantID, t *enginepb.Table) { add(persistence.AppendTable(nil, r, t)) })
+}
+
+func dumpStaff(ctx context.Context, q querier, add func([]byte)) error {
+	return readStaff(ctx, q, "", func(r engine.RestaurantID, m *enginepb.Member) { add(persistence.AppendMember(nil, r, m)) })
 }
 
 func dumpAccounts(ctx context.Context, q querier, add func([]byte)) error {
-	var a persistence.AccountRow
-	return each(ctx, q, "SELECT id, role, created_ms, erased FROM accounts JOIN names USING (n)",
-		[]any{&a.ID, &a.Role, &a.CreatedMs, &a.Erased}, func() error {
-			add(persistence.AppendAccount(nil, &a))
-			return nil
-		})
+	return readAccounts(ctx, q, "", func(a *persistence.AccountRow) { add(persistence.AppendAccount(nil, a)) })
 }
 
 func dumpReservations(ctx context.Context, q querier, add func([]byte)) error {

@@ -39,6 +39,11 @@ func (t *tx) reviewed(h *head, r engine.RestaurantID, atMs int64, e *enginepb.Re
 	if err := t.must("rate the restaurant", t.stmts.rate, int64(e.GetRating()), h.n); err != nil {
 		return err
 	}
+	return t.putReview(h, r, atMs, e)
+}
+
+func (t *tx) putReview(h *head, r engine.RestaurantID, atMs int64, e *enginepb.ReviewAdded) error {
+	own := ownKey(r, engine.ReservationID(e.GetReservation()))
 	return t.exec(t.stmts.review, h.n, own, reviewKey(r, engine.ReviewID(e.GetId())), int64(e.GetRating()), orNull(e.GetComment()), atMs)
 }
 
@@ -159,26 +164,6 @@ func parseRow(s string, missing int64) (int64, error) {
 		return 0, fmt.Errorf("sqlite: %w", persistence.ErrBadPlace)
 	}
 	return n, nil
-}
-
-func dumpStaff(ctx context.Context, q querier, add func([]byte)) error {
-	var r engine.RestaurantID
-	var m enginepb.Member
-	return each(ctx, q, `SELECT i.id, a.id, role, since_ms, version FROM staff s JOIN names i ON i.n = s.restaurant JOIN names a ON a.n = s.account`,
-		[]any{&r, &m.Account, &m.Role, &m.SinceMs, &m.Version}, func() error {
-			add(persistence.AppendMember(nil, r, &m))
-			return nil
-		})
-}
-
-func dumpRatings(ctx context.Context, q querier, add func([]byte)) error {
-	var r engine.RestaurantID
-	var ratings engine.Ratings
-	return each(ctx, q, "SELECT i.id, rating_sum, rating_count FROM restaurants r JOIN names i ON i.n = r.n WHERE rating_count > 0",
-		[]any{&r, &ratings.Sum, &ratings.Count}, func() error {
-			add(persistence.AppendRatings(nil, r, ratings))
-			return nil
-		})
 }
 
 func dumpReviews(ctx context.Context, q querier, add func([]byte)) error {
