@@ -14,6 +14,7 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"maitred/deploy/dev"
@@ -41,14 +42,15 @@ type outside interface {
 	Start(context.Context) error
 }
 
-// TestFaultServices stops PostgreSQL and RabbitMQ and kills them with -9 under load, and restarts the server while they are away.
-// No operation fails but those that the restart cut off; afterwards the store is the fold of the journal, and each event is in RabbitMQ at
-// least once, in order, duplicates byte for byte the same.
+// TestFaultServices stops PostgreSQL, RabbitMQ and Redis and kills them with -9 under load, empties Redis, and restarts the server while
+// they are away. No operation fails but those that the restart cut off; afterwards the store is the fold of the journal, Redis says what
+// the restaurants say, and each event is in RabbitMQ at least once, in order, duplicates byte for byte the same.
 func TestFaultServices(t *testing.T) {
 	seed, y, l := seedOf(t), &tally{}, newLedger(t)
 	pg, mq := openPostgres(t), openRabbitMQ(t)
+	rd := openRedis(t)
 	queue := subscribe(t, mq.URL)
-	s, c := house(t, l, seed, "--store-url", pg.DSN, "--amqp-url", mq.URL)
+	s, c := house(t, l, seed, "--store-url", pg.DSN, "--amqp-url", mq.URL, "--redis-url", "redis://"+rd.Addr)
 	c.rest = 25 * time.Millisecond // 32 guests: about 1,000 a second
 	faults := []struct {
 		name    string
@@ -59,10 +61,13 @@ func TestFaultServices(t *testing.T) {
 		{"PostgreSQL stopped", pg, outside.Stop, false},
 		{"RabbitMQ killed", mq, outside.Kill, false},
 		{"PostgreSQL killed, server restarted", pg, outside.Kill, true},
+		{"Redis killed, so emptied", rd, outside.Kill, false},
 		{"RabbitMQ stopped", mq, outside.Stop, false},
+		{"Redis stopped", rd, outside.Stop, true},
+		{"Redis emptied under load", emptied{rd}, outside.Stop, false},
 	}
 	if !long() {
-		faults = faults[1:3]
+		faults = faults[1:4]
 	}
 	whole(t, s)
 	pause(brokerKnows)
@@ -88,11 +93,64 @@ func TestFaultServices(t *testing.T) {
 		y.faults++
 		fmt.Printf("%s: whole again after %v\n", f.name, whole(t, s).Round(10*time.Millisecond))
 	}
+	requireRedisSaysTheSame(t, s, c.w)
 	requireStoreIsTheFold(t, s, pg.DSN)
 	requireEachEventInOrder(t, queue, pg.DSN)
 	s.start()
 	aftermath(t, s, c, y)
 	y.print(t, l, "away=%v", awayFor())
+}
+
+// emptied is a Redis whose stop is a FLUSHALL.
+type emptied struct{ *dev.Redis }
+
+func (e emptied) Stop(ctx context.Context) error {
+	db := goredis.NewClient(&goredis.Options{Addr: e.Addr})
+	defer db.Close()
+	return db.FlushAll(ctx).Err()
+}
+
+func (emptied) Start(context.Context) error { return nil }
+
+func openRedis(t *testing.T) *dev.Redis {
+	t.Helper()
+	rd, err := dev.StartRedis(context.Background())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, rd.Close()) })
+	return rd
+}
+
+// requireRedisSaysTheSame compares what the owner of each restaurant says about each day with what the copy says.
+func requireRedisSaysTheSame(t *testing.T, s *server, w *world) {
+	t.Helper()
+	ask := func(path, cacheControl string) (slots json.RawMessage, asOf string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.addr+"/api/v1"+path, nil)
+		require.NoError(t, err)
+		req.Header.Set("Cache-Control", cacheControl)
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		var got struct {
+			Slots json.RawMessage `json:"slots"`
+			AsOf  string          `json:"as_of"`
+		}
+		require.NoError(t, json.NewDecoder(res.Body).Decode(&got))
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		return got.Slots, got.AsOf
+	}
+	taken := 0
+	for i := range w.places {
+		for d := range w.days {
+			path := fmt.Sprintf("/restaurants/%s/availability?date=%s&guests_count=2", w.places[i].id, day(1+d))
+			want, strong := ask(path, "no-cache")
+			got, stale := ask(path, "max-stale")
+			require.Empty(t, strong)
+			require.NotEmpty(t, stale, "the copy answers")
+			require.JSONEq(t, string(want), string(got), path)
+			taken += bytes.Count(got, []byte(`"tables":`)) - bytes.Count(got, fmt.Appendf(nil, `"tables":%d`, w.places[i].tables))
+		}
+	}
+	require.Positive(t, taken, "somebody has a table")
 }
 
 func openRabbitMQ(t *testing.T) *dev.RabbitMQ {
@@ -124,7 +182,7 @@ func whole(t *testing.T, s *server) time.Duration {
 				Lag int
 			}
 		}
-		if json.NewDecoder(res.Body).Decode(&ready) != nil || len(ready.Followers) != 2 {
+		if json.NewDecoder(res.Body).Decode(&ready) != nil || len(ready.Followers) != 3 {
 			return false
 		}
 		for _, f := range ready.Followers {

@@ -16,7 +16,7 @@ import (
 type mixCmd struct {
 	Rate     float64  `default:"10000" help:"Requests a second, open loop."`
 	Seconds  float64  `default:"60" help:"Of the measurement; 600 for a claim."`
-	Services []string `default:"postgres,rabbitmq" help:"Which run beside: postgres, rabbitmq; none = the embedded store alone."`
+	Services []string `default:"postgres,redis,rabbitmq" help:"Which run beside: postgres, redis, rabbitmq; none = the embedded store alone."`
 	JSON     string   `help:"Where the figures go." placeholder:"FILE"`
 	Dir      string   `help:"Parent of the temporary folder; must be on a real disk." placeholder:"DIR"`
 
@@ -68,6 +68,11 @@ func startServices(ctx context.Context, dir string, names []string) (s *services
 			var rabbit *dev.RabbitMQ
 			if rabbit, err = dev.StartRabbitMQ(ctx); err == nil {
 				s.flags, s.closers = append(s.flags, "--amqp-url", rabbit.URL), append(s.closers, rabbit.Close)
+			}
+		case "redis":
+			var redis *dev.Redis
+			if redis, err = dev.StartRedis(ctx); err == nil {
+				s.flags, s.closers = append(s.flags, "--redis-url", "redis://"+redis.Addr), append(s.closers, redis.Close)
 			}
 		case "none":
 		default:

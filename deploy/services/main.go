@@ -1,4 +1,4 @@
-// Command services keeps a private set of PostgreSQL and RabbitMQ running for somebody who tries maitred with them: `make up`
+// Command services keeps a private set of PostgreSQL, RabbitMQ and Redis running for somebody who tries maitred with them: `make up`
 // and `make down`. Nothing outlives it: the set is thrown away when it goes down.
 package main
 
@@ -183,7 +183,13 @@ func (*holdCmd) Run(c *command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, rabbit.Close()) }()
-	s.Flags = []string{fmt.Sprintf("--store-url '%s'", pg.DSN), "--amqp-url " + rabbit.URL}
+	fmt.Println("Redis …")
+	redis, err := dev.StartRedis(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, redis.Close()) }()
+	s.Flags = []string{fmt.Sprintf("--store-url '%s'", pg.DSN), "--amqp-url " + rabbit.URL, "--redis-url redis://" + redis.Addr}
 	b, err := json.Marshal(s)
 	if err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -208,9 +207,4 @@ func slotOf(tag string) int {
 		}
 	}
 	return int(crc) % slots
-}
-
-// isMarker tells whether a key is a marker.
-func isMarker(key string) bool {
-	return key == markerKey || strings.HasPrefix(key, "maitred:{") && strings.HasSuffix(key, "}:cursor")
 }

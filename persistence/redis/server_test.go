@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -117,4 +118,9 @@ func keys(t testing.TB, c *Client) (all []string) {
 		return it.Err()
 	})
 	return all
+}
+
+// isMarker tells whether a key is a marker.
+func isMarker(key string) bool {
+	return key == markerKey || strings.HasPrefix(key, "maitred:{") && strings.HasSuffix(key, "}:cursor")
 }

@@ -474,3 +474,21 @@ func TestExpiry(t *testing.T) {
 	}
 	require.Positive(t, days)
 }
+
+// A load from a source that is behind leaves alone what is newer: no reader sees a restaurant go back.
+func TestALoadNeverGoesBack(t *testing.T) {
+	onBoth(t, func(t *testing.T, o Options) {
+		r, rng := newRig(t, o, frames(22, 200)), random(22)
+		r.bring(t, 200, rng)
+		for _, key := range keys(t, r.c) {
+			if isMarker(key) {
+				require.NoError(t, r.c.db.Del(t.Context(), key).Err())
+			}
+		}
+		r.source.seq = 120
+		got, err := r.Cursor(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, at(120), got)
+		r.requireFold(t, 200)
+	})
+}
