@@ -24,6 +24,8 @@ type Config struct {
 
 	StoreURL string `name:"store-url" help:"PostgreSQL that keeps lists, search and audit instead of a file in --data, e.g. postgres://maitred@db/maitred. It may be away." placeholder:"URL"`
 
+	StoreReadURL string `name:"store-read-url" help:"Streaming replica of --store-url that answers lists and searches while it has what the primary has." placeholder:"URL"`
+
 	AMQPURL string `name:"amqp-url" help:"RabbitMQ that gets the events of restaurants, e.g. amqp://maitred:secret@mq/; empty = none. It may be away." placeholder:"URL"`
 
 	RedisURL string `name:"redis-url" help:"Redis that gets the availability, answers max-stale reads and shares rate limits: redis://user:secret@host:6379/0, more hosts with commas for a cluster, ?master=NAME for Sentinels. It may be away." placeholder:"URL"`
@@ -49,6 +51,7 @@ type Config struct {
 	TraceShare   float64 `default:"0.01" help:"Share of requests that are traced, 0 to 1."`
 
 	JournalBytes  int64         `default:"17179869184" help:"Most bytes the journal may take; admission stops at 90 %."`
+	FrameEvery    time.Duration `default:"2ms" help:"Least time between two writes of the journal: what comes meanwhile shares one. At most 100ms; 0 = none."`
 	JournalKeep   time.Duration `default:"72h" help:"Keep at least this much of the journal."`
 	IdleAfter     time.Duration `default:"5m" help:"Close a restaurant that nobody asked for this long."`
 	SweepEvery    time.Duration `default:"5m" help:"How often no-shows are looked for."`
@@ -66,6 +69,9 @@ type Config struct {
 	TestAnyFS     bool          `hidden:"" help:"Accept tmpfs as a data directory."`
 }
 
+// maxFrameEvery keeps an answer's wait far below what a client waits.
+const maxFrameEvery = 100 * time.Millisecond
+
 // Validate says what contradicts itself.
 func (c *Config) Validate() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
@@ -73,6 +79,12 @@ func (c *Config) Validate() error {
 	}
 	if c.JournalBytes < 64<<20 {
 		return fmt.Errorf("--journal-bytes %d: at least 64 MiB", c.JournalBytes)
+	}
+	if c.StoreReadURL != "" && c.StoreURL == "" {
+		return errors.New("--store-read-url is a replica of --store-url, which is missing")
+	}
+	if c.FrameEvery < 0 || c.FrameEvery > maxFrameEvery {
+		return fmt.Errorf("--frame-every is 0 to %v", maxFrameEvery)
 	}
 	return errors.Join(c.validateAdmin(), c.validateLimits(), c.validateTLS())
 }

@@ -35,6 +35,11 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 	}
 	if server, ok := n.store.(*postgres.Store); ok {
 		server.Log = n.Log
+		if url := n.Config.StoreReadURL; url != "" {
+			if err := server.ReadFrom(ctx, url); err != nil {
+				return fmt.Errorf("--store-read-url: %w", err)
+			}
+		}
 		n.Registry.MustRegister(server)
 	}
 	return n.checkStoreWitness(ctx)

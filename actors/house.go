@@ -26,6 +26,7 @@ type Config struct {
 	Partitions   int           // only for a new journal; 256
 	MaxInFlight  int           // credits per aggregate; 4,096
 	MaxQueue     int           // calls admitted on the node, fewer when the journal is slow (pace); 16,384
+	FrameEvery   time.Duration // least time between the sends of two frames, so that calls share one; 0 = none
 	MaxResident  int           // aggregates in memory; 200,000
 	IdleAfter    time.Duration // passivate after; 5 min
 	PassivateAll bool          // test mode: passivate after every command

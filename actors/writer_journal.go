@@ -92,6 +92,7 @@ func (w *writer) perform(ctx context.Context, io effect) effect {
 
 func (w *writer) append(ctx context.Context, io effect) func(moment) {
 	sent := time.Now()
+	w.sent = sent
 	actx, cancel := context.WithTimeout(ctx, io.timeout)
 	seq, err := w.house.cfg.Journal.Append(actx, w.subject, io.data, io.expect)
 	cancel()

@@ -57,7 +57,43 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	p := &Postgres{
+	return startPostgres(ctx, bin, dir, port, who)
+}
+
+// StartReplica makes a streaming replica of p, which answers reads. The caller closes it before p.
+func (p *Postgres) StartReplica(ctx context.Context) (*Postgres, error) {
+	bin, err := EnsurePostgres(ctx)
+	if err != nil {
+		return nil, err
+	}
+	who, err := account("postgres")
+	if err != nil {
+		return nil, err
+	}
+	dir, err := serviceDir("", "pg-", who)
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err == nil {
+		cmd := exec.CommandContext(ctx, filepath.Join(bin, "pg_basebackup"), "-d", p.DSN, "-D", filepath.Join(dir, "data"), "-R", "-X", "stream", "-c", "fast")
+		cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: who}
+		var text []byte
+		if text, err = cmd.CombinedOutput(); err != nil {
+			err = fmt.Errorf("pg_basebackup: %w: %s", err, tail(string(text), 500))
+		}
+	}
+	if err == nil {
+		err = writeSettings(dir, port, map[string]string{"hot_standby": "on"})
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return startPostgres(ctx, bin, dir, port, who)
+}
+
+func startPostgres(ctx context.Context, bin, dir string, port int, who *syscall.Credential) (p *Postgres, err error) {
+	p = &Postgres{
 		DSN:       fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable", port),
 		SocketDSN: fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres sslmode=disable", dir, port),
 	}

@@ -91,7 +91,10 @@ func (r *RabbitMQ) start(ctx context.Context, namesPort int, who *syscall.Creden
 		name: "rabbitmq", dir: dir, argv: []string{rabbitServer}, who: who, stop: syscall.SIGTERM,
 		ready: func(ctx context.Context) error { return speaksAMQP(ctx, port) },
 		env: []string{
-			"HOME=" + dir,                // of the cookie
+			"HOME=" + dir, // of the cookie
+			// Erlang's schedulers wait for work by spinning, which takes the cores from everybody else
+			// (https://www.rabbitmq.com/docs/runtime#busy-waiting).
+			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+sbwt none +sbwtdcpu none +sbwtdio none",
 			"RUNNING_UNDER_SYSTEMD=true", // the process that we know is the broker, not a shell around it
 			"RABBITMQ_NODENAME=maitred" + strconv.Itoa(port) + "@localhost", "RABBITMQ_DIST_PORT=" + strconv.Itoa(nodePort),
 			"ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_PORT=" + strconv.Itoa(namesPort),

@@ -20,7 +20,7 @@ func (s *Store) Dump(ctx context.Context, w io.Writer) error {
 	}
 	var lines [][]byte
 	add := func(line []byte) { lines = append(lines, line) }
-	err := s.view(ctx, func(db pgx.Tx) error {
+	err := s.viewPrimary(ctx, func(db pgx.Tx) error {
 		var at persistence.Position
 		if err := db.QueryRow(ctx, "SELECT journal, seq FROM cursors WHERE sink = 'store'").Scan(&at.Journal, &at.Seq); err != nil {
 			return err

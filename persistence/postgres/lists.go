@@ -136,6 +136,7 @@ func (s *Store) ReviewsOf(ctx context.Context, r engine.RestaurantID, f persiste
 	query += " ORDER BY version DESC LIMIT " + args.add(limit+1)
 	var last after
 	err = s.view(ctx, func(db pgx.Tx) error {
+		page = persistence.ReviewPage{}
 		if page.AsOf, err = asOf(ctx, db); err != nil {
 			return err
 		}
@@ -172,6 +173,7 @@ func (s *Store) PlacesOf(ctx context.Context, a engine.AccountID, place string, 
 	}
 	limit = min(max(limit, 1), persistence.MaxPage)
 	err = s.view(ctx, func(db pgx.Tx) error {
+		page = persistence.PlacePage{}
 		if page.AsOf, err = asOf(ctx, db); err != nil {
 			return err
 		}

@@ -9,10 +9,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics of a store. pool is "read" or "write".
+// metrics of a store. pool is "read", "write" or "replica".
 type metrics struct {
 	queries   *prometheus.CounterVec   // by pool and result: ok or error
 	duration  *prometheus.HistogramVec // by pool, seconds
+	fallbacks *prometheus.CounterVec   // by reason: behind or away
 	conflicts prometheus.Counter
 	parked    prometheus.Gauge
 	active    *prometheus.Desc // connections in use, by pool
@@ -23,6 +24,7 @@ func newMetrics() *metrics {
 		queries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "database_queries_total", Help: "Statements sent to PostgreSQL."}, []string{"pool", "result"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "database_query_duration_seconds", Help: "Time of a statement, or of several that went together.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}, []string{"pool"}),
+		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "database_replica_fallbacks_total", Help: "Reads that the primary answered because the replica could not."}, []string{"reason"}),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: "store_conflicts_total", Help: "Rows that say that a table was given away twice."}),
 		parked:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "store_parked_aggregates", Help: "Restaurants and accounts whose events could not be written."}),
 		active:    prometheus.NewDesc("database_connections_active", "Connections to PostgreSQL in use.", []string{"pool"}, nil),
@@ -42,13 +44,17 @@ func (s *Store) Collect(ch chan<- prometheus.Metric) {
 	for _, c := range s.metrics.all() {
 		c.Collect(ch)
 	}
-	for name, p := range map[string]*pgxpool.Pool{"read": s.read, "write": s.write} {
+	pools := map[string]*pgxpool.Pool{"read": s.read, "write": s.write}
+	if s.replica != nil {
+		pools["replica"] = s.replica.pool
+	}
+	for name, p := range pools {
 		ch <- prometheus.MustNewConstMetric(s.metrics.active, prometheus.GaugeValue, float64(p.Stat().AcquiredConns()), name)
 	}
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.queries, m.duration, m.conflicts, m.parked}
+	return []prometheus.Collector{m.queries, m.duration, m.fallbacks, m.conflicts, m.parked}
 }
 
 // tracer measures the statements of a pool.

@@ -16,7 +16,7 @@ import (
 // States implements persistence.Rebuildable.
 func (s *Store) States(ctx context.Context, f persistence.StatesFilter) (states []persistence.AggregateState, next engine.AggregateID, err error) {
 	limit := min(max(f.Limit, 1), persistence.MaxStates)
-	err = s.view(ctx, func(db pgx.Tx) error {
+	err = s.viewPrimary(ctx, func(db pgx.Tx) error {
 		p, err := statePageOf(ctx, db, &f, limit)
 		if err != nil {
 			return err

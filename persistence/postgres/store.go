@@ -39,8 +39,10 @@ type Store struct {
 	migrated atomic.Bool
 	migrates sync.Mutex
 
-	write *pgxpool.Pool // of one connection
-	read  *pgxpool.Pool
+	write   *pgxpool.Pool // of one connection
+	read    *pgxpool.Pool
+	replica *replica      // nil: none
+	written atomic.Uint64 // the newest cursor that this process knows of
 
 	mu       sync.Mutex // of the writer
 	known    map[engine.AggregateID]engine.Version
@@ -127,7 +129,11 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	for _, p := range []*pgxpool.Pool{s.write, s.read} {
+	pools := []*pgxpool.Pool{s.write, s.read}
+	if s.replica != nil {
+		pools = append(pools, s.replica.pool)
+	}
+	for _, p := range pools {
 		if p != nil {
 			p.Close()
 		}
@@ -144,10 +150,6 @@ func (s *Store) Cursor(ctx context.Context) (p persistence.Position, err error) 
 	if err != nil {
 		return persistence.Position{}, fmt.Errorf("postgres: read the cursor: %w", err)
 	}
+	s.written.Store(uint64(p.Seq))
 	return p, nil
-}
-
-// view runs fn in one read transaction: everything it sees is as of one cursor.
-func (s *Store) view(ctx context.Context, fn func(pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, s.read, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)
 }
