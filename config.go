@@ -65,6 +65,7 @@ type Config struct {
 	TestPassivate bool          `hidden:"" help:"Passivate every actor after every command."`
 	TestLazySync  bool          `hidden:"" help:"Acknowledge before fsync: loses data by design (negative control)."`
 	TestClear     bool          `hidden:"" help:"Keep personal data in clear (negative control)."`
+	TestKeeping   time.Duration `hidden:"" help:"Write bases and purge after this instead of ten minutes."`
 	TestGrace     time.Duration `hidden:"" help:"Complete an erasure after this instead of eleven minutes."`
 	TestAnyFS     bool          `hidden:"" help:"Accept tmpfs as a data directory."`
 }

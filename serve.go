@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -28,8 +29,10 @@ func (c *ServeCmd) Run() error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(c.GCPercent)
 	}
+	log := c.logger()
+	slog.SetDefault(log) // of the rooms that are handed none
 	halted := make(chan error, 1)
-	node := &Node{Config: c.Config, Log: c.logger(), OnHalt: func(err error) { halted <- err }}
+	node := &Node{Config: c.Config, Log: log, OnHalt: func(err error) { halted <- err }}
 	began := time.Now()
 	if err := node.Open(ctx); err != nil {
 		return err

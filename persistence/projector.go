@@ -340,13 +340,7 @@ func (p *Projector) write(ctx context.Context, at, next Position, events []Commi
 		return fmt.Errorf("write %d events up to %d: %w", len(events), next.Seq, err)
 	}
 	took := p.cfg.Now().Sub(start)
-	p.metrics.write.Observe(took.Seconds())
-	switch {
-	case took > p.cfg.SlowWrite:
-		p.size = max(p.cfg.MinEvents, p.size/2)
-	case len(events) >= p.size:
-		p.size = min(p.cfg.MaxEvents, p.size*2)
-	}
+	p.adapt(took, len(events))
 	if asOf.IsZero() && len(events) > 0 {
 		asOf = time.UnixMilli(events[len(events)-1].Event.GetAtMs())
 	}
@@ -365,6 +359,17 @@ func (p *Projector) write(ctx context.Context, at, next Position, events []Commi
 		p.cfg.Moved(next)
 	}
 	return nil
+}
+
+// adapt makes the next batch smaller after a slow one, and larger after a full one.
+func (p *Projector) adapt(took time.Duration, events int) {
+	p.metrics.write.Observe(took.Seconds())
+	switch {
+	case took > p.cfg.SlowWrite:
+		p.size = max(p.cfg.MinEvents, p.size/2)
+	case events >= p.size:
+		p.size = min(p.cfg.MaxEvents, p.size*2)
+	}
 }
 
 // pause waits for d or until ctx ends.

@@ -27,9 +27,11 @@ func (p *Projector) catchUp(ctx context.Context, at Position, first Seq) (Positi
 			reached = max(reached, first-1)
 		}
 		next := Position{Journal: p.cfg.Journal, Seq: reached}
+		start := p.cfg.Now()
 		if err := p.cfg.Sink.Write(ctx, at, next, events); err != nil {
 			return at, fmt.Errorf("write %d events up to %d: %w", len(events), reached, err)
 		}
+		p.adapt(p.cfg.Now().Sub(start), len(events))
 		at = next
 		p.update(func(s *ProjectorStatus) {
 			s.Position = at

@@ -70,27 +70,27 @@ func (c *commands) add(name string, key int, args []string) {
 
 // commands is the change as applyScript takes it. Records come after the days: what was cut off in between, if it ever is, is
 // made again from the old ones.
-func (f *fold) commands(keep keeping, now time.Time) *commands {
+func (f *fold) commands(retain time.Duration, now time.Time) *commands {
 	c := &commands{index: map[string]int{}}
 	c.key(versionKey(f.id))
 	c.args = append(c.args, f.was, encode(f.head))
 	for _, key := range f.anew {
 		c.add("DEL", c.key(key), nil)
 	}
-	if f.whole {
+	if f.whole.Version > 0 {
 		f.floorCommands(c)
 	}
 	for _, day := range slices.Sorted(maps.Keys(f.days)) {
-		f.dayCommands(c, day, keep)
+		f.dayCommands(c, day, retain)
 	}
 	if len(f.days) > 0 {
 		c.on("ZREMRANGEBYSCORE", daysKey(f.id), 2, "-inf", strconv.FormatInt(now.Unix(), 10))
 	}
 	for _, id := range slices.Sorted(maps.Keys(f.moved)) {
 		r := f.records[id]
-		c.on("SET", recordKey(f.id, id), 3, encode(r), "EXAT", strconv.FormatInt(keep.recordEnds(r.Day, now), 10))
+		c.on("SET", recordKey(f.id, id), 3, encode(r), "EXAT", strconv.FormatInt(dayEnds(r.Day, retain), 10))
 	}
-	if f.whole {
+	if f.whole.Version > 0 {
 		f.publish(c, "")
 		return c
 	}
@@ -105,7 +105,7 @@ func (f *fold) publish(c *commands, date string) {
 }
 
 func (f *fold) floorCommands(c *commands) {
-	set, drop := []string{fieldPosition, encode(f.head)}, []string(nil)
+	set, drop := []string{fieldPosition, encode(f.whole)}, []string(nil)
 	if f.about != nil {
 		set = append(set, fieldDetails, encode(f.about))
 	}
@@ -120,8 +120,8 @@ func (f *fold) floorCommands(c *commands) {
 	c.on("HDEL", floorKey(f.id), 1, drop...)
 }
 
-func (f *fold) dayCommands(c *commands, day int32, keep keeping) {
-	key, ends := dayKey(f.id, dateOf(day)), strconv.FormatInt(keep.dayEnds(day), 10)
+func (f *fold) dayCommands(c *commands, day int32, retain time.Duration) {
+	key, ends := dayKey(f.id, dateOf(day)), strconv.FormatInt(dayEnds(day, retain), 10)
 	set, drop := []string{fieldPosition, encode(f.at[day])}, []string(nil)
 	for _, id := range slices.Sorted(maps.Keys(f.days[day])) {
 		if s := f.days[day][id]; s != nil {
@@ -145,7 +145,7 @@ func (s *Sink) run(ctx context.Context, folds []*fold) (refused []engine.Aggrega
 	for len(folds) > 0 {
 		var calls []*commands
 		for n := 0; len(calls) < len(folds) && n < maxCallArgs; {
-			c := folds[len(calls)].commands(s.keep, now)
+			c := folds[len(calls)].commands(s.o.Retain, now)
 			calls, n = append(calls, c), n+len(c.args)
 		}
 		took, err := s.c.evalAll(ctx, calls)

@@ -40,23 +40,23 @@ type Client struct {
 	masters topology
 }
 
+// quiet drops what the client library would print: every error is returned, and a server that is away would fill the log.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+var silence = sync.OnceFunc(func() { goredis.SetLogger(quiet{}) })
+
 // Open makes a client. No server needs to be there: what needs one fails until it comes.
 func Open(o Options) (*Client, error) {
 	u, err := o.universal()
 	if err != nil {
 		return nil, err
 	}
-	quiet()
+	silence()
 	db := goredis.NewUniversalClient(u)
 	return &Client{db: db, close: sync.OnceValue(db.Close)}, nil
 }
-
-// quiet keeps the library from writing lines of its own: what fails is returned, and said once by who asked.
-var quiet = sync.OnceFunc(func() { goredis.SetLogger(silence{}) })
-
-type silence struct{}
-
-func (silence) Printf(context.Context, string, ...any) {}
 
 // Close ends the connections. Idempotent.
 func (c *Client) Close() error { return c.close() }

@@ -21,9 +21,6 @@
 // Fields may be added to every JSON object. maitred:{<id>}:r:<reservation id> (where a reservation is, also when it holds
 // nothing) is maitred's own, and so is everything that this list does not name.
 //
-// rate:maitred:limit:<32 hexadecimal digits> is what a client owes of its rate limit (redis_rate's format); the digits are its
-// network address or a hash of its account, and the key is gone when the debt is, after 16 minutes at most.
-//
 // # Messages
 //
 // Each change is published on the channel maitred.availability.<restaurant id>, as JSON:
@@ -44,10 +41,6 @@
 //   - A restaurant whose :v is missing is unknown, not empty. Nobody may take missing keys for free tables.
 //   - Days expire Retain after the end of the service day, records of reservations later. Floors and :v do not expire, however long
 //     nothing happens at the restaurant: about 2 kB for each restaurant, and some 450 bytes for each reservation until its day is gone.
-//
-// Shown on a server and on a cluster of three masters, against a naive fold of the events: TestEqualsTheFold, TestNewerWins,
-// TestTwoSinks, TestStoppedWithinABatch, TestServerKilled, TestFlushed (all, or one master), TestALoadNeverGoesBack, TestALoaderDies,
-// TestSubscribers; what a reader makes of it against the engine itself: TestAvailabilityIsTheEngines.
 //
 // Redis must not evict (maxmemory-policy noeviction): a day that was evicted looks free.
 //

@@ -28,7 +28,7 @@ type fold struct {
 	floor map[string]*tableJSON      // fields to set; nil = to drop
 	about *detailsJSON               // nil = as before
 	anew  []string                   // keys that go before anything is written
-	whole bool                       // every day may be another
+	whole position                   // of the newest event after which every day may be another; zero = there is none
 }
 
 func newFold(id engine.AggregateID) *fold {
@@ -44,8 +44,6 @@ func needs(events []*persistence.Committed) []string {
 	ids := map[string]bool{}
 	for _, c := range events {
 		switch e := c.Event.Body.(type) {
-		case *enginepb.Event_ReservationCreated:
-			ids[e.ReservationCreated.GetReservation().GetId()] = true
 		case *enginepb.Event_ReservationRescheduled:
 			ids[e.ReservationRescheduled.Id] = true
 		case *enginepb.Event_ReservationStatusChanged:
@@ -65,14 +63,12 @@ func (f *fold) apply(events []*persistence.Committed) error {
 			return fmt.Errorf("%s: version %d after %d at %d: %w", f.id, c.Version, f.head.Version, c.Seq, ErrGap)
 		}
 		f.head = position{c.Version, c.Event.GetAtMs()}
-		if err := f.event(c.Event); err != nil {
-			return fmt.Errorf("%s: version %d at %d: %w", f.id, c.Version, c.Seq, err)
-		}
+		f.event(c.Event)
 	}
 	return nil
 }
 
-func (f *fold) event(event *enginepb.Event) error {
+func (f *fold) event(event *enginepb.Event) {
 	switch e := event.Body.(type) {
 	case *enginepb.Event_RestaurantCreated:
 		f.describe(e.RestaurantCreated.GetRestaurant())
@@ -83,27 +79,21 @@ func (f *fold) event(event *enginepb.Event) error {
 	case *enginepb.Event_TableChanged:
 		f.table(e.TableChanged.GetTable())
 	case *enginepb.Event_TableRemoved:
-		f.floor[e.TableRemoved.TableId], f.whole = nil, true
+		f.floor[e.TableRemoved.TableId], f.whole = nil, f.head
 	case *enginepb.Event_ReservationCreated:
 		f.reserve(e.ReservationCreated.GetReservation())
 	case *enginepb.Event_ReservationRescheduled:
 		c := e.ReservationRescheduled
 		old := f.records[c.Id]
-		if old == nil {
-			return fmt.Errorf("%s is moved and unknown: %w", c.Id, ErrGap)
-		}
-		f.place(c.Id, &record{Day: c.ServiceDay, Occupies: old.Occupies, Stay: stay{c.TableIds, c.StartsAt, c.EndsAt, c.GuestsCount}})
+		// Without a record its day is over. It holds tables all the same: no other is moved, but one that is reinstated next.
+		occupies := old == nil || old.Occupies
+		f.place(c.Id, &record{Day: c.ServiceDay, Occupies: occupies, Stay: stay{c.TableIds, c.StartsAt, c.EndsAt, c.GuestsCount}})
 	case *enginepb.Event_ReservationStatusChanged:
 		c := e.ReservationStatusChanged
-		old := f.records[c.Id]
-		switch {
-		case old != nil:
+		if old := f.records[c.Id]; old != nil { // else its day is over
 			f.place(c.Id, &record{Day: old.Day, Occupies: occupies(c.Status), Stay: old.Stay})
-		case occupies(c.Status):
-			return fmt.Errorf("%s holds tables and is unknown: %w", c.Id, ErrGap)
-		} // else its record has expired: a day long past
+		}
 	}
-	return nil
 }
 
 // occupies tells whether a reservation of that status holds its tables.
@@ -123,12 +113,12 @@ func (f *fold) describe(pb *enginepb.Restaurant) {
 	for _, h := range pb.GetOpeningHours() {
 		about.OpeningHours = append(about.OpeningHours, hoursJSON{h.GetDays(), h.GetOpenMin(), h.GetCloseMin(), h.GetLastSeatingMin()})
 	}
-	f.about, f.whole = about, true
+	f.about, f.whole = about, f.head
 }
 
 func (f *fold) table(pb *enginepb.Table) {
 	f.floor[pb.GetId()] = &tableJSON{pb.GetTableNumber(), pb.GetCapacity(), pb.GetMinCapacity(), pb.GetInService()}
-	f.whole = true
+	f.whole = f.head
 }
 
 func (f *fold) reserve(pb *enginepb.Reservation) {
@@ -168,8 +158,9 @@ func (f *fold) touch(day int32) map[string]*stay {
 	return f.days[day]
 }
 
-// load makes f the restaurant as a state has it. asOf is not known: the newest time that the state names is not later.
-func (f *fold) load(a *persistence.AggregateState) {
+// load makes f the restaurant as a state has it, without the days that are over. asOf is not known: the newest time that the state
+// names is not later.
+func (f *fold) load(a *persistence.AggregateState, over func(day int32) bool) {
 	f.head = position{Version: a.Version}
 	for _, r := range a.Reservations {
 		f.head.AsOf = max(f.head.AsOf, r.GetCreatedMs(), r.GetUpdatedMs())
@@ -179,21 +170,13 @@ func (f *fold) load(a *persistence.AggregateState) {
 		f.table(t)
 	}
 	for _, r := range a.Reservations {
-		f.reserve(r)
+		if !over(r.GetServiceDay()) {
+			f.reserve(r)
+		}
 	}
 }
 
-// keeping says how long keys live.
-type keeping struct {
-	day    time.Duration // after the end of the service day
-	record time.Duration // after the end of the service day or now, whichever is later
-}
-
-// dayEnds is the Unix second at which a day's key expires.
-func (k keeping) dayEnds(day int32) int64 {
-	return (int64(day)+1)*daySeconds + int64(k.day/time.Second)
-}
-
-func (k keeping) recordEnds(day int32, now time.Time) int64 {
-	return max((int64(day)+1)*daySeconds, now.Unix()) + int64(k.record/time.Second)
+// dayEnds is the Unix second at which everything about a service day expires.
+func dayEnds(day int32, retain time.Duration) int64 {
+	return (int64(day)+1)*daySeconds + int64(retain/time.Second)
 }

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"maitred/engine"
@@ -85,10 +86,14 @@ func encode(v any) string {
 	return string(b)
 }
 
+// errNotOurs says that somebody else has written one of our keys.
+var errNotOurs = errors.New("redis: a value is not ours")
+
 // decode reads what encode wrote.
-func decode[T any](key, text string) (v T, err error) {
+func decode[T any](key, text string) (T, error) {
+	var v, none T
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		return v, fmt.Errorf("redis: %s is not ours: %w", key, err)
+		return none, fmt.Errorf("%s: %w: %w", key, errNotOurs, err)
 	}
 	return v, nil
 }

@@ -25,7 +25,6 @@ var errLoading = errors.New("redis: another sink is loading")
 
 const (
 	markerKey   = "maitred:cursor"
-	loadLease   = 20 * time.Second // a load that is not renewed for so long has died
 	topologyAge = 10 * time.Second // how long readers believe in the masters of a cluster
 )
 
@@ -34,40 +33,66 @@ type marker struct {
 	journal string
 	seq     persistence.Seq
 	asOf    int64 // Unix ms
-	load    string
+	loading bool
 	there   bool
 }
 
-// Scripts on one marker. KEYS[1] is the marker. They return 0 when the marker is not what they need.
+// Scripts on one marker, KEYS[1]. A server is known by the id that it takes when it begins to be a master: a step that was begun at
+// one master is not finished at the one that replaced it, which may have lost what the step wrote before.
+//
+// load and until say who loads everything, and until when (Unix ms) nobody else may. gen names the load that was finished last.
 var (
-	// ARGV: journal, old seq, next seq, as_of. Never back.
-	advanceScript = goredis.NewScript(`
-local m = redis.call('HMGET', KEYS[1], 'journal', 'seq', 'as_of', 'load')
-if not m[1] or m[4] or tonumber(m[2]) < tonumber(ARGV[2]) then return 0 end
-if m[1] ~= ARGV[1] and (m[1] ~= '' or tonumber(m[2]) > 0) then return 0 end
-redis.call('HSET', KEYS[1], 'journal', ARGV[1])
-if tonumber(ARGV[3]) > tonumber(m[2]) then redis.call('HSET', KEYS[1], 'seq', ARGV[3]) end
-if tonumber(ARGV[4]) > tonumber(m[3]) then redis.call('HSET', KEYS[1], 'as_of', ARGV[4]) end
+	// epochScript returns what must not change while a sink writes; empty = nobody may write now. ARGV: journal.
+	epochScript = goredis.NewScript(luaEpoch + `
+if foreign(ARGV[1]) then return 'foreign' end
+return epoch()`)
+	// ARGV: epoch, journal, old seq, next seq, as_of. Never back. 0 = the marker is not what the writer began with.
+	advanceScript = goredis.NewScript(luaEpoch + `
+if foreign(ARGV[2]) or epoch() ~= ARGV[1] then return 0 end
+local m = redis.call('HMGET', KEYS[1], 'seq', 'as_of')
+if tonumber(m[1]) < tonumber(ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1], 'journal', ARGV[2])
+if tonumber(ARGV[4]) > tonumber(m[1]) then redis.call('HSET', KEYS[1], 'seq', ARGV[4]) end
+if tonumber(ARGV[5]) > tonumber(m[2]) then redis.call('HSET', KEYS[1], 'as_of', ARGV[5]) end
 return 1`)
-	// ARGV: load, lease in ms.
-	beginScript = goredis.NewScript(`
-local load = redis.call('HGET', KEYS[1], 'load')
-if load and load ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'load', ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
+	// ARGV: load, lease in ms, journal. Returns the id of the master, 'foreign', or '' when another load runs.
+	beginScript = goredis.NewScript(luaEpoch + `
+if foreign(ARGV[3]) then return 'foreign' end
+local m = redis.call('HMGET', KEYS[1], 'load', 'until')
+if m[1] and m[1] ~= ARGV[1] and tonumber(m[2]) > now() then return '' end
+redis.call('HSET', KEYS[1], 'journal', ARGV[3], 'load', ARGV[1], 'until', now() + ARGV[2])
+return reign()`)
+	// ARGV: load, lease in ms, id of the master. 0 = the load was in vain.
+	renewScript = goredis.NewScript(luaEpoch + `
+if redis.call('HGET', KEYS[1], 'load') ~= ARGV[1] or reign() ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[1], 'until', now() + ARGV[2])
 return 1`)
-	// ARGV: load, lease in ms.
-	renewScript = goredis.NewScript(`
-if redis.call('HGET', KEYS[1], 'load') ~= ARGV[1] then return 0 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return 1`)
-	// ARGV: load, journal, seq, as_of.
-	finishScript = goredis.NewScript(`
-if redis.call('HGET', KEYS[1], 'load') ~= ARGV[1] then return 0 end
+	// ARGV: load, id of the master, journal, seq, as_of, gen. 0 = the load was in vain.
+	finishScript = goredis.NewScript(luaEpoch + `
+if redis.call('HGET', KEYS[1], 'load') ~= ARGV[1] or reign() ~= ARGV[2] then return 0 end
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'journal', ARGV[2], 'seq', ARGV[3], 'as_of', ARGV[4])
+redis.call('HSET', KEYS[1], 'journal', ARGV[3], 'seq', ARGV[4], 'as_of', ARGV[5], 'gen', ARGV[6])
 return 1`)
 )
+
+// isForeign is what scripts answer about a marker of another journal.
+const isForeign = "foreign"
+
+const luaEpoch = `
+local function reign() return string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or 'unknown' end
+local function now()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local function foreign(journal)
+  local has = redis.call('HGET', KEYS[1], 'journal')
+  return has and has ~= '' and has ~= journal
+end
+local function epoch()
+  local m = redis.call('HMGET', KEYS[1], 'seq', 'load', 'gen')
+  if not m[1] or m[2] then return '' end
+  return (m[3] or '') .. ' ' .. reign()
+end`
 
 // topology is the markers' keys as last seen.
 type topology struct {
@@ -143,14 +168,14 @@ func (c *Client) markers(ctx context.Context, keys []string) ([]marker, error) {
 			text[k], _ = v.(string)
 		}
 		m := &all[i]
-		m.journal, m.load, m.there = text[0], text[3], text[1] != ""
+		m.journal, m.loading, m.there = text[0], text[3] != "", text[1] != ""
 		if !m.there {
 			continue
 		}
 		seq, err1 := strconv.ParseUint(text[1], 10, 64)
 		asOf, err2 := strconv.ParseInt(text[2], 10, 64)
 		if err := errors.Join(err1, err2); err != nil {
-			return nil, fmt.Errorf("redis: %s is not ours: %w", keys[i], err)
+			return nil, fmt.Errorf("%s: %w: %w", keys[i], errNotOurs, err)
 		}
 		m.seq, m.asOf = persistence.Seq(seq), asOf
 	}
@@ -159,24 +184,48 @@ func (c *Client) markers(ctx context.Context, keys []string) ([]marker, error) {
 
 // holds tells whether the marker says that everything up to at is here.
 func (m *marker) holds(at persistence.Position) (bool, error) {
-	if m.there && m.journal != "" && at.Journal != "" && m.journal != at.Journal {
+	switch {
+	case m.journal != "" && at.Journal == "": // there is no cursor yet: a load tells whose it is
+		return false, nil
+	case m.journal != "" && m.journal != at.Journal:
 		return false, fmt.Errorf("%s, not %s: %w", m.journal, at.Journal, ErrForeign)
 	}
-	return m.there && m.load == "" && m.seq >= at.Seq, nil
+	return m.there && !m.loading && m.seq >= at.Seq, nil
 }
 
-// mark runs a script on every marker, one after the other: who has the first has them all. False: one refused.
-func (c *Client) mark(ctx context.Context, script *goredis.Script, keys []string, args ...any) (bool, error) {
-	for _, key := range keys {
-		took, err := script.Run(ctx, c.db, []string{key}, args...).Bool()
-		if err != nil {
-			return false, fmt.Errorf("mark %s: %w", key, err)
+// stand is a marker and what a step has to find there: the epoch of a write, the master of a load.
+type stand struct{ key, at string }
+
+// epochs is where a write begins. errNotWhole when a marker is missing or somebody loads.
+func (c *Client) epochs(ctx context.Context, keys []string, journal string) ([]stand, error) {
+	stands := make([]stand, len(keys))
+	for i, key := range keys {
+		at, err := epochScript.Run(ctx, c.db, []string{key}, journal).Text()
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("read the marker %s: %w", key, err)
+		case at == isForeign:
+			return nil, fmt.Errorf("%s, not %s: %w", key, journal, ErrForeign)
+		case at == "":
+			return nil, fmt.Errorf("%s: %w", key, errNotWhole)
 		}
-		if !took {
-			return false, nil
+		stands[i] = stand{key, at}
+	}
+	return stands, nil
+}
+
+// mark runs a script on every marker, one after the other: who has the first has them all. errNotWhole: one refused.
+func (c *Client) mark(ctx context.Context, script *goredis.Script, stands []stand, args func(at string) []any) error {
+	for _, s := range stands {
+		took, err := script.Run(ctx, c.db, []string{s.key}, args(s.at)...).Bool()
+		switch {
+		case err != nil:
+			return fmt.Errorf("mark %s: %w", s.key, err)
+		case !took:
+			return fmt.Errorf("%s: %w", s.key, errNotWhole)
 		}
 	}
-	return true, nil
+	return nil
 }
 
 const slots = 16_384 // of a cluster

@@ -3,11 +3,16 @@ package redis
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"maitred/engine"
 	"maitred/engine/enginepb"
@@ -15,136 +20,279 @@ import (
 	"maitred/persistence/persistencetest"
 )
 
-// place is what the oracle knows of a restaurant: everything, kept the simple way.
-type place struct {
-	version      engine.Version
-	details      *enginepb.Restaurant
-	tables       map[string]*enginepb.Table
-	reservations map[string]*enginepb.Reservation
+const journal = "J1"
+
+func at(seq persistence.Seq) persistence.Position {
+	return persistence.Position{Journal: journal, Seq: seq}
 }
 
-// places folds events in order.
-func places(events []persistence.Committed) map[engine.AggregateID]*place {
-	all := map[engine.AggregateID]*place{}
+func today() int32 { return int32(time.Now().Unix() / daySeconds) }
+
+// history is a made-up one whose days are still to come: Redis has no other clock than its machine's.
+func history(seed uint64, n int) persistencetest.Frames {
+	return shifted(persistencetest.MakeFrames(seed, n), today()+10-20_700)
+}
+
+// shifted moves every service day.
+func shifted(frames persistencetest.Frames, days int32) persistencetest.Frames {
+	for _, f := range frames {
+		for i := range f {
+			e := proto.CloneOf(f[i].Event)
+			if r := e.GetReservationCreated().GetReservation(); r != nil {
+				r.ServiceDay += days
+				r.StartsAt, r.EndsAt = r.StartsAt+int64(days)*daySeconds, r.EndsAt+int64(days)*daySeconds
+			}
+			if r := e.GetReservationRescheduled(); r != nil {
+				r.ServiceDay += days
+				r.StartsAt, r.EndsAt = r.StartsAt+int64(days)*daySeconds, r.EndsAt+int64(days)*daySeconds
+			}
+			f[i].Event = e
+		}
+	}
+	return frames
+}
+
+// naive is what Redis is to hold, made without any thought of speed: after each event every day is listed anew.
+type naive map[engine.AggregateID]*naiveRestaurant
+
+type naiveRestaurant struct {
+	position     obj
+	details      obj
+	tables       map[string]obj
+	floorAt      obj
+	reservations map[string]*naiveReservation
+	days         map[string]map[string]obj // by date and reservation
+	dayAt        map[string]obj
+}
+
+type naiveReservation struct {
+	date   string
+	status string
+	stay   obj
+}
+
+type obj = map[string]any
+
+func (n naive) apply(events ...persistence.Committed) {
 	for _, c := range events {
-		if engine.IsAccountID(string(c.Aggregate)) {
+		if strings.HasPrefix(string(c.Aggregate), "usr_") {
 			continue
 		}
-		p := all[c.Aggregate]
-		if p == nil {
-			p = &place{tables: map[string]*enginepb.Table{}, reservations: map[string]*enginepb.Reservation{}}
-			all[c.Aggregate] = p
+		r := n[c.Aggregate]
+		if r == nil {
+			r = &naiveRestaurant{tables: map[string]obj{}, reservations: map[string]*naiveReservation{}, days: map[string]map[string]obj{}, dayAt: map[string]obj{}}
+			n[c.Aggregate] = r
 		}
-		p.version = c.Version
-		switch e := c.Event.Body.(type) {
-		case *enginepb.Event_RestaurantCreated:
-			p.details = e.RestaurantCreated.Restaurant
-		case *enginepb.Event_RestaurantChanged:
-			p.details = e.RestaurantChanged.Restaurant
-		case *enginepb.Event_TableAdded:
-			p.tables[e.TableAdded.Table.Id] = e.TableAdded.Table
-		case *enginepb.Event_TableChanged:
-			p.tables[e.TableChanged.Table.Id] = e.TableChanged.Table
-		case *enginepb.Event_TableRemoved:
-			delete(p.tables, e.TableRemoved.TableId)
-		case *enginepb.Event_ReservationCreated:
-			p.reservations[e.ReservationCreated.Reservation.Id] = e.ReservationCreated.Reservation.CloneVT()
-		case *enginepb.Event_ReservationRescheduled:
-			r, moved := p.reservations[e.ReservationRescheduled.Id], e.ReservationRescheduled
-			r.ServiceDay, r.StartsAt, r.EndsAt, r.GuestsCount, r.TableIds = moved.ServiceDay, moved.StartsAt, moved.EndsAt, moved.GuestsCount, moved.TableIds
-		case *enginepb.Event_ReservationStatusChanged:
-			p.reservations[e.ReservationStatusChanged.Id].Status = e.ReservationStatusChanged.Status
+		r.position = obj{"v": c.Version, "as_of": c.Event.AtMs}
+		r.event(c.Event)
+		r.list()
+	}
+}
+
+func (r *naiveRestaurant) event(e *enginepb.Event) {
+	if pb := e.GetRestaurantCreated().GetRestaurant(); pb != nil {
+		r.describe(pb)
+	}
+	if pb := e.GetRestaurantChanged().GetRestaurant(); pb != nil {
+		r.describe(pb)
+	}
+	for _, pb := range []*enginepb.Table{e.GetTableAdded().GetTable(), e.GetTableChanged().GetTable()} {
+		if pb != nil {
+			r.tables[pb.Id] = obj{"number": pb.TableNumber, "capacity": pb.Capacity, "min_capacity": pb.MinCapacity, "in_service": pb.InService}
+			r.floorAt = r.position
+		}
+	}
+	if pb := e.GetTableRemoved(); pb != nil {
+		delete(r.tables, pb.TableId)
+		r.floorAt = r.position
+	}
+	if pb := e.GetReservationCreated().GetReservation(); pb != nil {
+		r.reservations[pb.Id] = &naiveReservation{naiveDate(pb.ServiceDay), pb.Status.String(), naiveStay(pb.TableIds, pb.StartsAt, pb.EndsAt, pb.GuestsCount)}
+	}
+	if pb := e.GetReservationRescheduled(); pb != nil {
+		old := r.reservations[pb.Id]
+		old.date, old.stay = naiveDate(pb.ServiceDay), naiveStay(pb.TableIds, pb.StartsAt, pb.EndsAt, pb.GuestsCount)
+	}
+	if pb := e.GetReservationStatusChanged(); pb != nil {
+		r.reservations[pb.Id].status = pb.Status.String()
+	}
+}
+
+func (r *naiveRestaurant) describe(pb *enginepb.Restaurant) {
+	hours := []any{}
+	for _, h := range pb.OpeningHours {
+		hours = append(hours, obj{"days": h.Days, "open": h.OpenMin, "close": h.CloseMin, "last_seating": h.LastSeatingMin})
+	}
+	grid := pb.GridMin
+	if grid == 0 {
+		grid = 15
+	}
+	r.details = obj{"name": pb.Name, "time_zone": pb.TimeZone, "grid_minutes": grid, "opening_hours": hours}
+	r.floorAt = r.position
+}
+
+func naiveDate(day int32) string {
+	return time.Unix(int64(day)*86_400, 0).UTC().Format(time.DateOnly)
+}
+
+func naiveStay(tables []string, starts, ends int64, guests int32) obj {
+	return obj{"t": append([]string{}, tables...), "s": starts, "e": ends, "g": guests}
+}
+
+// list fills the days with who holds tables, and notes which of them are another than before.
+func (r *naiveRestaurant) list() {
+	days := map[string]map[string]obj{}
+	for id, v := range r.reservations {
+		switch v.status {
+		case "STATUS_HELD", "STATUS_PENDING", "STATUS_CONFIRMED", "STATUS_SEATED":
+			if days[v.date] == nil {
+				days[v.date] = map[string]obj{}
+			}
+			days[v.date][id] = v.stay
+		}
+	}
+	for date := range days {
+		if !reflect.DeepEqual(days[date], r.days[date]) {
+			r.dayAt[date] = r.position
+		}
+	}
+	for date, old := range r.days {
+		if len(old) > 0 && days[date] == nil {
+			r.dayAt[date] = r.position
+		}
+	}
+	for date := range r.dayAt { // a day that was touched has a key
+		if days[date] == nil {
+			days[date] = map[string]obj{}
+		}
+	}
+	r.days = days
+}
+
+// contents is the keys that the naive world has, as backend.contents reads them.
+func (n naive) contents(retain time.Duration) map[string]any {
+	all := map[string]any{}
+	for id, r := range n {
+		prefix := "maitred:{" + string(id) + "}:"
+		all[prefix+"v"] = text(r.position)
+		floor := map[string]string{"@": text(r.floorAt), "@details": text(r.details)}
+		for table, t := range r.tables {
+			floor[table] = text(t)
+		}
+		all[prefix+"floor"] = floor
+		dates := map[string]float64{}
+		for date, stays := range r.days {
+			fields := map[string]string{"@": text(r.dayAt[date])}
+			for reservation, s := range stays {
+				fields[reservation] = text(s)
+			}
+			all[prefix+"day:"+date] = fields
+			begins, err := time.Parse(time.DateOnly, date)
+			if err != nil {
+				panic(err)
+			}
+			dates[date] = float64(begins.Add(24*time.Hour + retain).Unix())
+		}
+		if len(dates) > 0 {
+			all[prefix+"days"] = dates
 		}
 	}
 	return all
 }
 
-// text is what other teams can read of a restaurant, in lines.
-func (p *place) text(id engine.AggregateID) (lines []string) {
-	say := func(format string, args ...any) { lines = append(lines, string(id)+" "+fmt.Sprintf(format, args...)) }
-	say("version %d", p.version)
-	if p.details != nil {
-		grid := p.details.GridMin
-		if grid == 0 {
-			grid = engine.DefaultGridMin
-		}
-		hours := ""
-		for _, h := range p.details.OpeningHours {
-			hours += fmt.Sprintf(" %d:%d-%d,%d", h.Days, h.OpenMin, h.CloseMin, h.LastSeatingMin)
-		}
-		say("details %q %s %d%s", p.details.Name, p.details.TimeZone, grid, hours)
+func text(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
 	}
-	for _, t := range p.tables {
-		say("table %s %q %d-%d %v", t.Id, t.TableNumber, t.MinCapacity, t.Capacity, t.InService)
-	}
-	for _, r := range p.reservations {
-		switch r.Status {
-		case enginepb.Status_STATUS_HELD, enginepb.Status_STATUS_PENDING, enginepb.Status_STATUS_CONFIRMED, enginepb.Status_STATUS_SEATED:
-			say("day %s: %s %d-%d %d at %s", engine.AppendDate(nil, engine.Day(r.ServiceDay)), r.Id, r.StartsAt, r.EndsAt, r.GuestsCount, strings.Join(r.TableIds, ","))
-		}
-	}
-	return lines
+	return string(b)
 }
 
-// expected is what all of Redis is to say.
-func expected(events []persistence.Committed) string {
-	var lines []string
-	for id, p := range places(events) {
-		lines = append(lines, p.text(id)...)
+// lines prints contents, JSON normalised, without the markers and maitred's own records. loose leaves out what a load need not
+// know: when a day last changed, and days on which nobody is.
+func lines(contents map[string]any, loose bool) string {
+	normal := func(s string) string {
+		var v any
+		if err := json.Unmarshal([]byte(s), &v); err != nil {
+			return "not JSON: " + s
+		}
+		return text(v)
 	}
-	slices.Sort(lines)
-	return strings.Join(lines, "\n")
-}
-
-// found is what Redis says, read as doc.go tells other teams to.
-func found(t *testing.T, c *Client) string {
-	t.Helper()
-	var lines []string
-	for _, key := range keys(t, c) {
-		rest, ours := strings.CutPrefix(key, "maitred:{")
-		id, kind, both := strings.Cut(rest, "}:")
-		if !ours || !both || kind == "cursor" || kind == "days" || strings.HasPrefix(kind, "r:") {
+	var out []string
+	for key, v := range contents {
+		if strings.HasSuffix(key, ":cursor") || strings.Contains(key, "}:r:") {
 			continue
 		}
-		say := func(format string, args ...any) { lines = append(lines, id+" "+fmt.Sprintf(format, args...)) }
-		switch date, isDay := strings.CutPrefix(kind, "day:"); {
-		case kind == "v":
-			say("version %d", into[position](t, c.db.Get(t.Context(), key).Val()).Version)
-		case kind == "floor":
-			for field, text := range c.db.HGetAll(t.Context(), key).Val() {
-				switch field {
-				case "@":
-				case "@details":
-					d, hours := into[detailsJSON](t, text), ""
-					for _, h := range d.OpeningHours {
-						hours += fmt.Sprintf(" %d:%d-%d,%d", h.Days, h.Open, h.Close, h.LastSeating)
-					}
-					say("details %q %s %d%s", d.Name, d.TimeZone, d.GridMinutes, hours)
-				default:
-					v := into[tableJSON](t, text)
-					say("table %s %q %d-%d %v", field, v.Number, v.MinCapacity, v.Capacity, v.InService)
-				}
+		switch v := v.(type) {
+		case string:
+			if loose {
+				var p position
+				_ = json.Unmarshal([]byte(v), &p)
+				v = fmt.Sprintf(`{"v":%d}`, p.Version)
 			}
-		case isDay:
-			for field, text := range c.db.HGetAll(t.Context(), key).Val() {
-				if field != "@" {
-					s := into[stay](t, text)
-					say("day %s: %s %d-%d %d at %s", date, field, s.Start, s.End, s.Guests, strings.Join(s.Tables, ","))
-				}
+			out = append(out, key+" "+normal(v))
+		case map[string]float64:
+			if !loose {
+				out = append(out, key+" "+text(v))
 			}
-		default:
-			t.Errorf("doc.go does not know %s", key)
+		case map[string]string:
+			if loose {
+				v = maps.Clone(v)
+				delete(v, "@")
+			}
+			for _, field := range slices.Sorted(maps.Keys(v)) {
+				out = append(out, key+" "+field+" "+normal(v[field]))
+			}
 		}
 	}
-	slices.Sort(lines)
-	return strings.Join(lines, "\n")
+	slices.Sort(out)
+	return strings.Join(out, "\n")
 }
 
-func into[T any](t *testing.T, text string) (v T) {
+// folded is the naive world up to a sequence.
+func folded(frames persistencetest.Frames, to persistence.Seq) naive {
+	n := naive{}
+	n.apply(frames.Events(0, to)...)
+	return n
+}
+
+// requireHolds compares what Redis holds with the naive fold, byte for byte.
+func requireHolds(t testing.TB, b *backend, n naive, msg ...any) {
 	t.Helper()
-	require.NoError(t, json.Unmarshal([]byte(text), &v), text)
-	return v
+	requireLines(t, lines(n.contents(defaultRetain), false), lines(b.contents(t), false), msg...)
 }
 
-// frames are a history, as the journal's frames.
-func frames(seed uint64, n int) persistencetest.Frames { return persistencetest.MakeFrames(seed, n) }
+// requireLoaded is requireHolds after a load.
+func requireLoaded(t testing.TB, b *backend, n naive, msg ...any) {
+	t.Helper()
+	requireLines(t, lines(n.contents(defaultRetain), true), lines(b.contents(t), true), msg...)
+}
+
+func requireLines(t testing.TB, want, got string, msg ...any) {
+	t.Helper()
+	if want == got {
+		return
+	}
+	wanted, has := strings.Split(want, "\n"), strings.Split(got, "\n")
+	var diff []string
+	for _, l := range wanted {
+		if _, found := slices.BinarySearch(has, l); !found {
+			diff = append(diff, "missing "+l)
+		}
+	}
+	for _, l := range has {
+		if _, found := slices.BinarySearch(wanted, l); !found {
+			diff = append(diff, "surplus "+l)
+		}
+	}
+	require.Fail(t, "redis is not the fold: "+strings.Join(diff[:min(len(diff), 12)], "\n"), msg...)
+}
+
+// batches cuts 0..to into batches of random size.
+func batches(rng *rand.Rand, from, to persistence.Seq) (ends []persistence.Seq) {
+	for from < to {
+		from = min(to, from+1+persistence.Seq(rng.IntN(40)))
+		ends = append(ends, from)
+	}
+	return ends
+}

@@ -186,7 +186,7 @@ func (c *Client) wholeAsOf(ctx context.Context) (int64, error) {
 	}
 	asOf := markers[0].asOf
 	for _, m := range markers {
-		if !m.there || m.load != "" {
+		if !m.there || m.loading {
 			return 0, nil
 		}
 		asOf = min(asOf, m.asOf)

@@ -2,148 +2,490 @@ package redis
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go/circuitbreaker"
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"maitred/engine"
 	"maitred/persistence"
+	"maitred/persistence/memory"
 	"maitred/persistence/persistencetest"
 )
 
-// silent is a server that takes connections and says nothing.
-func silent(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, ln.Close()) })
-	return ln.Addr().String()
+// evenings is what the real engine decides about a restaurant over some days to come, one frame a command.
+type evenings struct {
+	id     engine.RestaurantID
+	a      engine.Aggregate
+	now    engine.Instant
+	rng    *rand.Rand
+	made   []engine.ReservationID
+	frames persistencetest.Frames
+	codes  map[engine.Code]int
 }
 
-// A reader that finds Redis away stops asking after a few times, and asks again later.
-func TestReadersDoNotWaitForASilentServer(t *testing.T) {
-	c := open(t, Options{Addrs: []string{silent(t)}, Timeout: 50 * time.Millisecond})
-	r := NewReader(c)
-	get := func() error {
-		_, err := r.Availability(t.Context(), 0, engine.MakeRestaurantID(1), 20_000, 2, time.Time{})
-		return err
+var evening = engine.OpeningHours{Days: 127, Open: 18 * 60, Close: 42 * 60, LastSeating: 41*60 + 30}
+
+func newEvenings(t testing.TB, seed uint64, zone string) *evenings {
+	e := &evenings{id: engine.MakeRestaurantID(100 + seed), rng: dice(seed), codes: map[engine.Code]int{}}
+	e.a = engine.NewAggregate(engine.AggregateID(e.id))
+	e.now = engine.Instant(time.Now().UnixMilli())
+	require.Equal(t, engine.CodeCreated, e.do(e.owner(), &engine.CreateRestaurant{ID: e.id, Details: engine.Details{
+		Name: "Da Mario", TimeZone: zone, OpeningHours: []engine.OpeningHours{evening}}}).Code)
+	for i := range uint64(5) {
+		require.Equal(t, engine.CodeCreated, e.do(e.owner(), &engine.AddTable{ID: engine.MakeTableID(e.id, i),
+			Table: engine.TableSpec{Number: fmt.Sprint(i), Capacity: 2 + int(i), MinCapacity: 1, InService: true}}).Code)
 	}
-	for range breakerErrors {
-		begun := time.Now()
-		err := get()
-		require.Error(t, err)
-		require.NotErrorIs(t, err, circuitbreaker.ErrOpen)
-		require.Less(t, time.Since(begun), 2*readTimeout)
-	}
-	begun := time.Now()
-	for range 1000 {
-		require.ErrorIs(t, get(), circuitbreaker.ErrOpen)
-	}
-	require.Less(t, time.Since(begun), time.Second)
-	require.EqualValues(t, 1000+breakerErrors, testutil.ToFloat64(r.misses.WithLabelValues("away")))
+	return e
 }
 
-func TestReaderCounts(t *testing.T) {
-	aggregates, events := persistencetest.AnEvening(t)
-	r := newRig(t, alone(t), nil)
-	r.all(t, events)
-	var known engine.AggregateID
-	for id := range aggregates {
-		if engine.IsRestaurantID(string(id)) {
-			known = id
+func (e *evenings) owner() engine.Caller {
+	return engine.Caller{Account: engine.MakeAccountID([16]byte{1}), Role: engine.RoleOwner}
+}
+
+func (e *evenings) do(by engine.Caller, body engine.Body) engine.Outcome {
+	e.now += 1000
+	out, made := e.a.Decide(e.now, &engine.Command{Caller: by, Body: body})
+	e.codes[out.Code]++
+	var frame []persistence.Committed
+	for i, event := range made {
+		e.a.Apply(event)
+		frame = append(frame, persistence.Committed{Seq: persistence.Seq(len(e.frames) + 1), Index: i, Aggregate: engine.AggregateID(e.id), Version: e.a.Version(), Event: event})
+	}
+	e.frames = append(e.frames, frame)
+	return out
+}
+
+func (e *evenings) today() engine.Day { return engine.Day(e.now / 86_400_000) }
+
+func (e *evenings) when() engine.When {
+	return engine.When{HasLocal: true, Day: e.today() + engine.Day(e.rng.IntN(5)), LocalMin: 18*60 + 30*e.rng.IntN(12)}
+}
+
+// random is one random command.
+func (e *evenings) random() {
+	one := func() engine.ReservationID { return e.made[e.rng.IntN(len(e.made))] }
+	switch n := e.rng.IntN(20); {
+	case n < 10 || len(e.made) == 0:
+		id := engine.MakeReservationID(e.id, e.rng.Uint64())
+		guest := engine.Caller{Account: engine.MakeAccountID([16]byte{byte(2 + e.rng.IntN(200))}), Role: engine.RoleCustomer}
+		if e.do(guest, &engine.CreateReservation{ID: id, Want: e.when(), GuestsCount: 1 + e.rng.IntN(6)}).Code == engine.CodeCreated {
+			e.made = append(e.made, id)
 		}
+	case n < 13:
+		guests, want := 1+e.rng.IntN(4), e.when()
+		e.do(e.owner(), &engine.Reschedule{ID: one(), GuestsCount: &guests, Want: &want})
+	case n < 18:
+		actions := []engine.Action{engine.ActionCancel, engine.ActionSeat, engine.ActionNoShow, engine.ActionReinstate, engine.ActionComplete}
+		e.do(e.owner(), &engine.Transition{ID: one(), Action: actions[e.rng.IntN(len(actions))]})
+	case n < 19:
+		in := e.rng.IntN(3) > 0
+		e.do(e.owner(), &engine.ChangeTable{ID: engine.MakeTableID(e.id, uint64(e.rng.IntN(5))), Change: engine.TableChange{InService: &in}})
+	default:
+		hours := []engine.OpeningHours{evening}
+		hours[0].Open += 60 * e.rng.IntN(3)
+		e.do(e.owner(), &engine.ChangeRestaurant{Change: engine.DetailsChange{OpeningHours: &hours}})
 	}
-	reader := NewReader(r.c)
-	get := func(id engine.RestaurantID, notBefore time.Time) (persistence.Availability, error) {
-		return reader.Availability(t.Context(), 1_790_000_000_000, id, 20_700, 2, notBefore)
-	}
-	a, err := get(engine.RestaurantID(known), time.Time{})
-	require.NoError(t, err)
-	require.NotEmpty(t, a.TimeZone)
-	_, err = get(engine.RestaurantID(known), a.AsOf)
-	require.NoError(t, err)
-	_, err = get(engine.RestaurantID(known), a.AsOf.Add(time.Millisecond))
-	require.ErrorIs(t, err, ErrStale)
-	_, err = get(engine.MakeRestaurantID(99), time.Time{})
-	require.ErrorIs(t, err, persistence.ErrNotFound)
-	require.EqualValues(t, 2, testutil.ToFloat64(reader.hits))
-	require.EqualValues(t, 1, testutil.ToFloat64(reader.misses.WithLabelValues("stale")))
-	require.EqualValues(t, 1, testutil.ToFloat64(reader.misses.WithLabelValues("unknown")))
-
-	require.NoError(t, r.c.db.HSet(t.Context(), floorKey(known), "tbl_x", "{not json").Err())
-	_, err = get(engine.RestaurantID(known), time.Time{})
-	require.ErrorContains(t, err, "is not ours")
 }
 
-// Nodes that share a limiter share what a client owes; a minute later it owes nothing; away it fails soon.
-func TestLimiterIsShared(t *testing.T) {
-	onBoth(t, func(t *testing.T, o Options) {
-		a, b := NewLimiter(open(t, o)), NewLimiter(open(t, o))
-		debt, err := a.Charge(t.Context(), "k", 60, 30)
-		require.NoError(t, err)
-		require.InDelta(t, 30, debt.Seconds(), 1)
-		debt, err = b.Charge(t.Context(), "k", 60, 10)
-		require.NoError(t, err)
-		require.InDelta(t, 40, debt.Seconds(), 1)
-		debt, err = b.Charge(t.Context(), "other", 60, 1)
-		require.NoError(t, err)
-		require.InDelta(t, 1, debt.Seconds(), 0.5)
-		debt, err = a.Charge(t.Context(), "k", 60, 100_000)
-		require.NoError(t, err)
-		require.LessOrEqual(t, debt, limitMinutes*time.Minute, "more is not owed")
-		_, err = a.Charge(t.Context(), "k", 0, 1)
-		require.Error(t, err)
-	})
-	l := NewLimiter(open(t, Options{Addrs: []string{silent(t)}, Timeout: 50 * time.Millisecond}))
-	for range breakerErrors {
-		_, err := l.Charge(context.Background(), "k", 60, 1)
-		require.Error(t, err)
-	}
-	_, err := l.Charge(context.Background(), "k", 60, 1)
-	require.ErrorIs(t, err, circuitbreaker.ErrOpen)
-}
-
-// Who reads the copy gets what the restaurant itself would say.
-func TestAvailabilityIsTheEngines(t *testing.T) {
-	onBoth(t, func(t *testing.T, o Options) {
-		aggregates, events := persistencetest.AnEvening(t)
-		r := newRig(t, o, nil)
-		r.all(t, events)
-		compared := 0
-		for id, a := range aggregates {
-			view, ok := a.View().(*engine.RestaurantView)
-			if !ok {
-				continue
-			}
-			first, _ := engine.ParseDate("2026-11-26")
-			for day := first; day < first+7; day++ {
-				for guests := 1; guests <= 6; guests++ {
-					now := engine.Instant(int64(day)*86_400_000 - 3_600_000*int64(guests*4))
-					got, err := r.c.Availability(t.Context(), now, engine.RestaurantID(id), day, guests)
-					require.NoError(t, err)
-					require.Equal(t, view.Availability(now, day, guests, nil), got.Starts)
-					require.Equal(t, "Europe/Rome", got.TimeZone)
-					compared += len(got.Starts)
+// What Redis answers is what the engine answers, also after a load of what the engine's base says.
+func TestAnswersAsTheEngine(t *testing.T) {
+	both(t, func(t *testing.T, b *backend) {
+		for i, zone := range []string{"Europe/Rome", "Pacific/Honolulu", "Pacific/Kiritimati"} {
+			e := newEvenings(t, uint64(i), zone)
+			b.flush(t)
+			source := &states{}
+			s := sinkOf(t, b.client(t), &memory.Cursors{}, from(source))
+			begun(t, s)
+			check := func() {
+				view := e.a.View().(*engine.RestaurantView)
+				for day := e.today() - 1; day <= e.today()+6; day++ {
+					for _, guests := range []int{1, 4, 6, 7} {
+						got, err := s.c.Availability(t.Context(), e.now, e.id, day, guests)
+						require.NoError(t, err)
+						require.Equal(t, view.Availability(e.now, day, guests, nil), got.Starts)
+						require.LessOrEqual(t, got.AsOf.UnixMilli(), int64(e.now))
+					}
+					requireDay(t, s.c, view, day)
 				}
 			}
-			d, err := r.c.Day(t.Context(), engine.RestaurantID(id), first+2)
+			p := persistence.Position{}
+			for range 25 {
+				for range 10 {
+					e.random()
+				}
+				next := at(persistence.Seq(len(e.frames)))
+				require.NoError(t, s.Write(t.Context(), p, next, e.frames.Events(p.Seq, next.Seq)))
+				p = next
+				check()
+			}
+			for _, code := range []engine.Code{engine.CodeCreated, engine.CodeOK, engine.CodeSlotUnavailable} {
+				require.Greater(t, e.codes[code], 10)
+			}
+			b.flush(t)
+			state, err := persistence.StateOf(persistence.Base{BaseHeader: persistence.BaseHeader{ID: engine.AggregateID(e.id), Version: e.a.Version()}, State: e.a.AppendBase(nil)})
 			require.NoError(t, err)
-			require.Equal(t, a.Version(), d.Version)
-			require.NotEmpty(t, d.Stays)
-			require.Equal(t, events[len(events)-1].Event.GetAtMs(), d.AsOf.UnixMilli())
+			source.set(&states{at: p, all: []persistence.AggregateState{state}})
+			begun(t, s)
+			check()
 		}
-		require.Greater(t, compared, 500)
 	})
 }
 
-// all writes events at once.
-func (r *rig) all(t *testing.T, events []persistence.Committed) {
+// requireDay compares a day with the engine's sheet and floor.
+func requireDay(t testing.TB, c *Client, view *engine.RestaurantView, day engine.Day) {
 	t.Helper()
-	old, err := r.Cursor(t.Context())
+	got, err := c.Day(t.Context(), view.Restaurant().ID, day)
 	require.NoError(t, err)
-	require.NoError(t, r.Write(t.Context(), old, at(persistence.Seq(len(events))), events))
+	want := DayState{Version: view.Version(), Changed: got.Changed, AsOf: got.AsOf}
+	for _, r := range view.DaySheet(day, nil) {
+		if r.Status == engine.StatusConfirmed || r.Status == engine.StatusSeated {
+			want.Stays = append(want.Stays, Stay{r.ID, r.Tables, r.StartsAt, r.EndsAt, r.GuestsCount})
+		}
+	}
+	info := view.Restaurant()
+	want.Floor = Floor{Name: info.Name, TimeZone: info.TimeZone, GridMin: engine.DefaultGridMin, OpeningHours: info.OpeningHours}
+	for _, table := range view.Tables() {
+		want.Floor.Tables = append(want.Floor.Tables, Table{table.ID, table.Number, table.Capacity, table.MinCapacity, table.InService})
+	}
+	require.Equal(t, want, got)
+	require.LessOrEqual(t, got.Changed, got.Version)
+}
+
+// What is read beside a writer is of one version, whatever happens meanwhile.
+func TestReadsAreOfOneVersion(t *testing.T) {
+	both(t, func(t *testing.T, b *backend) {
+		e := newEvenings(t, 21, "Europe/Rome")
+		sheets := map[engine.Version]*engine.RestaurantView{}
+		for len(e.frames) < 400 {
+			e.random()
+			sheets[e.a.Version()] = e.a.View().(*engine.RestaurantView)
+		}
+		s := sinkOf(t, b.client(t), &memory.Cursors{})
+		begun(t, s)
+		done := make(chan error, 1)
+		go func() {
+			old := persistence.Position{}
+			for end := persistence.Seq(8); end <= 400; end++ {
+				if err := s.Write(context.Background(), old, at(end), e.frames.Events(old.Seq, end)); err != nil {
+					done <- err
+					return
+				}
+				old = at(end)
+			}
+			done <- nil
+		}()
+		reader, seen, running := b.client(t), map[engine.Version]bool{}, true
+		for day := e.today(); running; day = e.today() + (day+1)%5 {
+			select {
+			case err := <-done:
+				require.NoError(t, err)
+				running = false
+			default:
+			}
+			d, err := reader.Day(t.Context(), e.id, day)
+			if errors.Is(err, persistence.ErrNotFound) {
+				continue
+			}
+			require.NoError(t, err)
+			seen[d.Version] = true
+			var want []Stay
+			for _, r := range sheets[d.Version].DaySheet(day, nil) {
+				if r.Status == engine.StatusConfirmed || r.Status == engine.StatusSeated {
+					want = append(want, Stay{r.ID, r.Tables, r.StartsAt, r.EndsAt, r.GuestsCount})
+				}
+			}
+			require.Equal(t, want, d.Stays, "version %d", d.Version)
+			for _, table := range d.Floor.Tables {
+				require.Equal(t, sheets[d.Version].Table(table.ID).InService, table.InService)
+			}
+		}
+		require.Greater(t, len(seen), 20)
+	})
+}
+
+func TestUnknownRestaurants(t *testing.T) {
+	both(t, func(t *testing.T, b *backend) {
+		c := b.client(t)
+		_, err := c.Day(t.Context(), "rst_nobody", 20_000)
+		require.ErrorIs(t, err, persistence.ErrNotFound)
+		_, err = c.Availability(t.Context(), 0, "rst_nobody", 20_000, 2)
+		require.ErrorIs(t, err, persistence.ErrNotFound)
+	})
+}
+
+// AsOf is a time at which nothing was missing: of everything, or at least of the restaurant.
+func TestAsOf(t *testing.T) {
+	both(t, func(t *testing.T, b *backend) {
+		a, z := newEvenings(t, 11, "Europe/Rome"), newEvenings(t, 12, "Europe/Rome")
+		z.now += 100_000
+		for range 20 {
+			a.random()
+			z.random()
+		}
+		var events []persistence.Committed
+		for i, c := range append(a.frames.Events(0, persistence.Seq(len(a.frames))), z.frames.Events(0, persistence.Seq(len(z.frames)))...) {
+			c.Seq = persistence.Seq(i + 1)
+			events = append(events, c)
+		}
+		end := at(persistence.Seq(len(events)))
+		source := &states{}
+		s := sinkOf(t, b.client(t), &memory.Cursors{}, from(source))
+		begun(t, s)
+		require.NoError(t, s.Write(t.Context(), persistence.Position{}, end, events))
+		last := func(e *evenings) int64 {
+			return slices.MaxFunc(e.frames.Events(0, persistence.Seq(len(e.frames))), func(x, y persistence.Committed) int { return int(x.Version) - int(y.Version) }).Event.AtMs
+		}
+		asOf := func(e *evenings) int64 {
+			d, err := s.c.Day(t.Context(), e.id, 1)
+			require.NoError(t, err)
+			return d.AsOf.UnixMilli()
+		}
+		require.Equal(t, last(z), asOf(a), "nothing of a is missing at the time of z's last event")
+		require.Equal(t, last(z), asOf(z))
+
+		during := int64(0)
+		source.set(&states{at: end})
+		source.asOf = time.UnixMilli(last(z) + 5000)
+		source.page = func(string) error {
+			during = asOf(a)
+			return nil
+		}
+		require.NoError(t, s.Rebuild(t.Context()))
+		require.Equal(t, last(a), during, "while a load runs, only what the restaurant itself says")
+		require.Equal(t, last(z)+5000, asOf(a), "what the source says")
+		keys, err := s.c.markerKeys(t.Context())
+		require.NoError(t, err)
+		for _, key := range keys {
+			require.NoError(t, s.c.db.Del(t.Context(), key).Err())
+			require.Equal(t, last(a), asOf(a), "a marker is missing")
+		}
+		source.set(&states{at: end})
+		source.asOf, source.page = time.Time{}, nil
+		require.NoError(t, s.Rebuild(t.Context()))
+		require.Equal(t, last(a), asOf(a), "a source that does not know")
+	})
+}
+
+// A reader never hangs longer than a second, whatever the server does.
+func TestReadsAreBounded(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never answers
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, gone.Close())
+	for name, o := range map[string]Options{
+		"silent": {Addrs: []string{l.Addr().String()}}, "silent cluster": {Addrs: []string{l.Addr().String()}, Cluster: true},
+		"silent sentinel": {Addrs: []string{l.Addr().String()}, Master: "m"},
+		"away":            {Addrs: []string{gone.Addr().String()}}, "away cluster": {Addrs: []string{gone.Addr().String()}, Cluster: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := open(t, o)
+			began := time.Now()
+			_, err := c.Day(t.Context(), "rst_1", 20_000)
+			require.Error(t, err)
+			require.NotErrorIs(t, err, persistence.ErrNotFound)
+			_, err = c.Availability(t.Context(), 0, "rst_1", 20_000, 2)
+			require.Error(t, err)
+			require.Less(t, time.Since(began), 2*readTimeout+time.Second)
+		})
+	}
+}
+
+// Whatever stands in the keys, a reader gets an answer or an error, never a panic.
+func TestGarbageIsRead(t *testing.T) {
+	both(t, func(t *testing.T, b *backend) {
+		e, rng := newEvenings(t, 13, "Europe/Rome"), dice(13)
+		for range 60 {
+			e.random()
+		}
+		s := sinkOf(t, b.client(t), &memory.Cursors{})
+		begun(t, s)
+		end := persistence.Seq(len(e.frames))
+		require.NoError(t, s.Write(t.Context(), persistence.Position{}, at(end), e.frames.Events(0, end)))
+		values := []any{"", "{", "null", "[]", "-1", `"x"`, true, -1, 0, 1e300, int64(1) << 62, nil, obj{}, []any{}, []any{"tbl_x"}, "Nowhere/City", 1 << 31}
+		ctx, errs := t.Context(), 0
+		for key, v := range b.contents(t) {
+			_, rest, _ := strings.Cut(key, "}:")
+			hash, isHash := v.(map[string]string)
+			if !isHash || rest != "floor" && !strings.HasPrefix(rest, "day:") {
+				continue
+			}
+			for field, good := range hash {
+				for _, bad := range spoilt(rng, good, values) {
+					require.NoError(t, s.c.db.HSet(ctx, key, field, bad).Err())
+					for day := e.today(); day < e.today()+5; day++ {
+						_, err1 := s.c.Day(ctx, e.id, day)
+						_, err2 := s.c.Availability(ctx, e.now, e.id, day, 2)
+						if err1 != nil || err2 != nil {
+							errs++
+						}
+					}
+				}
+				require.NoError(t, s.c.db.HSet(ctx, key, field, good).Err())
+			}
+		}
+		require.Greater(t, errs, 100)
+		for _, rest := range []string{"v", "floor", "day:" + dateOf(int32(e.today()))} { // of another type
+			key := keyOf(engine.AggregateID(e.id), rest)
+			require.NoError(t, s.c.db.Rename(ctx, key, key+"x").Err())
+			require.NoError(t, s.c.db.LPush(ctx, key, 1).Err())
+			_, err := s.c.Day(ctx, e.id, e.today())
+			require.ErrorContains(t, err, "WRONGTYPE")
+			require.NoError(t, s.c.db.Rename(ctx, key+"x", key).Err())
+		}
+		_, err := s.c.Day(ctx, e.id, e.today())
+		require.NoError(t, err)
+	})
+}
+
+// spoilt is a value with one of its parts replaced, in a few ways.
+func spoilt(rng *rand.Rand, good string, values []any) (bad []string) {
+	for range 4 {
+		var v any
+		if err := json.Unmarshal([]byte(good), &v); err != nil || rng.IntN(6) == 0 {
+			bad = append(bad, fmt.Sprint(values[rng.IntN(6)]))
+			continue
+		}
+		o := v.(obj)
+		for at := o; ; {
+			names := make([]string, 0, len(at))
+			for name := range at {
+				names = append(names, name)
+			}
+			slices.Sort(names)
+			name := names[rng.IntN(len(names))]
+			if list, ok := at[name].([]any); ok && len(list) > 0 {
+				if inner, ok := list[0].(obj); ok && rng.IntN(3) > 0 {
+					at = inner
+					continue
+				}
+			}
+			at[name] = values[rng.IntN(len(values))]
+			break
+		}
+		bad = append(bad, text(o))
+	}
+	return bad
+}
+
+// expectedMessages is what a batch publishes, by the naive worlds before and after it.
+func expectedMessages(before, after naive) (want []string) {
+	for id, r := range after {
+		old := before[id]
+		if old == nil {
+			old = &naiveRestaurant{}
+		}
+		say := func(m obj) {
+			m["restaurant_id"], m["version"] = id, r.position["v"]
+			want = append(want, channelPrefix+string(id)+" "+text(m))
+		}
+		if text(old.floorAt) != text(r.floorAt) {
+			say(obj{})
+			continue
+		}
+		for date := range r.dayAt {
+			if text(old.dayAt[date]) != text(r.dayAt[date]) {
+				say(obj{"service_date": date})
+			}
+		}
+	}
+	slices.Sort(want)
+	return want
+}
+
+// Each change is published once, and who reads on a message sees at least that version; a subscriber of any server hears it.
+func TestMessages(t *testing.T) {
+	both(t, func(t *testing.T, b *backend) {
+		frames, reader := history(61, 150), b.client(t)
+		sub := b.node(t, len(b.nodes)-1).PSubscribe(t.Context(), channelPrefix+"*")
+		defer sub.Close()
+		_, err := sub.Receive(t.Context())
+		require.NoError(t, err)
+		heard := sub.Channel(goredis.WithChannelSize(10_000))
+		s := sinkOf(t, b.client(t), &memory.Cursors{})
+		begun(t, s)
+		published := 0
+		var old persistence.Position
+		for _, end := range batches(dice(61), 0, 150) {
+			want := expectedMessages(folded(frames, old.Seq), folded(frames, end))
+			var wg sync.WaitGroup
+			var failed error
+			wg.Go(func() { failed = s.Write(context.Background(), old, at(end), frames.Events(old.Seq, end)) })
+			var got []string
+			for range want {
+				select {
+				case m := <-heard:
+					var v any
+					require.NoError(t, json.Unmarshal([]byte(m.Payload), &v))
+					got = append(got, m.Channel+" "+text(v))
+					said, err := decode[message](m.Channel, m.Payload)
+					require.NoError(t, err)
+					date := dateOf(today())
+					if said.Date != "" {
+						date = said.Date
+					}
+					day, ok := engine.ParseDate(date)
+					require.True(t, ok)
+					d, err := reader.Day(t.Context(), engine.RestaurantID(said.Restaurant), day)
+					require.NoError(t, err)
+					require.GreaterOrEqual(t, d.Version, said.Version)
+				case <-time.After(10 * time.Second):
+					require.Fail(t, "a change was not published", "%v of %v", got, want)
+				}
+			}
+			wg.Wait()
+			require.NoError(t, failed)
+			slices.Sort(got)
+			require.Equal(t, want, got)
+			published += len(got)
+			old = at(end)
+		}
+		require.Greater(t, published, 30)
+		require.Empty(t, heard)
+
+		s.o.Source = sourceAt(t, frames, 150, nil) // a load says that everything may be another, of what was not here
+		require.NoError(t, s.Rebuild(t.Context()))
+		b.flush(t)
+		begun(t, s)
+		for range folded(frames, 150) {
+			select {
+			case m := <-heard:
+				require.NotContains(t, m.Payload, "service_date")
+			case <-time.After(10 * time.Second):
+				require.Fail(t, "a load was not published")
+			}
+		}
+		require.Empty(t, heard)
+	})
+}
+
+// A message leaves with the change or not at all: a write that is refused publishes nothing.
+func TestNoMessageWithoutAChange(t *testing.T) {
+	both(t, func(t *testing.T, b *backend) {
+		frames, cursors := history(62, 80), &memory.Cursors{}
+		s := sinkOf(t, b.client(t), cursors)
+		write(t, s, frames, 80, dice(1), nil)
+		sub := b.node(t, 0).PSubscribe(t.Context(), channelPrefix+"*")
+		defer sub.Close()
+		_, err := sub.Receive(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, cursors.Move(t.Context(), SinkName, at(80), at(10)))
+		write(t, s, frames, 80, dice(2), nil)
+		require.NoError(t, s.c.db.Publish(t.Context(), channelPrefix+"end", "end").Err())
+		m, err := sub.ReceiveMessage(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "end", m.Payload)
+	})
 }

@@ -1,7 +1,9 @@
 package redis
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -25,20 +27,27 @@ type Source interface {
 	Restaurants(ctx context.Context, after string, limit int) (states []persistence.AggregateState, next string, err error)
 }
 
-const sourcePage = 200 // restaurants
+const (
+	sourcePage = 200              // restaurants
+	loadPiece  = 20_000           // reservations that are written between two renewals, by about one restaurant
+	loadLease  = 20 * time.Second // a load that is not renewed for so long has died
+)
 
-var errOtherSource = errors.New("redis: the source is of another journal")
+var (
+	errOtherSource  = errors.New("redis: the source is of another journal")
+	errSourceBehind = errors.New("redis: the journal has not any more what comes after the source")
+)
 
 // Rebuild loads every restaurant from the source, the newer version wins, and moves the cursor to where the source stood. What
 // is there already stays readable meanwhile. Only one sink loads at a time.
 func (s *Sink) Rebuild(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, err := s.rebuild(ctx)
+	_, err := s.rebuild(ctx, "on request")
 	return err
 }
 
-func (s *Sink) rebuild(ctx context.Context) (at persistence.Position, err error) {
+func (s *Sink) rebuild(ctx context.Context, why string) (at persistence.Position, err error) {
 	defer func() {
 		if err != nil {
 			at, err = persistence.Position{}, fmt.Errorf("redis: load: %w", err)
@@ -52,38 +61,29 @@ func (s *Sink) rebuild(ctx context.Context) (at persistence.Position, err error)
 	if err != nil {
 		return at, fmt.Errorf("ask the source: %w", err)
 	}
-	if cursor.Journal != "" && at.Journal != "" && cursor.Journal != at.Journal {
-		return at, fmt.Errorf("%s, not %s: %w", at.Journal, cursor.Journal, errOtherSource)
+	if err := s.fits(ctx, cursor, at); err != nil {
+		return at, err
 	}
-	keys, err := s.begin(ctx, at)
+	at.Journal = cmp.Or(at.Journal, cursor.Journal) // a source that has nothing yet does not know it
+	stands, err := s.begin(ctx, at)
 	if err != nil {
 		return at, err
 	}
-	began, n := s.o.Now(), 0
-	for after := ""; ; {
-		states, next, err := s.o.Source.Restaurants(ctx, after, sourcePage)
-		if err != nil {
-			return at, fmt.Errorf("ask the source: %w", err)
-		}
-		if err := s.renewed(s.c.mark(ctx, renewScript, keys, s.load, loadLease.Milliseconds())); err != nil {
-			return at, err
-		}
-		if err := s.loadAll(ctx, states); err != nil {
-			return at, err
-		}
-		if err := s.renewed(s.c.mark(ctx, renewScript, keys, s.load, loadLease.Milliseconds())); err != nil {
-			return at, err
-		}
-		n += len(states)
-		if after = next; next == "" {
-			break
-		}
+	s.o.Log.Warn("redis is loaded anew", "why", why, "cursor", cursor.Seq, "from", at.Seq)
+	began := s.o.Now()
+	n, err := s.loadSource(ctx, stands)
+	if err != nil {
+		return at, err
 	}
 	var asOfMs int64
 	if !asOf.IsZero() {
 		asOfMs = asOf.UnixMilli()
 	}
-	if err := s.renewed(s.c.mark(ctx, finishScript, keys, s.load, at.Journal, uint64(at.Seq), asOfMs)); err != nil {
+	gen := rand.Text()
+	err = s.c.mark(ctx, finishScript, stands, func(master string) []any {
+		return []any{s.load, master, at.Journal, uint64(at.Seq), asOfMs, gen}
+	})
+	if err != nil {
 		return at, err
 	}
 	if cursor != at {
@@ -91,38 +91,84 @@ func (s *Sink) rebuild(ctx context.Context) (at persistence.Position, err error)
 			return at, fmt.Errorf("move the cursor: %w", err)
 		}
 	}
-	s.torn = false
+	clear(s.torn)
 	s.o.Log.Info("redis is whole", "restaurants", n, "took", s.o.Now().Sub(began), "cursor", at.Seq)
 	return at, nil
 }
 
-// begin takes the markers for this load, the first one first: of two sinks one gets them.
-func (s *Sink) begin(ctx context.Context, at persistence.Position) (keys []string, err error) {
-	if keys, err = s.c.markerKeys(ctx); err != nil {
-		return nil, err
+// fits tells whether the journal can go on from where the source stands.
+func (s *Sink) fits(ctx context.Context, cursor, at persistence.Position) error {
+	if cursor.Journal != "" && at.Journal != "" && cursor.Journal != at.Journal {
+		return fmt.Errorf("%s, not %s: %w", at.Journal, cursor.Journal, errOtherSource)
 	}
-	markers, err := s.c.markers(ctx, keys)
+	if s.o.Bounds == nil {
+		return nil
+	}
+	b, err := s.o.Bounds(ctx)
+	if err != nil {
+		return fmt.Errorf("read the journal's bounds: %w", err)
+	}
+	if at.Seq+1 < b.First {
+		return fmt.Errorf("%d, the journal begins at %d: %w", at.Seq, b.First, errSourceBehind)
+	}
+	return nil
+}
+
+// begin takes the markers for this load, the first one first: of two sinks one gets them.
+func (s *Sink) begin(ctx context.Context, at persistence.Position) ([]stand, error) {
+	keys, err := s.c.markerKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for i := range markers {
-		if _, err := markers[i].holds(at); err != nil {
-			return nil, err
+	stands := make([]stand, len(keys))
+	for i, key := range keys {
+		master, err := beginScript.Run(ctx, s.c.db, []string{key}, s.load, s.lease.Milliseconds(), at.Journal).Text()
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("mark %s: %w", key, err)
+		case master == isForeign:
+			return nil, fmt.Errorf("%s, not %s: %w", key, at.Journal, ErrForeign)
+		case master == "":
+			return nil, fmt.Errorf("%s: %w", key, errLoading)
 		}
+		stands[i] = stand{key, master}
 	}
-	took, err := s.c.mark(ctx, beginScript, keys, s.load, loadLease.Milliseconds())
-	if err == nil && !took {
-		err = errLoading
-	}
-	return keys, err
+	return stands, nil
 }
 
-// renewed is what the answer of a marker means: a load whose marker is gone was in vain.
-func (s *Sink) renewed(took bool, err error) error {
-	if err == nil && !took {
-		return errNotWhole
+// loadSource writes every restaurant of the source.
+func (s *Sink) loadSource(ctx context.Context, stands []stand) (n int, err error) {
+	for after := ""; ; {
+		states, next, err := s.o.Source.Restaurants(ctx, after, sourcePage)
+		if err != nil {
+			return n, fmt.Errorf("ask the source: %w", err)
+		}
+		n += len(states)
+		for len(states) > 0 {
+			piece := 0
+			for rows := 0; piece < len(states) && rows < loadPiece; piece++ {
+				rows += len(states[piece].Reservations)
+			}
+			if err := s.renew(ctx, stands); err != nil {
+				return n, err
+			}
+			if err := s.loadAll(ctx, states[:piece]); err != nil {
+				return n, err
+			}
+			states = states[piece:]
+		}
+		if err := s.renew(ctx, stands); err != nil {
+			return n, err
+		}
+		if after = next; next == "" {
+			return n, nil
+		}
 	}
-	return err
+}
+
+// renew fails when the load was in vain.
+func (s *Sink) renew(ctx context.Context, stands []stand) error {
+	return s.c.mark(ctx, renewScript, stands, func(master string) []any { return []any{s.load, s.lease.Milliseconds(), master} })
 }
 
 // loadAll writes those restaurants of which Redis has no version, or an older one.
@@ -134,6 +180,8 @@ func (s *Sink) loadAll(ctx context.Context, states []persistence.AggregateState)
 			todo[a.ID], ids = a, append(ids, a.ID)
 		}
 	}
+	now := s.o.Now().Unix()
+	over := func(day int32) bool { return dayEnds(day, s.o.Retain) <= now }
 	for range maxRounds {
 		if len(ids) == 0 {
 			return nil
@@ -143,7 +191,7 @@ func (s *Sink) loadAll(ctx context.Context, states []persistence.AggregateState)
 			return err
 		}
 		for _, f := range folds {
-			f.load(todo[f.id])
+			f.load(todo[f.id], over)
 		}
 		if ids, err = s.run(ctx, folds); err != nil {
 			return err
@@ -167,14 +215,18 @@ func (s *Sink) older(ctx context.Context, ids []engine.AggregateID, states map[e
 	var folds []*fold
 	for i, id := range ids {
 		f, err := foldOf(id, heads[i])
-		if err != nil {
+		if err != nil && !errors.Is(err, errNotOurs) {
 			return nil, err
 		}
-		if f.head.Version >= states[id].Version {
+		if has, v := f.head.Version, states[id].Version; has > v || has == v && !s.torn[id] {
 			continue
 		}
+		dates, err := days[i].Result() // the pipeline's error may be that of a missing version, which hides this one's
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", daysKey(id), err)
+		}
 		f.anew = []string{floorKey(id), daysKey(id)}
-		if err := s.clear(ctx, f, days[i].Val()); err != nil {
+		if err := s.sweep(ctx, f, dates); err != nil {
 			return nil, err
 		}
 		folds = append(folds, f)
@@ -182,8 +234,8 @@ func (s *Sink) older(ctx context.Context, ids []engine.AggregateID, states map[e
 	return folds, nil
 }
 
-// clear adds the days of a restaurant, and the records of who is on them, to what goes.
-func (s *Sink) clear(ctx context.Context, f *fold, dates []string) error {
+// sweep adds the days of a restaurant, and the records of who is on them, to what goes.
+func (s *Sink) sweep(ctx context.Context, f *fold, dates []string) error {
 	if len(dates) == 0 {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,66 +17,102 @@ import (
 	"maitred/deploy/dev"
 )
 
-// The servers of this package's tests: they start when the first test asks.
-var (
-	oneServer = sync.OnceValues(func() (*dev.Redis, error) { return dev.StartRedis(context.Background()) })
-	aCluster  = sync.OnceValues(func() (*dev.RedisCluster, error) { return dev.StartRedisCluster(context.Background()) })
-	started   []interface{ Close() error }
-)
+// backend is a private Redis for all the tests of this package: one server, or a cluster of three masters.
+type backend struct {
+	name  string
+	nodes []*dev.Redis
+	close func() error
+
+	once sync.Once
+	err  error
+}
+
+var single, cluster = &backend{name: "single"}, &backend{name: "cluster"}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	for _, s := range started {
-		if err := s.Close(); err != nil {
+	for _, b := range []*backend{single, cluster} {
+		if b.close == nil {
+			continue
+		}
+		if err := b.close(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
 	}
-	if err := goleak.Find(); err != nil && code == 0 {
+	if err := goleak.Find(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
 }
 
-func server(t testing.TB) *dev.Redis {
-	t.Helper()
-	s, err := oneServer()
-	require.NoError(t, err)
-	if len(started) == 0 || started[0] != s {
-		started = append([]interface{ Close() error }{s}, started...)
+func (b *backend) start() {
+	ctx := context.Background()
+	if b == single {
+		r, err := dev.StartRedis(ctx)
+		if b.err = err; err == nil {
+			b.nodes, b.close = []*dev.Redis{r}, r.Close
+		}
+		return
 	}
-	return s
+	c, err := dev.StartRedisCluster(ctx)
+	if b.err = err; err == nil {
+		b.nodes, b.close = c.Nodes, c.Close
+	}
 }
 
-func cluster(t testing.TB) *dev.RedisCluster {
+// both runs a test with one server and with a cluster, both empty.
+func both(t *testing.T, run func(t *testing.T, b *backend)) {
 	t.Helper()
-	c, err := aCluster()
-	require.NoError(t, err)
-	for _, s := range started {
-		if s == c {
-			return c
+	for _, b := range []*backend{single, cluster} {
+		t.Run(b.name, func(t *testing.T) { run(t, b.empty(t)) })
+	}
+}
+
+// empty is the backend without anything in it.
+func (b *backend) empty(t testing.TB) *backend {
+	t.Helper()
+	b.once.Do(b.start)
+	require.NoError(t, b.err)
+	b.flush(t)
+	return b
+}
+
+// flush empties the servers with these numbers; none = all.
+func (b *backend) flush(t testing.TB, only ...int) {
+	t.Helper()
+	for i := range b.nodes {
+		if len(only) == 0 || slices.Contains(only, i) {
+			require.NoError(t, b.node(t, i).FlushAll(t.Context()).Err())
 		}
 	}
-	started = append(started, c)
+}
+
+// node is a client of one server alone, without maitred's code.
+func (b *backend) node(t testing.TB, i int) *goredis.Client {
+	t.Helper()
+	c := goredis.NewClient(&goredis.Options{Addr: b.nodes[i].Addr, DisableIdentity: true})
+	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
-// onBoth runs a test on an empty single server and on an empty cluster of three masters.
-func onBoth(t *testing.T, run func(t *testing.T, o Options)) {
-	t.Run("single", func(t *testing.T) { run(t, alone(t)) })
-	t.Run("cluster", func(t *testing.T) {
-		o := Options{Addrs: cluster(t).Addrs}
-		flush(t, open(t, o))
-		run(t, o)
-	})
+func (b *backend) options() Options {
+	o := Options{Cluster: b == cluster, PoolSize: 4}
+	for _, n := range b.nodes {
+		o.Addrs = append(o.Addrs, n.Addr)
+	}
+	return o
 }
 
-// alone is an empty single server.
-func alone(t testing.TB) Options {
-	o := Options{Addrs: []string{server(t).Addr}}
-	flush(t, open(t, o))
-	return o
+// client is one that the test's end closes.
+func (b *backend) client(t testing.TB, change ...func(*Options)) *Client {
+	t.Helper()
+	o := b.options()
+	for _, c := range change {
+		c(&o)
+	}
+	return open(t, o)
 }
 
 func open(t testing.TB, o Options) *Client {
@@ -86,41 +123,55 @@ func open(t testing.TB, o Options) *Client {
 	return c
 }
 
-// masters calls fn for every server that holds data.
-func masters(t testing.TB, c *Client, fn func(ctx context.Context, db *goredis.Client) error) {
+// again starts a server that was killed, and waits until all of them serve.
+func (b *backend) again(t testing.TB, i int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	switch db := c.db.(type) {
-	case *goredis.Client:
-		require.NoError(t, fn(ctx, db))
-	case *goredis.ClusterClient:
-		require.NoError(t, db.ForEachMaster(ctx, fn))
+	require.NoError(t, b.nodes[i].Start(context.Background()))
+	if b == cluster {
+		require.Eventually(t, func() bool {
+			for i := range b.nodes {
+				info, err := b.node(t, i).ClusterInfo(t.Context()).Result()
+				if err != nil || !strings.Contains(info, "cluster_state:ok") {
+					return false
+				}
+			}
+			return true
+		}, 20*time.Second, 20*time.Millisecond)
 	}
 }
 
-func flush(t testing.TB, c *Client) {
+// contents is every key of maitred on all servers: strings, hashes as maps, sorted sets as maps of scores. It asks without maitred's
+// code, and of each key whatever it may be.
+func (b *backend) contents(t testing.TB) map[string]any {
 	t.Helper()
-	masters(t, c, func(ctx context.Context, db *goredis.Client) error { return db.FlushAll(ctx).Err() })
-}
-
-// keys are all of them.
-func keys(t testing.TB, c *Client) (all []string) {
-	t.Helper()
-	var mu sync.Mutex
-	masters(t, c, func(ctx context.Context, db *goredis.Client) error {
-		it := db.Scan(ctx, 0, "*", 1000).Iterator()
-		for it.Next(ctx) {
-			mu.Lock()
-			all = append(all, it.Val())
-			mu.Unlock()
+	all := map[string]any{}
+	for i := range b.nodes {
+		c, ctx := b.node(t, i), context.Background()
+		keys, err := c.Keys(ctx, "maitred:*").Result()
+		require.NoError(t, err)
+		p := c.Pipeline()
+		for _, key := range keys {
+			p.Get(ctx, key)
+			p.HGetAll(ctx, key)
+			p.ZRangeWithScores(ctx, key, 0, -1)
 		}
-		return it.Err()
-	})
+		answers, _ := p.Exec(ctx) // two of three are of the wrong kind
+		for k, key := range keys {
+			if s, ok := answers[3*k].(*goredis.StringCmd); ok && s.Err() == nil {
+				all[key] = s.Val()
+			}
+			if h := answers[3*k+1].(*goredis.MapStringStringCmd); h.Err() == nil && len(h.Val()) > 0 {
+				all[key] = h.Val()
+			}
+			if z := answers[3*k+2].(*goredis.ZSliceCmd); z.Err() == nil && len(z.Val()) > 0 {
+				scores := map[string]float64{}
+				for _, m := range z.Val() {
+					scores[m.Member.(string)] = m.Score
+				}
+				all[key] = scores
+			}
+		}
+		_ = c.Close()
+	}
 	return all
-}
-
-// isMarker tells whether a key is a marker.
-func isMarker(key string) bool {
-	return key == markerKey || strings.HasPrefix(key, "maitred:{") && strings.HasSuffix(key, "}:cursor")
 }

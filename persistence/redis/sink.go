@@ -19,11 +19,13 @@ import (
 const SinkName = "redis"
 
 const (
-	minRetain    = 24 * time.Hour // a service day may end so long after the UTC day of its date
-	recordKeep   = 40 * 24 * time.Hour
-	maxRounds    = 20  // tries to write a restaurant beside another writer
-	maxTogether  = 500 // restaurants that are read at once
-	writeTimeout = 30 * time.Second
+	// minRetain is how long after the end of its date (UTC) somebody of a service day may hold a table: the last start is almost 48 h
+	// after the beginning of the date, a turn takes 2.5 h, and clocks are up to 12 h behind UTC.
+	minRetain     = 40 * time.Hour
+	defaultRetain = 48 * time.Hour
+	maxRounds     = 20  // tries to write a restaurant beside another writer
+	maxTogether   = 500 // restaurants that are read at once
+	writeTimeout  = 30 * time.Second
 )
 
 var _ persistence.Sink = (*Sink)(nil)
@@ -35,7 +37,7 @@ type SinkOptions struct {
 	// Bounds is Journal.Bounds: a cursor that is below what the journal has is made good from Source. nil = the journal is
 	// never purged.
 	Bounds func(ctx context.Context) (persistence.Bounds, error)
-	// Retain is how long a day's key lives after the end of its date (UTC). At least 24 h; default 48 h.
+	// Retain is how long a day's key lives after the end of its date (UTC). At least 40 h; default 48 h.
 	Retain  time.Duration
 	Timeout time.Duration    // of one Write; default 30 s
 	Now     func() time.Time // default time.Now
@@ -46,11 +48,12 @@ type SinkOptions struct {
 type Sink struct {
 	c    *Client
 	o    SinkOptions
-	keep keeping
-	load string // names the loads of this sink
+	load string // names the loads of this sink: one that failed is no hindrance to the next
 
-	mu   sync.Mutex // of Write, Cursor and Rebuild
-	torn bool       // an event did not follow what is there
+	lease time.Duration
+
+	mu   sync.Mutex                  // of Write, Cursor and Rebuild
+	torn map[engine.AggregateID]bool // what is there of them is not what their events follow
 }
 
 // NewSink makes a sink. It needs no server to be there. The client stays the caller's.
@@ -59,7 +62,7 @@ func NewSink(c *Client, o SinkOptions) (*Sink, error) {
 		return nil, errors.New("redis: a sink needs Cursors and a Source")
 	}
 	if o.Retain == 0 {
-		o.Retain = 2 * minRetain
+		o.Retain = defaultRetain
 	}
 	if o.Retain < minRetain {
 		return nil, fmt.Errorf("redis: days are to be kept %v, at least %v", o.Retain, minRetain)
@@ -73,7 +76,7 @@ func NewSink(c *Client, o SinkOptions) (*Sink, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Sink{c: c, o: o, keep: keeping{day: o.Retain, record: recordKeep}, load: rand.Text()}, nil
+	return &Sink{c: c, o: o, load: rand.Text(), lease: loadLease, torn: map[engine.AggregateID]bool{}}, nil
 }
 
 // Cursor implements persistence.Sink. When Redis does not hold what the cursor says, or the journal does not have any more what
@@ -92,13 +95,12 @@ func (s *Sink) Cursor(ctx context.Context) (persistence.Position, error) {
 	if why == "" {
 		return at, nil
 	}
-	s.o.Log.Warn("redis is loaded anew", "why", why, "cursor", at.Seq)
-	return s.rebuild(ctx)
+	return s.rebuild(ctx, why)
 }
 
 // missing says why Redis is not what the cursor says; empty = it is.
 func (s *Sink) missing(ctx context.Context, at persistence.Position) (why string, err error) {
-	if s.torn {
+	if len(s.torn) > 0 {
 		return "an event did not follow what is there", nil
 	}
 	keys, err := s.c.markerKeys(ctx)
@@ -171,32 +173,27 @@ func (s *Sink) write(ctx context.Context, old, next persistence.Position, events
 	if at != old {
 		return fmt.Errorf("cursor is %v, not %v: %w", at, old, persistence.ErrConflict)
 	}
-	for len(order) > 0 {
-		n := min(len(order), maxTogether)
-		if err := s.follow(ctx, order[:n], of); err != nil {
-			s.torn = s.torn || errors.Is(err, ErrGap)
-			return err
-		}
-		order = order[n:]
-	}
-	return s.advance(ctx, old, next, asOf)
-}
-
-// advance moves the markers, then the cursor: a marker is never behind it, unless Redis has lost something.
-func (s *Sink) advance(ctx context.Context, old, next persistence.Position, asOf int64) error {
 	keys, err := s.c.markerKeys(ctx)
 	if err != nil {
 		return err
 	}
-	took, err := s.c.mark(ctx, advanceScript, keys, next.Journal, uint64(old.Seq), uint64(next.Seq), asOf)
+	stands, err := s.c.epochs(ctx, keys, next.Journal)
 	if err != nil {
 		return err
 	}
-	if !took {
-		return errNotWhole
+	for len(order) > 0 {
+		n := min(len(order), maxTogether)
+		if err := s.follow(ctx, order[:n], of); err != nil {
+			return err
+		}
+		order = order[n:]
 	}
-	if old == next {
-		return nil
+	// The markers first: one is never behind the cursor, unless Redis has lost something.
+	err = s.c.mark(ctx, advanceScript, stands, func(epoch string) []any {
+		return []any{epoch, next.Journal, uint64(old.Seq), uint64(next.Seq), asOf}
+	})
+	if err != nil || old == next {
+		return err
 	}
 	return s.o.Cursors.Move(ctx, SinkName, old, next)
 }
@@ -212,7 +209,7 @@ func (s *Sink) follow(ctx context.Context, ids []engine.AggregateID, of map[engi
 		for _, f := range folds {
 			before := f.head.Version
 			if err := f.apply(of[f.id]); err != nil {
-				return err
+				return s.tear(f.id, err)
 			}
 			if f.head.Version != before {
 				changed = append(changed, f)
@@ -250,7 +247,7 @@ func (s *Sink) read(ctx context.Context, ids []engine.AggregateID, of map[engine
 	}
 	for i, id := range ids {
 		if folds[i], err = foldOf(id, heads[i]); err != nil {
-			return nil, err
+			return nil, s.tear(id, err)
 		}
 		if records[i] == nil {
 			continue
@@ -266,12 +263,20 @@ func (s *Sink) read(ctx context.Context, ids []engine.AggregateID, of map[engine
 			}
 			r, err := decode[record](recordKey(id, wanted[i][k]), text)
 			if err != nil {
-				return nil, err
+				return nil, s.tear(id, err)
 			}
 			folds[i].records[wanted[i][k]] = &r
 		}
 	}
 	return folds, nil
+}
+
+// tear notes a restaurant that only a load can bring further.
+func (s *Sink) tear(id engine.AggregateID, err error) error {
+	if errors.Is(err, ErrGap) || errors.Is(err, errNotOurs) {
+		s.torn[id] = true
+	}
+	return err
 }
 
 // foldOf begins with the position that was read.
