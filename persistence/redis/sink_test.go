@@ -341,3 +341,51 @@ func TestNoOlderVersionWins(t *testing.T) {
 		requireHolds(t, b, folded(frames, 250))
 	})
 }
+
+// overtake writes the events of some frames without looking at cursor or markers, as a writer does that looked long before.
+func overtake(t testing.TB, s *Sink, events []persistence.Committed) {
+	t.Helper()
+	of, ids := map[engine.AggregateID][]*persistence.Committed{}, []engine.AggregateID(nil)
+	for i := range events {
+		if c := &events[i]; aboutRestaurant(c.Aggregate) {
+			if of[c.Aggregate] == nil {
+				ids = append(ids, c.Aggregate)
+			}
+			of[c.Aggregate] = append(of[c.Aggregate], c)
+		}
+	}
+	require.NoError(t, s.follow(t.Context(), ids, of))
+}
+
+// Another writer is further, at whatever step of a write or a load it comes: what it wrote stays.
+func TestOvertakenAtEveryStep(t *testing.T) {
+	both(t, func(t *testing.T, b *backend) {
+		frames := history(16, 60)
+		for name, run := range map[string]func(s *Sink) error{
+			"write": func(s *Sink) error { return s.Write(t.Context(), at(30), at(45), frames.Events(30, 45)) },
+			"load":  func(s *Sink) error { return s.Rebuild(t.Context()) },
+		} {
+			overtook := true
+			for n := int64(0); overtook; n++ {
+				b.flush(t)
+				source := &states{}
+				c, step := b.stepping(t)
+				s, z := sinkOf(t, c, &memory.Cursors{}, from(source)), sinkOf(t, b.client(t), &memory.Cursors{})
+				write(t, s, frames, 30, dice(1), nil)
+				source.set(sourceAt(t, frames, 45, nil))
+				overtook = false
+				step.do = func(_ context.Context, call func() error) error {
+					overtook = true
+					overtake(t, z, frames.Events(30, 60))
+					return call()
+				}
+				step.left.Store(n)
+				require.NoError(t, run(s), "%s step %d", name, n)
+				if overtook {
+					requireLoaded(t, b, folded(frames, 60), "%s step %d", name, n)
+				}
+				require.True(t, overtook || n > 3)
+			}
+		}
+	})
+}
