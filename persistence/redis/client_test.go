@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"maitred/engine"
 	"maitred/persistence"
 	"maitred/persistence/memory"
 )
@@ -77,17 +78,17 @@ func TestAccount(t *testing.T) {
 	require.NoError(t, b.node(t, 0).Do(t.Context(), "ACL", "SETUSER", "maitred", "on", ">secret", "resetkeys", "~maitred:*", "~rate:maitred:*",
 		"resetchannels", "&maitred.availability.*", "-@all", "+hello", "+ping", "+client", "+eval", "+evalsha", "+multi", "+exec", "+get", "+set", "+mget", "+del",
 		"+hget", "+hmget", "+hgetall", "+hkeys", "+hset", "+hdel", "+zadd", "+zrange", "+zremrangebyscore", "+expireat", "+publish", "+info", "+time",
-		"+hincrby", "+script", "+select").Err())
+		"+select").Err())
 	require.Error(t, limiterError(t, open(t, Options{Addrs: b.options().Addrs, Username: "maitred", Password: "wrong"})))
-	c := open(t, Options{Addrs: b.options().Addrs, Username: "maitred", Password: "secret", DB: 0})
+	c := open(t, Options{Addrs: b.options().Addrs, Username: "maitred", Password: "secret", DB: 1})
 	frames := history(71, 60)
 	s := sinkOf(t, c, &memory.Cursors{}, from(sourceAt(t, frames, 30, nil)))
 	write(t, s, frames, 60, dice(1), nil)
-	requireLoaded(t, b, folded(frames, 60))
 	for id := range folded(frames, 60) {
-		_, err := c.Day(t.Context(), "rst_1", 1)
-		require.ErrorIs(t, err, persistence.ErrNotFound, id)
+		_, err := c.Day(t.Context(), engine.RestaurantID(id), 1)
+		require.NoError(t, err)
 	}
+	require.NoError(t, limiterError(t, c))
 }
 
 // A client that is closed answers with an error.
