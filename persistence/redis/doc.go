@@ -22,6 +22,9 @@
 // Fields may be added to every JSON object. maitred:{<id>}:r:<reservation id> (where a reservation is, also when it holds
 // nothing) is maitred's own, and so is everything that this list does not name.
 //
+// rate:maitred:limit:<32 hexadecimal digits> is what a client owes of its rate limit, in redis_rate's format; the digits are its
+// network address or a hash of its account, and the key is gone when the debt is, after 16 minutes at most.
+//
 // # Messages
 //
 // Each change is published on the channel maitred.availability.<restaurant id>, as JSON:

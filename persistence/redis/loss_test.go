@@ -359,7 +359,7 @@ func replica(t testing.TB, b *backend) (*backend, *relay) {
 	}
 	host, port, err := net.SplitHostPort(b.nodes[0].Addr)
 	require.NoError(t, err)
-	require.NoError(t, copied.node(t, 0).SlaveOf(t.Context(), host, port).Err())
+	require.NoError(t, copied.node(t, 0).ReplicaOf(t.Context(), host, port).Err())
 	return copied, newRelay(t, b.nodes[0].Addr)
 }
 
@@ -368,7 +368,7 @@ func promote(t testing.TB, b, copied *backend) {
 	t.Helper()
 	want := text(b.contents(t))
 	require.Eventually(t, func() bool { return text(copied.contents(t)) == want }, 10*time.Second, 5*time.Millisecond)
-	require.NoError(t, copied.node(t, 0).SlaveOf(t.Context(), "no", "one").Err())
+	require.NoError(t, copied.node(t, 0).ReplicaOf(t.Context(), "no", "one").Err())
 }
 
 // A replica without the tail takes over at any step of a write: what it has lost is written again.
@@ -377,7 +377,7 @@ func TestFailoverWhileItWrites(t *testing.T) {
 	copied, r := replica(t, b)
 	for n := int64(0); ; n++ {
 		host, port, _ := net.SplitHostPort(b.nodes[0].Addr)
-		require.NoError(t, copied.node(t, 0).SlaveOf(t.Context(), host, port).Err())
+		require.NoError(t, copied.node(t, 0).ReplicaOf(t.Context(), host, port).Err())
 		r.lead(b.nodes[0].Addr)
 		b.flush(t)
 		frames, cursors, source := history(31, 60), &memory.Cursors{}, &states{}
