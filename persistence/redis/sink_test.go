@@ -164,20 +164,6 @@ func TestReplayedFromAnOlderCursor(t *testing.T) {
 	})
 }
 
-// ending is a context that ends when it was asked n times.
-type ending struct {
-	context.Context
-	left *int
-	stop context.CancelFunc
-}
-
-func (e ending) Err() error {
-	if *e.left--; *e.left < 0 {
-		e.stop()
-	}
-	return e.Context.Err()
-}
-
 // failing are cursors whose Move fails, having moved or not.
 type failing struct {
 	memory.Cursors
