@@ -61,7 +61,7 @@ func AnEvening(t *testing.T) (aggregates map[engine.AggregateID]engine.Aggregate
 		return out
 	}
 	r := engine.AggregateID(rid)
-	do(engine.AggregateID(owner.Account), owner, &engine.Register{Profile: engine.Profile{ID: owner.Account, Email: "o@example.org",
+	do(engine.AggregateID(owner.Account), owner, &engine.Register{Profile: engine.Profile{ID: owner.Account, Email: "o@example.org", // #nosec G101 -- made up
 		FirstName: "O", LastName: "O", Phone: "+39 06 1", Role: engine.RoleOwner, PasswordHash: "$argon2id$x"}})
 	out := do(r, owner, &engine.CreateRestaurant{ID: rid, Details: engine.Details{Name: "Da Mario", TimeZone: "Europe/Rome",
 		OpeningHours: []engine.OpeningHours{{Days: 127, Open: 18 * 60, Close: 26 * 60, LastSeating: 25 * 60}}}})
