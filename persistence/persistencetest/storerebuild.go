@@ -1,6 +1,7 @@
 package persistencetest
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -112,18 +113,36 @@ func withoutAudit(dump string) string {
 	return b.String()
 }
 
-// storeCopied copies a store into an empty one: all lines are the same, and so are the digests; pages of any size say the same.
 func storeCopied(t *testing.T, dir string, open func(*testing.T, string) TestStore) {
-	f := MakeFrames(5, 300)
 	from, to := open(t, dir+"/from"), open(t, dir+"/to")
-	defer func() { require.NoError(t, from.Close()); require.NoError(t, to.Close()) }()
+	ExerciseCopy(t, from, to)
+	require.NoError(t, from.Close())
+	require.NoError(t, to.Close())
+}
+
+// ExerciseCopy copies a store into another one, of whatever kind: all lines are the same, and so is the content by number and sum; pages
+// of any size say the same; both go on alike. Both are empty.
+func ExerciseCopy(t *testing.T, from, to TestStore) {
+	f := MakeFrames(5, 300)
 	project(t, from, f, persistence.Seq(len(f)), rand.New(rand.NewPCG(5, 5)), nil)
 	project(t, to, MakeFrames(6, 20), 20, rand.New(rand.NewPCG(6, 6)), nil) // something that is in the way
 
-	told := 0
-	require.NoError(t, persistence.Copy(t.Context(), from, to, func(int, int) { told++ }))
+	for after := 1; ; after++ { // cut off after each page, then once more
+		ctx, cancel := context.WithCancel(t.Context())
+		told := 0
+		err := persistence.Copy(ctx, from, to, func(int, int) {
+			if told++; told == after {
+				cancel()
+			}
+		})
+		cancel()
+		if err == nil {
+			require.Greater(t, after, 1)
+			break
+		}
+		require.ErrorIs(t, err, context.Canceled)
+	}
 	require.Equal(t, dump(t, from), dump(t, to))
-	require.Positive(t, told)
 	digest := func(s TestStore) persistence.Content {
 		d, err := persistence.ContentOf(t.Context(), s)
 		require.NoError(t, err)

@@ -22,6 +22,8 @@ var errLoaded = errors.New("postgres: the aggregate is in the store already")
 func (s *Store) Reset(ctx context.Context) error {
 	err := s.transact(ctx, func(t *tx) error {
 		clear(t.known)
+		clear(t.parked) // or what was parked would be passed over while the store is filled
+		t.metrics.parked.Set(0)
 		_, err := t.Exec(ctx, "TRUNCATE parked, events, reviews, reservation_tables, reservations, staff, tables, terms, restaurants, users, heads")
 		if err != nil {
 			return err
@@ -55,6 +57,11 @@ func (s *Store) Load(ctx context.Context, states []persistence.AggregateState) e
 		}
 		if err := t.rows.save(ctx, t.Tx); err != nil {
 			return err
+		}
+		if t.witness { // what another store says twice is said twice here too
+			if err := t.parkConflicts(t.Tx); err != nil {
+				return err
+			}
 		}
 		return t.saveHeads()
 	})
