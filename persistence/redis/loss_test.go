@@ -283,7 +283,8 @@ func TestKilledWhileItWrites(t *testing.T) {
 
 // relay stands before a server and can be led to another one: a failover as a client sees it.
 type relay struct {
-	addr string
+	addr  string
+	chunk int // bytes of the client that go on at once
 
 	mu     sync.Mutex
 	target string
@@ -294,7 +295,7 @@ func newRelay(t testing.TB, target string) *relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	r := &relay{addr: l.Addr().String(), target: target}
+	r := &relay{addr: l.Addr().String(), chunk: 32 << 10, target: target}
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
@@ -331,7 +332,7 @@ func (r *relay) serve(c net.Conn) {
 		_ = c.Close()
 		close(done)
 	}()
-	_, _ = io.Copy(s, c)
+	_, _ = io.CopyBuffer(struct{ io.Writer }{s}, struct{ io.Reader }{c}, make([]byte, r.chunk))
 	_ = s.Close()
 	<-done
 }

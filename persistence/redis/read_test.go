@@ -185,6 +185,11 @@ func TestReadsAreOfOneVersion(t *testing.T) {
 			done <- nil
 		}()
 		reader, seen, running := b.client(t), map[engine.Version]bool{}, true
+		if b == single { // a server that hears the commands one after the other
+			r := newRelay(t, b.nodes[0].Addr)
+			r.chunk = 24
+			reader = open(t, Options{Addrs: []string{r.addr}})
+		}
 		for day := e.today(); running; day = e.today() + (day+1)%5 {
 			select {
 			case err := <-done:
@@ -265,6 +270,12 @@ func TestAsOf(t *testing.T) {
 		require.Equal(t, last(z)+5000, asOf(a), "what the source says")
 		keys, err := s.c.markerKeys(t.Context())
 		require.NoError(t, err)
+		for _, key := range keys {
+			whole := asOf(a)
+			require.NoError(t, s.c.db.HSet(t.Context(), key, "as_of", 5).Err())
+			require.Equal(t, last(a), asOf(a), "a marker is behind the others")
+			require.NoError(t, s.c.db.HSet(t.Context(), key, "as_of", whole).Err())
+		}
 		for _, key := range keys {
 			require.NoError(t, s.c.db.Del(t.Context(), key).Err())
 			require.Equal(t, last(a), asOf(a), "a marker is missing")
