@@ -73,3 +73,9 @@ func openIn(t *testing.T, dir string) *Store {
 func TestStore(t *testing.T) {
 	persistencetest.ExerciseStore(t, func(t *testing.T, dir string) persistencetest.TestStore { return openIn(t, dir) })
 }
+
+func TestSink(t *testing.T) {
+	persistencetest.ExerciseSink(t, func(t *testing.T) persistencetest.SinkUnderTest {
+		return persistencetest.StoreSink(t, func(t *testing.T, dir string) persistencetest.TestStore { return openIn(t, dir) })
+	})
+}

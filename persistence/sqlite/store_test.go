@@ -84,3 +84,9 @@ func (b *dumpBuffer) Write(p []byte) (int, error) {
 	*b = append(*b, p...)
 	return len(p), nil
 }
+
+func TestSink(t *testing.T) {
+	persistencetest.ExerciseSink(t, func(t *testing.T) persistencetest.SinkUnderTest {
+		return persistencetest.StoreSink(t, func(t *testing.T, dir string) persistencetest.TestStore { return openIn(t, dir) })
+	})
+}
