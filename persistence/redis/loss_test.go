@@ -132,9 +132,12 @@ func TestStoppedAtEveryStep(t *testing.T) {
 			stops := int64(0)
 			for ; ; stops++ {
 				b.flush(t)
-				frames, cursors := history(11, 60), &memory.Cursors{}
+				frames, cursors, loads := history(11, 60), &memory.Cursors{}, 0
 				c, step := b.stepping(t)
-				s := sinkOf(t, c, cursors)
+				s := sinkOf(t, c, cursors, from(&states{page: func(string) error {
+					loads++
+					return nil
+				}}))
 				write(t, s, frames, 30, dice(3), nil)
 				step.do = do
 				step.left.Store(stops)
@@ -145,6 +148,7 @@ func TestStoppedAtEveryStep(t *testing.T) {
 				require.ErrorIs(t, err, errLost, "%s step %d", name, stops)
 				write(t, s, frames, 60, dice(4), nil)
 				requireHolds(t, b, folded(frames, 60), "%s step %d", name, stops)
+				require.Equal(t, 1, loads, "%s step %d: what is missing is written, not loaded", name, stops)
 			}
 			require.Greater(t, stops, int64(3), "too few places were tried")
 		}

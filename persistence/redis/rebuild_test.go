@@ -166,6 +166,51 @@ func TestALoaderSleeps(t *testing.T) {
 	})
 }
 
+// Another sink takes over at any step of a load: that was in vain, stops soon, and leaves the markers to the other one.
+func TestTakenOverAtEveryStep(t *testing.T) {
+	both(t, func(t *testing.T, b *backend) {
+		frames := history(64, 120)
+		begun(t, sinkOf(t, b.client(t), &memory.Cursors{})) // the servers know the scripts: each is one call
+		first := int64(1)                                   // behind the one that begins
+		if b == cluster {
+			first = 4
+		}
+		n := first
+		for taken := true; taken; n++ {
+			b.flush(t)
+			cursors, source, late := &memory.Cursors{}, sourceAt(t, frames, 40, nil), 0
+			c, step := b.stepping(t)
+			a, z := sinkOf(t, c, cursors, from(slow{source, 1})), sinkOf(t, b.client(t), cursors, from(sourceAt(t, frames, 60, nil)))
+			a.lease = time.Millisecond
+			taken = false
+			source.page = func(string) error {
+				if taken {
+					late++
+				}
+				return nil
+			}
+			step.do = func(_ context.Context, call func() error) error {
+				require.Eventually(t, func() bool { return z.Rebuild(t.Context()) == nil }, 10*time.Second, time.Millisecond)
+				taken = true
+				return call()
+			}
+			step.left.Store(n)
+			err := a.Rebuild(t.Context())
+			if !taken {
+				require.NoError(t, err)
+				break
+			}
+			require.ErrorIs(t, err, errNotWhole, "step %d", n)
+			require.LessOrEqual(t, late, 1, "step %d", n)
+			why, err := z.missing(t.Context(), at(60))
+			require.NoError(t, err)
+			require.Empty(t, why, "step %d", n)
+			requireLoaded(t, b, folded(frames, 60), "step %d", n)
+		}
+		require.Greater(t, n, first+10)
+	})
+}
+
 // A write that was under way while somebody else loaded everything does not say that it is here.
 func TestALoadWithinAWrite(t *testing.T) {
 	both(t, func(t *testing.T, b *backend) {
