@@ -181,7 +181,7 @@ func TestCancelledAtEveryStep(t *testing.T) {
 // All connections are cut, again and again, while the sink writes.
 func TestConnectionsAreCut(t *testing.T) {
 	both(t, func(t *testing.T, b *backend) {
-		frames, knives, cuts := history(3, 150), []*goredis.Client{}, int64(0)
+		frames, knives, cuts := history(3, 100), []*goredis.Client{}, int64(0)
 		for i := range b.nodes {
 			knives = append(knives, b.node(t, i))
 		}
@@ -201,11 +201,11 @@ func TestConnectionsAreCut(t *testing.T) {
 		}
 		step.left.Store(7)
 		s := sinkOf(t, c, &memory.Cursors{})
-		p, _ := carry(t, s, frames, 150)
-		finish(t, p, 150)
+		p, _ := carry(t, s, frames, 100)
+		finish(t, p, 100)
 		require.NoError(t, p.Close())
-		require.Greater(t, cuts, int64(20))
-		requireHolds(t, b, folded(frames, 150))
+		require.Greater(t, cuts, int64(10))
+		requireHolds(t, b, folded(frames, 100))
 	})
 }
 
@@ -222,7 +222,7 @@ func TestEmptiedWhileItWrites(t *testing.T) {
 		c, step := b.stepping(t)
 		s := sinkOf(t, c, &memory.Cursors{}, from(source))
 		p, tape := carry(t, s, frames, 1)
-		for seq := persistence.Seq(20); seq <= 300; seq += 20 {
+		for seq := persistence.Seq(30); seq <= 300; seq += 30 {
 			behind := persistence.Seq(rng.IntN(30))
 			followed(t, source, frames[:seq], max(seq, behind)-behind)
 			only := []int{rng.IntN(3)}

@@ -119,8 +119,8 @@ func TestAnswersAsTheEngine(t *testing.T) {
 				}
 			}
 			p := persistence.Position{}
-			for range 25 {
-				for range 10 {
+			for range 14 {
+				for range 18 {
 					e.random()
 				}
 				next := at(persistence.Seq(len(e.frames)))

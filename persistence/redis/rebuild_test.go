@@ -170,13 +170,12 @@ func TestALoaderSleeps(t *testing.T) {
 func TestTakenOverAtEveryStep(t *testing.T) {
 	both(t, func(t *testing.T, b *backend) {
 		frames := history(64, 120)
-		begun(t, sinkOf(t, b.client(t), &memory.Cursors{})) // the servers know the scripts: each is one call
-		first := int64(1)                                   // behind the one that begins
+		first, pace := int64(1), int64(1) // behind the call that begins
 		if b == cluster {
-			first = 4
+			first, pace = 4, 4 // it has more calls and no other steps
 		}
 		n := first
-		for taken := true; taken; n++ {
+		for taken := true; taken; n += pace {
 			b.flush(t)
 			cursors, source, late := &memory.Cursors{}, sourceAt(t, frames, 40, nil), 0
 			c, step := b.stepping(t)
@@ -194,6 +193,7 @@ func TestTakenOverAtEveryStep(t *testing.T) {
 				taken = true
 				return call()
 			}
+			require.NoError(t, c.db.Ping(t.Context()).Err()) // the connection's beginning is a call too
 			step.left.Store(n)
 			err := a.Rebuild(t.Context())
 			if !taken {
@@ -320,7 +320,7 @@ func TestGarbageInARecord(t *testing.T) {
 		s := sinkOf(t, b.client(t), &memory.Cursors{}, from(source))
 		begun(t, s)
 		loads := 0
-		for seq := persistence.Seq(40); seq < 120; seq++ {
+		for seq := persistence.Seq(40); seq < 65; seq++ {
 			for key := range b.contents(t) {
 				if strings.Contains(key, "}:r:") {
 					require.NoError(t, s.c.db.Set(t.Context(), key, `?`, 0).Err())
@@ -340,10 +340,10 @@ func TestGarbageInARecord(t *testing.T) {
 			}
 		}
 		require.Greater(t, loads, 10)
-		source.set(sourceAt(t, frames, 120, nil))
+		source.set(sourceAt(t, frames, 65, nil))
 		b.flush(t)
 		begun(t, s)
-		requireLoaded(t, b, folded(frames, 120))
+		requireLoaded(t, b, folded(frames, 65))
 	})
 }
 

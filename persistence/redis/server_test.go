@@ -70,12 +70,17 @@ func both(t *testing.T, run func(t *testing.T, b *backend)) {
 	}
 }
 
-// empty is the backend without anything in it.
+// empty is the backend without anything in it. It knows the scripts, so that each is one call.
 func (b *backend) empty(t testing.TB) *backend {
 	t.Helper()
 	b.once.Do(b.start)
 	require.NoError(t, b.err)
 	b.flush(t)
+	for i := range b.nodes {
+		for _, s := range []*goredis.Script{applyScript, epochScript, advanceScript, beginScript, renewScript, finishScript} {
+			require.NoError(t, s.Load(t.Context(), b.node(t, i)).Err())
+		}
+	}
 	return b
 }
 
