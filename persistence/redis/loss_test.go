@@ -295,11 +295,11 @@ type relay struct {
 	conns  []net.Conn
 }
 
-func newRelay(t testing.TB, target string) *relay {
+func newRelay(t testing.TB, target string, chunk int) *relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	r := &relay{addr: l.Addr().String(), chunk: 32 << 10, target: target}
+	r := &relay{addr: l.Addr().String(), chunk: chunk, target: target}
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
@@ -365,7 +365,7 @@ func replica(t testing.TB, b *backend) (*backend, *relay) {
 	host, port, err := net.SplitHostPort(b.nodes[0].Addr)
 	require.NoError(t, err)
 	require.NoError(t, copied.node(t, 0).ReplicaOf(t.Context(), host, port).Err())
-	return copied, newRelay(t, b.nodes[0].Addr)
+	return copied, newRelay(t, b.nodes[0].Addr, 32<<10)
 }
 
 // promote waits until the replica has everything that its master has now, and makes it a master.

@@ -186,8 +186,7 @@ func TestReadsAreOfOneVersion(t *testing.T) {
 		}()
 		reader, seen, running := b.client(t), map[engine.Version]bool{}, true
 		if b == single { // a server that hears the commands one after the other
-			r := newRelay(t, b.nodes[0].Addr)
-			r.chunk = 24
+			r := newRelay(t, b.nodes[0].Addr, 24)
 			reader = open(t, Options{Addrs: []string{r.addr}})
 		}
 		for day := e.today(); running; day = e.today() + (day+1)%5 {
