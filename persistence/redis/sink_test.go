@@ -130,7 +130,7 @@ func dice(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 9)) }
 
 func TestEqualsTheFoldAfterEachBatch(t *testing.T) {
 	both(t, func(t *testing.T, b *backend) {
-		for seed := range uint64(3) {
+		for seed := range uint64(2) {
 			b.flush(t)
 			frames, n := history(seed, 200), naive{}
 			s := sinkOf(t, b.client(t), &memory.Cursors{})
@@ -262,11 +262,11 @@ func TestAGapIsLoaded(t *testing.T) {
 // Two sinks carry the same history, one of them always late; then one begins again and again with what is long here.
 func TestTwoSinksAtOnce(t *testing.T) {
 	both(t, func(t *testing.T, b *backend) {
-		frames, cursors := history(13, 300), &memory.Cursors{}
+		frames, cursors := history(13, 150), &memory.Cursors{}
 		a, z := sinkOf(t, b.client(t), cursors), sinkOf(t, b.client(t), cursors)
 		begun(t, a)
-		for old := (persistence.Position{}); old.Seq < 300; {
-			next := at(min(300, old.Seq+10))
+		for old := (persistence.Position{}); old.Seq < 150; {
+			next := at(min(150, old.Seq+10))
 			var wg sync.WaitGroup
 			errs := make([]error, 2)
 			for i, s := range []*Sink{a, z} {
@@ -288,7 +288,7 @@ func TestTwoSinksAtOnce(t *testing.T) {
 // a restaurant never goes back.
 func TestNoOlderVersionWins(t *testing.T) {
 	both(t, func(t *testing.T, b *backend) {
-		frames, rng := history(14, 250), dice(14)
+		frames, rng := history(14, 160), dice(14)
 		s := sinkOf(t, b.client(t), &memory.Cursors{})
 		begun(t, s)
 		ctx, stop := context.WithCancel(t.Context())
@@ -312,7 +312,7 @@ func TestNoOlderVersionWins(t *testing.T) {
 			}
 		})
 		reader, newest := b.client(t), map[engine.AggregateID]engine.Version{}
-		write(t, s, frames, 250, rng, func(p persistence.Position) {
+		write(t, s, frames, 160, rng, func(p persistence.Position) {
 			for id := range folded(frames, p.Seq) {
 				d, err := reader.Day(t.Context(), engine.RestaurantID(id), engine.Day(today()))
 				require.NoError(t, err)
@@ -324,7 +324,7 @@ func TestNoOlderVersionWins(t *testing.T) {
 		require.Eventually(t, func() bool { return replays.Load() > 0 }, 10*time.Second, time.Millisecond)
 		stop()
 		wg.Wait()
-		requireHolds(t, b, folded(frames, 250))
+		requireHolds(t, b, folded(frames, 160))
 	})
 }
 
