@@ -154,35 +154,40 @@ func ExerciseCopy(t *testing.T, from, to TestStore) {
 		require.Equal(t, part.Lines, strings.Count("\n"+dump(t, from), "\n"+kind+" "), kind)
 	}
 
-	var all, pages []persistence.AggregateState
-	for f := (persistence.StatesFilter{Limit: persistence.MaxStates}); ; {
-		page, next, err := from.States(t.Context(), f)
-		require.NoError(t, err)
-		all = append(all, page...)
-		if f.After = next; next == "" {
-			break
+	requireStates(t, from)
+
+	// What comes afterwards goes on from there, in both.
+	more := MakeFrames(5, 360)
+	for _, s := range []TestStore{from, to} {
+		project(t, s, more, persistence.Seq(len(more)), rand.New(rand.NewPCG(7, 7)), nil)
+	}
+	require.Equal(t, dump(t, from), dump(t, to))
+}
+
+// requireStates reads a store in pages of any size, and late days only.
+func requireStates(t *testing.T, s TestStore) {
+	t.Helper()
+	read := func(f persistence.StatesFilter) (all []persistence.AggregateState) {
+		for {
+			page, next, err := s.States(t.Context(), f)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(page), f.Limit)
+			all = append(all, page...)
+			if f.After = next; next == "" {
+				return all
+			}
 		}
 	}
-	for f := (persistence.StatesFilter{Limit: 1}); ; {
-		page, next, err := from.States(t.Context(), f)
-		require.NoError(t, err)
-		require.LessOrEqual(t, len(page), 1)
-		pages = append(pages, page...)
-		if f.After = next; next == "" {
-			break
-		}
-	}
-	require.Equal(t, all, pages)
+	all := read(persistence.StatesFilter{Limit: persistence.MaxStates})
+	require.Equal(t, all, read(persistence.StatesFilter{Limit: 1}))
 	late := int32(0)
 	for _, a := range all {
 		for _, r := range a.Reservations {
 			late = max(late, r.ServiceDay)
 		}
 	}
-	some, _, err := from.States(t.Context(), persistence.StatesFilter{Limit: persistence.MaxStates, FromDay: late, RestaurantsOnly: true})
-	require.NoError(t, err)
 	found := 0
-	for _, a := range some {
+	for _, a := range read(persistence.StatesFilter{Limit: 3, FromDay: late, RestaurantsOnly: true}) {
 		require.True(t, engine.IsRestaurantID(string(a.ID)))
 		require.Empty(t, a.Reviews)
 		for _, r := range a.Reservations {
@@ -191,11 +196,4 @@ func ExerciseCopy(t *testing.T, from, to TestStore) {
 		}
 	}
 	require.Positive(t, found)
-
-	// What comes afterwards goes on from there, in both.
-	more := MakeFrames(5, 360)
-	for _, s := range []TestStore{from, to} {
-		project(t, s, more, persistence.Seq(len(more)), rand.New(rand.NewPCG(7, 7)), nil)
-	}
-	require.Equal(t, dump(t, from), dump(t, to))
 }
