@@ -62,10 +62,13 @@ func (b *backend) start() {
 	}
 }
 
-// both runs a test with one server and with a cluster, both empty.
+// both runs a test with one server and, unless the run is to be short, with a cluster, both empty.
 func both(t *testing.T, run func(t *testing.T, b *backend)) {
 	t.Helper()
 	for _, b := range []*backend{single, cluster} {
+		if b == cluster && testing.Short() {
+			continue
+		}
 		t.Run(b.name, func(t *testing.T) { run(t, b.empty(t)) })
 	}
 }
