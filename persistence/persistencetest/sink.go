@@ -77,7 +77,7 @@ func sinkReplayed(t *testing.T, u SinkUnderTest) {
 // sinkStopped ends writers at any moment; each is followed by a new one.
 func sinkStopped(t *testing.T, u SinkUnderTest) {
 	f, rng := MakeFrames(33, 120), rand.New(rand.NewPCG(33, 1))
-	stops := 0
+	stops, patience := 0, 4*time.Millisecond // it grows until a batch comes through
 	for {
 		s := u.Open(t)
 		old := cursor(t, s)
@@ -85,9 +85,10 @@ func sinkStopped(t *testing.T, u SinkUnderTest) {
 			break
 		}
 		next := at(min(120, old.Seq+persistence.Seq(1+rng.IntN(25))))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.IntN(4_000*(1+stops/20)))*time.Microsecond)
+		ctx, cancel := context.WithTimeout(t.Context(), rand.N(patience))
 		if s.Write(ctx, old, next, f.Events(old.Seq, next.Seq)) != nil {
 			stops++
+			patience += patience / 4
 		}
 		cancel()
 		if process, ok := s.(io.Closer); ok {
