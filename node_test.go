@@ -312,7 +312,7 @@ func dump(t *testing.T, data string) string {
 func dumpOf(t *testing.T, store persistence.Dumper) string {
 	t.Helper()
 	var b, rows strings.Builder
-	require.NoError(t, store.Dump(t.Context(), &b))
+	require.NoError(t, persistence.Dump(t.Context(), store, &b))
 	for line := range strings.Lines(b.String()) {
 		if !strings.HasPrefix(line, "cursor ") {
 			rows.WriteString(line)

@@ -5,20 +5,21 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
-
-	"maitred/engine"
 )
 
-// Pages of Copy and ContentOf.
+// Pages of Copy.
 const (
 	copyStates = 500
 	copyEvents = 4_000
 )
+
+// ErrOlder says that a copy would take a store back.
+var ErrOlder = errors.New("the target has followed the same journal further: is it the other way round?")
 
 // Copy makes to what from is: rows, audit, cursor. to is emptied first. A copy that was cut off among the rows left a target whose cursor
 // is zero; one that was cut off within the audit left one that is whole as far as its cursor says. Nobody may write either meanwhile. progress is told about each page; nil = nobody asks.
@@ -26,6 +27,13 @@ func Copy(ctx context.Context, from, to Rebuildable, progress func(aggregates, e
 	at, err := from.Cursor(ctx)
 	if err != nil {
 		return fmt.Errorf("copy: read the cursor: %w", err)
+	}
+	there, err := to.Cursor(ctx)
+	if err != nil {
+		return fmt.Errorf("copy: read the target's cursor: %w", err)
+	}
+	if there.Journal == at.Journal && there.Seq > at.Seq {
+		return fmt.Errorf("copy: to record %d what is at %d: %w", at.Seq, there.Seq, ErrOlder)
 	}
 	if err := to.Reset(ctx); err != nil {
 		return fmt.Errorf("copy: empty the target: %w", err)
@@ -106,24 +114,11 @@ type ContentPart struct {
 	Sum   [4]uint64 // lowest first
 }
 
-// ContentOf reads all of a store, page by page. The cursor is not in it. Nobody may write meanwhile.
-func ContentOf(ctx context.Context, store Rebuildable) (Content, error) {
+// ContentOf reads all of a store, cursor and audit too, in bounded memory. It reads the rows themselves and not their States, so that what
+// these would leave out of a copy is missed in its content.
+func ContentOf(ctx context.Context, store Dumper) (Content, error) {
 	d := Content{}
-	err := eachStates(ctx, store, func(states []AggregateState) error {
-		for i := range states {
-			states[i].lines(d.add)
-		}
-		return nil
-	})
-	if err == nil {
-		err = eachEvents(ctx, store, func(page []Committed, _ Seq) error {
-			for i := range page {
-				d.add(AppendAudited(nil, &page[i], engine.AppendEvent(nil, page[i].Event)))
-			}
-			return nil
-		})
-	}
-	if err != nil {
+	if err := store.Lines(ctx, d.add); err != nil {
 		return nil, fmt.Errorf("digest: %w", err)
 	}
 	return d, nil
@@ -166,51 +161,4 @@ func (d Content) String() string {
 // Equal says whether two stores hold the same.
 func (d Content) Equal(other Content) bool {
 	return maps.EqualFunc(d, other, func(a, b *ContentPart) bool { return *a == *b })
-}
-
-// lines are those of a Dump that are about the aggregate.
-func (a *AggregateState) lines(add func([]byte)) {
-	add(AppendHead(nil, a.ID, a.Version))
-	if a.Account != nil || a.Erased {
-		add(AppendAccount(nil, a.accountRow()))
-	}
-	if a.Restaurant == nil {
-		return
-	}
-	id := engine.RestaurantID(a.ID)
-	add(AppendRestaurant(nil, a.Restaurant, a.RestaurantVersion))
-	if a.Ratings.Count > 0 {
-		add(AppendRatings(nil, id, a.Ratings))
-	}
-	for _, t := range a.Tables {
-		add(AppendTable(nil, id, t))
-	}
-	for _, m := range a.Staff {
-		add(AppendMember(nil, id, m))
-	}
-	for _, pb := range a.Reservations {
-		row := ReservationRow{ID: engine.ReservationID(pb.Id), Restaurant: id, RestaurantName: a.Restaurant.Name, TimeZone: a.Restaurant.TimeZone,
-			Guest: engine.AccountID(pb.Guest), ServiceDay: pb.ServiceDay, LocalMin: pb.LocalMin, StartsAt: time.Unix(pb.StartsAt, 0), EndsAt: time.Unix(pb.EndsAt, 0),
-			GuestsCount: pb.GuestsCount, SpecialRequests: pb.SpecialRequests, Status: pb.Status, Version: engine.Version(pb.Version)}
-		for _, t := range pb.TableIds {
-			row.Tables = append(row.Tables, engine.TableID(t))
-		}
-		add(AppendReservation(nil, &row))
-	}
-	for _, v := range a.Reviews {
-		add(AppendReview(nil, &ReviewRow{ID: engine.ReviewID(v.Id), Restaurant: id, Rating: v.Rating, Comment: v.Comment, At: time.UnixMilli(v.AtMs)}))
-	}
-}
-
-func (a *AggregateState) accountRow() *AccountRow {
-	row := &AccountRow{ID: engine.AccountID(a.ID)}
-	switch {
-	case a.ErasureCompleted:
-		row.Erased = ErasureCompleted
-	case a.Erased:
-		row.Erased = ErasurePending
-	default:
-		row.Role, row.CreatedMs = a.Account.Role, a.Account.CreatedMs
-	}
-	return row
 }

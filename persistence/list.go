@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 
 	"maitred/engine"
@@ -35,6 +36,7 @@ type AggregateState struct {
 // Rebuildable is a store that can be made anew.
 type Rebuildable interface {
 	Store
+	Dumper
 	// Reset removes every row, the audit and the cursor, in one transaction.
 	Reset(ctx context.Context) error
 	// Load puts the states of aggregates that the store does not have yet, in one transaction, and leaves the cursor.
@@ -44,12 +46,28 @@ type Rebuildable interface {
 	States(ctx context.Context, f StatesFilter) (states []AggregateState, next engine.AggregateID, err error)
 }
 
-// Dumper prints what a store holds as sorted lines, the same for equal contents whatever the layout:
+// Dumper prints what a store holds as lines, the same for equal contents whatever the layout:
 //
 //	cursor, account, head, member, ratings, reservation, restaurant, table: the read model
 //	event, review: what no base holds, the audit and what guests wrote
 type Dumper interface {
-	Dump(ctx context.Context, w io.Writer) error
+	// Lines calls fn with each line, in no order and as of one cursor. fn may keep it.
+	Lines(ctx context.Context, fn func(line []byte)) error
+}
+
+// Dump prints the lines of a store in their order. It holds everything in memory: for tests and small stores.
+func Dump(ctx context.Context, d Dumper, w io.Writer) error {
+	var lines [][]byte
+	if err := d.Lines(ctx, func(line []byte) { lines = append(lines, line) }); err != nil {
+		return err
+	}
+	slices.SortFunc(lines, slices.Compare)
+	for _, l := range lines {
+		if _, err := w.Write(l); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // AccountRow is an account as the store knows it.

@@ -17,10 +17,7 @@ import (
 )
 
 // TestStore is what the contract of stores is shown with.
-type TestStore interface {
-	persistence.Rebuildable
-	persistence.Dumper
-}
+type TestStore interface{ persistence.Rebuildable }
 
 const journalID = "jrn_test"
 
@@ -59,7 +56,7 @@ func ExerciseStore(t *testing.T, open func(t *testing.T, dir string) TestStore) 
 func dump(t *testing.T, d persistence.Dumper) string {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, d.Dump(t.Context(), &b))
+	require.NoError(t, persistence.Dump(t.Context(), d, &b))
 	return b.String()
 }
 

@@ -162,6 +162,15 @@ func ExerciseCopy(t *testing.T, from, to TestStore) {
 		project(t, s, more, persistence.Seq(len(more)), rand.New(rand.NewPCG(7, 7)), nil)
 	}
 	require.Equal(t, dump(t, from), dump(t, to))
+
+	// An older store does not take a newer one back.
+	further := MakeFrames(5, 380)
+	project(t, to, further, persistence.Seq(len(further)), rand.New(rand.NewPCG(8, 8)), nil)
+	newer := dump(t, to)
+	require.ErrorIs(t, persistence.Copy(t.Context(), from, to, nil), persistence.ErrOlder)
+	require.Equal(t, newer, dump(t, to))
+	require.NoError(t, persistence.Copy(t.Context(), to, from, nil))
+	require.Equal(t, newer, dump(t, from))
 }
 
 // requireStates reads a store in pages of any size, and late days only.

@@ -3,8 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"io"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,13 +11,11 @@ import (
 	"maitred/persistence"
 )
 
-// Dump implements persistence.Dumper. It holds everything in memory: for tests and small stores.
-func (s *Store) Dump(ctx context.Context, w io.Writer) error {
+// Lines implements persistence.Dumper.
+func (s *Store) Lines(ctx context.Context, add func(line []byte)) error {
 	if err := s.migrate(ctx); err != nil {
-		return fmt.Errorf("postgres: dump: %w", err)
+		return fmt.Errorf("postgres: read everything: %w", err)
 	}
-	var lines [][]byte
-	add := func(line []byte) { lines = append(lines, line) }
 	err := s.viewPrimary(ctx, func(db pgx.Tx) error {
 		var at persistence.Position
 		if err := db.QueryRow(ctx, "SELECT journal, seq FROM cursors WHERE sink = 'store'").Scan(&at.Journal, &at.Seq); err != nil {
@@ -36,13 +32,7 @@ func (s *Store) Dump(ctx context.Context, w io.Writer) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("postgres: dump: %w", err)
-	}
-	slices.SortFunc(lines, slices.Compare)
-	for _, l := range lines {
-		if _, err := w.Write(l); err != nil {
-			return err
-		}
+		return fmt.Errorf("postgres: read everything: %w", err)
 	}
 	return nil
 }
@@ -87,11 +77,7 @@ func dumpStaff(ctx context.Context, db querier, add func([]byte)) error {
 }
 
 func dumpReservations(ctx context.Context, db querier, add func([]byte)) error {
-	rows, err := reservations(ctx, db, selectReservation, nil)
-	for i := range rows {
-		add(persistence.AppendReservation(nil, &rows[i]))
-	}
-	return err
+	return eachReservation(ctx, db, selectReservation, nil, func(r *persistence.ReservationRow) { add(persistence.AppendReservation(nil, r)) })
 }
 
 func dumpReviews(ctx context.Context, db querier, add func([]byte)) error {

@@ -49,7 +49,7 @@ func requireFold(t *testing.T, s *Store, f persistencetest.Frames) {
 	m := persistencetest.NewModel()
 	m.Apply(persistence.Position{Journal: "jrn_test", Seq: persistence.Seq(len(f))}, f.Events(0, persistence.Seq(len(f))))
 	var b strings.Builder
-	require.NoError(t, s.Dump(t.Context(), &b))
+	require.NoError(t, persistence.Dump(t.Context(), s, &b))
 	require.Equal(t, m.Dump(true), b.String())
 }
 

@@ -94,7 +94,13 @@ func (s *Store) ReservationsOf(ctx context.Context, guest engine.AccountID, f pe
 }
 
 func reservations(ctx context.Context, db querier, query string, args []any) (out []persistence.ReservationRow, err error) {
-	err = each(ctx, db, query, args, func(row pgx.Rows) error {
+	err = eachReservation(ctx, db, query, args, func(r *persistence.ReservationRow) { out = append(out, *r) })
+	return out, err
+}
+
+// eachReservation calls fn with each row of a query of selectReservation.
+func eachReservation(ctx context.Context, db querier, query string, args []any, fn func(*persistence.ReservationRow)) error {
+	return each(ctx, db, query, args, func(row pgx.Rows) error {
 		var r persistence.ReservationRow
 		var status string
 		err := row.Scan(&r.ID, &r.Restaurant, &r.RestaurantName, &r.TimeZone, &r.Guest, &r.Tables, &r.ServiceDay, &r.LocalMin, &r.StartsAt,
@@ -104,10 +110,9 @@ func reservations(ctx context.Context, db querier, query string, args []any) (ou
 		}
 		r.StartsAt, r.EndsAt = r.StartsAt.UTC(), r.EndsAt.UTC()
 		r.Status, err = parseStatus(status)
-		out = append(out, r)
+		fn(&r)
 		return err
 	})
-	return out, err
 }
 
 // asOf is the time of the last event.

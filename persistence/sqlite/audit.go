@@ -172,6 +172,9 @@ func readFrame(ctx context.Context, q querier, names map[int64]engine.AggregateI
 func nameOf(ctx context.Context, q querier, names map[int64]engine.AggregateID, n int64) (engine.AggregateID, error) {
 	id, ok := names[n]
 	if !ok {
+		if len(names) >= maxNames {
+			clear(names)
+		}
 		if err := q.QueryRowContext(ctx, "SELECT id FROM names WHERE n = ?", n).Scan(&id); err != nil {
 			return "", fmt.Errorf("name %d: %w", n, err)
 		}

@@ -104,33 +104,33 @@ func (s *Store) page(ctx context.Context, f persistence.ListFilter, query string
 
 // reservations reads at most limit rows (0 = all); last is the place of the last one when there are more.
 func reservations(ctx context.Context, q querier, query string, args []any, limit int) (out []persistence.ReservationRow, last place, err error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, place{}, err
-	}
-	defer rows.Close()
 	var at place
-	for rows.Next() {
+	err = eachReservation(ctx, q, query, args, func(p place, r *persistence.ReservationRow) {
 		if limit > 0 && len(out) == limit {
-			return out, at, nil
+			last = at
+			return
 		}
-		var r persistence.ReservationRow
-		var own, tables any
-		var starts, ends int64
-		err := rows.Scan(&at.n, &r.Restaurant, &r.RestaurantName, &r.TimeZone, &own, &r.Guest, &tables, &r.ServiceDay, &r.LocalMin,
-			&starts, &ends, &r.GuestsCount, &r.SpecialRequests, &r.Status, &r.Version)
-		if err != nil {
-			return nil, place{}, err
-		}
+		at, out = p, append(out, *r)
+	})
+	return out, last, err
+}
+
+// eachReservation calls fn with each row of a query of selectReservation, and its place in lists.
+func eachReservation(ctx context.Context, q querier, query string, args []any, fn func(place, *persistence.ReservationRow)) error {
+	var n, starts, ends int64
+	var own, tables any
+	var r persistence.ReservationRow
+	into := []any{&n, &r.Restaurant, &r.RestaurantName, &r.TimeZone, &own, &r.Guest, &tables, &r.ServiceDay, &r.LocalMin,
+		&starts, &ends, &r.GuestsCount, &r.SpecialRequests, &r.Status, &r.Version}
+	return each(ctx, q, query, into, func() (err error) {
 		if r.ID, err = reservationID(r.Restaurant, own); err != nil {
-			return nil, place{}, err
+			return err
 		}
 		if r.Tables, err = tableIDs(r.Restaurant, tables); err != nil {
-			return nil, place{}, err
+			return err
 		}
 		r.StartsAt, r.EndsAt = time.Unix(starts, 0).UTC(), time.Unix(ends, 0).UTC()
-		at.set, at.startsAt = true, starts
-		out = append(out, r)
-	}
-	return out, place{}, rows.Err()
+		fn(place{set: true, startsAt: starts, n: n}, &r)
+		return nil
+	}, args...)
 }

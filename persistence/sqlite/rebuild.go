@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
 
 	"maitred/engine"
 	"maitred/engine/enginepb"
@@ -107,10 +105,8 @@ func (t *tx) load(a *persistence.AggregateState) error {
 	return nil
 }
 
-// Dump implements persistence.Dumper. It holds everything in memory: for tests and small stores.
-func (s *Store) Dump(ctx context.Context, w io.Writer) error {
-	var lines [][]byte
-	add := func(line []byte) { lines = append(lines, line) }
+// Lines implements persistence.Dumper.
+func (s *Store) Lines(ctx context.Context, add func(line []byte)) error {
 	err := s.view(ctx, func(q querier) error {
 		at, _, err := readCursor(ctx, q)
 		if err != nil {
@@ -127,20 +123,14 @@ func (s *Store) Dump(ctx context.Context, w io.Writer) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("sqlite: dump: %w", err)
-	}
-	slices.SortFunc(lines, slices.Compare)
-	for _, l := range lines {
-		if _, err := w.Write(l); err != nil {
-			return err
-		}
+		return fmt.Errorf("sqlite: read everything: %w", err)
 	}
 	return nil
 }
 
 // each scans the rows of a query into dst and calls fn after each.
-func each(ctx context.Context, q querier, query string, dst []any, fn func() error) error {
-	rows, err := q.QueryContext(ctx, query)
+func each(ctx context.Context, q querier, query string, dst []any, fn func() error, args ...any) error {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -201,11 +191,7 @@ func dumpAccounts(ctx context.Context, q querier, add func([]byte)) error {
 }
 
 func dumpReservations(ctx context.Context, q querier, add func([]byte)) error {
-	rows, _, err := reservations(ctx, q, selectReservation, nil, 0)
-	for i := range rows {
-		add(persistence.AppendReservation(nil, &rows[i]))
-	}
-	return err
+	return eachReservation(ctx, q, selectReservation, nil, func(_ place, r *persistence.ReservationRow) { add(persistence.AppendReservation(nil, r)) })
 }
 
 func dumpEvents(ctx context.Context, q querier, add func([]byte)) error {

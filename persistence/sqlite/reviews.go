@@ -71,30 +71,30 @@ func (s *Store) ReviewsOf(ctx context.Context, r engine.RestaurantID, f persiste
 	return page, nil
 }
 
-// reviews reads at most limit rows (0 = all); next is the place of the last one when there are more.
+// reviews reads at most limit rows; next is the place of the last one when there are more.
 func reviews(ctx context.Context, q querier, limit int, query string, args ...any) (out []persistence.ReviewRow, next string, err error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, "", err
-	}
-	defer rows.Close()
+	var last int64
+	err = eachReview(ctx, q, query, args, func(n int64, v persistence.ReviewRow) {
+		if len(out) == limit {
+			next = formatRow(last)
+			return
+		}
+		out, last = append(out, v), n
+	})
+	return out, next, err
+}
+
+// eachReview calls fn with each row of a query of selectReview, and its number.
+func eachReview(ctx context.Context, q querier, query string, args []any, fn func(int64, persistence.ReviewRow)) error {
 	var n, atMs int64
-	for rows.Next() {
-		if limit > 0 && len(out) == limit {
-			return out, formatRow(n), nil
-		}
-		var v persistence.ReviewRow
-		var own, key any
-		if err := rows.Scan(&n, &v.Restaurant, &own, &key, &v.Rating, &v.Comment, &atMs); err != nil {
-			return nil, "", err
-		}
-		if v.ID, err = reviewID(v.Restaurant, key, own); err != nil {
-			return nil, "", err
-		}
+	var own, key any
+	var v persistence.ReviewRow
+	return each(ctx, q, query, []any{&n, &v.Restaurant, &own, &key, &v.Rating, &v.Comment, &atMs}, func() (err error) {
+		v.ID, err = reviewID(v.Restaurant, key, own)
 		v.At = time.UnixMilli(atMs).UTC()
-		out = append(out, v)
-	}
-	return out, "", rows.Err()
+		fn(n, v)
+		return err
+	}, args...)
 }
 
 // PlacesOf implements persistence.Store.
@@ -167,9 +167,5 @@ func parseRow(s string, missing int64) (int64, error) {
 }
 
 func dumpReviews(ctx context.Context, q querier, add func([]byte)) error {
-	rows, _, err := reviews(ctx, q, 0, selectReview)
-	for i := range rows {
-		add(persistence.AppendReview(nil, &rows[i]))
-	}
-	return err
+	return eachReview(ctx, q, selectReview, nil, func(_ int64, v persistence.ReviewRow) { add(persistence.AppendReview(nil, &v)) })
 }

@@ -74,7 +74,7 @@ func TestKilledWithinATransaction(t *testing.T) {
 func dumpOf(t *testing.T, s *Store) string {
 	t.Helper()
 	var b dumpBuffer
-	require.NoError(t, s.Dump(t.Context(), &b))
+	require.NoError(t, persistence.Dump(t.Context(), s, &b))
 	return string(b)
 }
 
