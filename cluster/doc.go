@@ -1,2 +1,4 @@
-// Package cluster will say where: membership, the ring, moves, failover and forwarding. One node needs none of it yet.
+// Package cluster says where: who the members are, which partition each of them should hold, and when one may be moved or claimed.
+// All of it is a wish. Who may write is a fold of the journal (persistence.Custody), and nothing that this package believes can
+// make two nodes write for one restaurant.
 package cluster
