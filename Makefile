@@ -8,7 +8,7 @@ KILLS ?= 200
 
 # These need the throughput of a node that does not write a base for each command: they fill a queue, or a journal block. The services
 # outside see no difference.
-PASSIVATE_SKIP := ^(TestFaultServices|TestFaultOverload|TestFaultSlowClients|TestFaultPowerCutAfterRecovery)$$
+PASSIVATE_SKIP := ^(TestFaultServices|TestFaultOverload|TestFaultSlowClients|TestFaultPowerCutAfterRecovery|TestFaultFarBehind|TestStoreCopy.*|TestReadReplica)$$
 
 .DEFAULT_GOAL := help
 .PHONY: help run build up down test race passivate fuzz fuzz-api vendor/redoc sim faults slow bench lint
@@ -22,7 +22,7 @@ run: ## the demo: 500 restaurants of Rome on http://127.0.0.1:8080, data in ./da
 build: ## bin/maitred
 	$(GO) build -trimpath -o bin/maitred .
 
-up: ## a private PostgreSQL and RabbitMQ, and the flags of serve for them
+up: ## a private PostgreSQL, RabbitMQ and Redis, and the flags of serve for them
 	$(GO) run ./deploy/services up
 
 down: ## stop them and throw their data away

@@ -45,3 +45,18 @@ func TestDeployedFlagsExist(t *testing.T) {
 		})
 	}
 }
+
+// What containers and supervisors do by themselves must not lose queues, trust nobody, or give up.
+func TestDeployedThingsLast(t *testing.T) {
+	for file, lines := range map[string][]string{
+		"deploy/Dockerfile":      {"COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/"},
+		"deploy/compose.yaml":    {"    hostname: rabbitmq ", "      - rabbitmq:/var/lib/rabbitmq"},
+		"deploy/maitred.service": {"StartLimitIntervalSec=0", "Restart=always"},
+	} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, line := range lines {
+			require.Contains(t, string(text), "\n"+line)
+		}
+	}
+}

@@ -115,7 +115,7 @@ func bringBack(t *testing.T, s *server, c *patrons, whole bool) {
 		said, err = s.run("journal", "salvage", "--data", s.data, "--accept-loss", "--node", "n1")
 	}
 	require.NoError(t, err, "salvage: %s", said)
-	rebuilt, err := s.run("store", "rebuild", "--data", s.data)
+	rebuilt, err := s.run("store", "rebuild", "--replace", "--data", s.data)
 	require.NoError(t, err, "store rebuild: %s", rebuilt)
 	named := map[string]bool{}
 	for _, id := range lostID.FindAllString(verified+said, -1) {

@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFaultDetached keeps RabbitMQ away until as much was written as would fill the journal twice, and it was purged beyond what RabbitMQ has. Reservations go on and the journal does not fill up; when RabbitMQ is back it gets every event from the
-// store's audit, in order, and an alarm says so (holes H15).
+// TestFaultDetached keeps RabbitMQ away until as much was written as would fill the journal twice, and it was purged beyond what
+// RabbitMQ has. Reservations go on and the journal does not fill up; when RabbitMQ is back it gets every event from the store's audit, in
+// order, and an alarm says so (holes H15).
 func TestFaultDetached(t *testing.T) {
 	if !long() {
 		t.Skip("make faults; the short form is TestProjectorCatchesUpFromTheArchive")
@@ -39,8 +40,12 @@ func TestFaultDetached(t *testing.T) {
 		r := o.closed(32, time.Second)
 		made += len(r.good)
 		require.Zero(t, r.shed.Load(), "nobody is sent away: %s", s.said.tail())
-		worst = max(worst, used(t, s))
-		require.Less(t, time.Since(begun), 5*time.Minute, "%d %d %s", firstKept(t, s), behind, s.said.tail())
+		// The journal is so small that 10 s of the fastest load fill it, sooner than the store follows and bases are made.
+		for now := 1.0; now > 0.5; pause(100 * time.Millisecond) {
+			now = used(t, s)
+			worst = max(worst, now)
+			require.Less(t, time.Since(begun), 5*time.Minute, "%d %d %s", firstKept(t, s), behind, s.said.tail())
+		}
 	}
 	require.NoError(t, mq.Start(t.Context()))
 	fmt.Printf("detached: %d reservations while RabbitMQ was away, journal used %.0f %% at most; caught up after %v\n",

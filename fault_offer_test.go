@@ -23,6 +23,7 @@ type offer struct {
 	seed   uint64
 	wish   string // the end of the special requests
 	next   atomic.Int64
+	rounds atomic.Uint64 // of closed
 
 	mu    sync.Mutex
 	acked map[string]int // reservation → token
@@ -85,14 +86,14 @@ func (o *offer) one(a *api, rng *rand.Rand, r *result) {
 
 // closed lets so many clients ask one after the other.
 func (o *offer) closed(clients int, during time.Duration) *result {
-	a, r := newAPI(o.addr, clients), &result{took: during}
+	a, r, round := newAPI(o.addr, clients), &result{took: during}, o.rounds.Add(1)
 	defer a.close()
 	ctx, cancel := context.WithTimeout(context.Background(), during)
 	defer cancel()
 	var wg sync.WaitGroup
 	for i := range clients {
 		wg.Go(func() {
-			rng := rand.New(rand.NewPCG(o.seed, uint64(i)))
+			rng := rand.New(rand.NewPCG(o.seed, round<<32|uint64(i))) // no round wants what the one before has taken
 			for ctx.Err() == nil {
 				o.one(a, rng, r)
 			}

@@ -99,11 +99,11 @@ func salvage(data, url, node string, acceptLoss, empty bool) error {
 	}
 	fmt.Printf("journal %s begins at record %d with %d bases and %d events of journal %s; %d aggregates lost events\n",
 		s.Journal, s.First, s.Bases, s.Events, s.OldJournal, len(s.Lost))
-	fmt.Printf("the old files are in %s; now run: maitred store rebuild --data %s", s.Kept, data)
+	fmt.Printf("the old files are in %s; now run: maitred store rebuild --replace --data %s", s.Kept, data)
 	if url != "" {
 		fmt.Print(" --store-url …")
 	}
-	fmt.Println()
+	fmt.Println("\na Redis that followed the old journal is of another one now: empty it (FLUSHDB), and it is filled from the store")
 	return nil
 }
 

@@ -5,7 +5,8 @@
 //	maitred token             access tokens for tests and load generators
 //	maitred inspect           the journal as text
 //	maitred journal …         verify, salvage, copy, adopt
-//	maitred store rebuild     the read model anew from bases and journal
+//	maitred store …           rebuild, copy: the read model anew, or from one kind of store to the other
+//	maitred sink …            status, resume, skip, forward: the followers of the journal
 //	maitred keys …            list, rotate: what signs access tokens
 //	maitred user create       an account, also an admin's, on a stopped data directory
 //	maitred audit             who did what, from where and when

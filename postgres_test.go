@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,8 @@ import (
 
 	"maitred/deploy/dev"
 	"maitred/engine"
+	"maitred/persistence"
+	"maitred/persistence/jetstream"
 	"maitred/persistence/postgres"
 )
 
@@ -114,10 +117,37 @@ func TestAnEmptyJournalNeedsAnAnswer(t *testing.T) {
 
 	empty := n.Config.Data // adopt begins a journal above what PostgreSQL has followed, and says what is gone
 	require.NoError(t, (&JournalAdoptCmd{Data: empty, StoreURL: pg.DSN, Node: "n1", AcceptLoss: true}).Run())
-	require.NoError(t, (&StoreRebuildCmd{Data: empty, StoreURL: pg.DSN}).Run())
+	require.ErrorContains(t, (&StoreRebuildCmd{Data: empty, StoreURL: pg.DSN}).Run(), "--replace empties it", "it is another journal's")
+	require.NoError(t, (&StoreRebuildCmd{Data: empty, StoreURL: pg.DSN, Replace: true}).Run())
 	s = openSite(t, empty, onPostgres)
 	s.trattoria(1, 1)
 	s.follow()
+	require.NoError(t, s.Close())
+	requireForward(t, empty)
+}
+
+// requireForward: what a broker lacks that nobody has any more is given up, when an operator says so and only then. The journal begins late.
+func requireForward(t *testing.T, data string) {
+	t.Helper()
+	home, err := jetstream.Open(t.Context(), (&Node{Config: Config{Data: data}, Log: slog.New(slog.DiscardHandler)}).journalOptions())
+	require.NoError(t, err)
+	b, err := home.Journal().Bounds(t.Context())
+	require.NoError(t, err)
+	require.Greater(t, b.First, persistence.Seq(1))
+	id, err := persistence.JournalOf(t.Context(), home.Journal(), b.First)
+	require.NoError(t, err)
+	require.NoError(t, home.Close())
+	require.ErrorContains(t, (&SinkForwardCmd{Data: data, AcceptLoss: true}).Run(), "no cursor yet")
+
+	home, err = jetstream.Open(t.Context(), (&Node{Config: Config{Data: data}, Log: slog.New(slog.DiscardHandler)}).journalOptions())
+	require.NoError(t, err)
+	require.NoError(t, home.Cursors().Move(t.Context(), "rabbitmq", persistence.Position{}, persistence.Position{Journal: "jrn_lost", Seq: 1}))
+	require.NoError(t, home.Close())
+	require.ErrorContains(t, (&SinkForwardCmd{Data: data}).Run(), "--accept-loss")
+	var said strings.Builder
+	require.NoError(t, (&SinkForwardCmd{Data: data, AcceptLoss: true}).run(t.Context(), &said))
+	require.Contains(t, said.String(), fmt.Sprintf("goes on at record %d of journal %s", b.First, id))
+	require.ErrorContains(t, (&SinkForwardCmd{Data: data, AcceptLoss: true}).Run(), "goes on by itself")
 }
 
 // TestSinkCommands: what PostgreSQL does not take is parked, shown, tried again and given up.

@@ -19,9 +19,10 @@ import (
 
 // SinkCmd groups what an operator does about the followers of the journal.
 type SinkCmd struct {
-	Status SinkStatusCmd `cmd:"" help:"How far each follower of a running node is, and what PostgreSQL has parked."`
-	Resume SinkResumeCmd `cmd:"" help:"Try the events of a parked restaurant or account again, from the store's audit (without special requests)."`
-	Skip   SinkSkipCmd   `cmd:"" help:"Give up the parked events of a restaurant or account: its rows go on with what comes."`
+	Status  SinkStatusCmd  `cmd:"" help:"How far each follower of a running node is, and what PostgreSQL has parked."`
+	Resume  SinkResumeCmd  `cmd:"" help:"Try the events of a parked restaurant or account again, from the store's audit (without special requests)."`
+	Skip    SinkSkipCmd    `cmd:"" help:"Give up the parked events of a restaurant or account: its rows go on with what comes."`
+	Forward SinkForwardCmd `cmd:"" help:"Let RabbitMQ go on where the journal begins, when what it lacks is nowhere any more. The node must be stopped."`
 }
 
 // SinkStatusCmd prints the followers.
@@ -50,6 +51,9 @@ func (c *SinkStatusCmd) run(ctx context.Context, out io.Writer) error {
 	if err := getJSON(ctx, c.URL+"/readyz", &ready); err != nil {
 		return err
 	}
+	if ready.Followers == nil {
+		return fmt.Errorf("what answers at %s is not a node of maitred", c.URL)
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SINK\tSTATE\tCURSOR\tLAG\tSECONDS")
 	for _, name := range slices.Sorted(maps.Keys(ready.Followers)) {
@@ -72,7 +76,10 @@ func getJSON(ctx context.Context, url string, into any) error {
 		return fmt.Errorf("ask the node: %w", err)
 	}
 	defer res.Body.Close()
-	return json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(into)
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(into); err != nil {
+		return fmt.Errorf("what answers at %s is not a node of maitred: %w", url, err)
+	}
+	return nil
 }
 
 func parkedTable(ctx context.Context, out io.Writer, url string) error {

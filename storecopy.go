@@ -92,8 +92,10 @@ func (c *StoreCopyCmd) check(ctx context.Context, from, to persistence.Rebuildab
 		return fmt.Errorf("%s has followed journal %s to record %d: --replace empties it first", c.To, there.Journal, there.Seq)
 	}
 	if server, ok := from.(*postgres.Store); ok {
-		if parked, err := server.Parked(ctx); err != nil || len(parked) > 0 {
-			return errors.Join(err, fmt.Errorf("%d restaurants and accounts are parked in postgres, so their rows are not whole: maitred sink status, resume or skip, or store rebuild", len(parked)))
+		if parked, err := server.Parked(ctx); err != nil {
+			return err
+		} else if len(parked) > 0 {
+			return fmt.Errorf("%d restaurants and accounts are parked in postgres, so their rows are not whole: maitred sink status, resume or skip, or store rebuild", len(parked))
 		}
 	}
 	return nil

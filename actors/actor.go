@@ -13,7 +13,7 @@ import (
 
 // Reloads of an aggregate after a panic or a damaged history.
 const (
-	loadTimeout    = 10 * time.Second
+	loadTimeout    = 30 * time.Second
 	firstReload    = 100 * time.Millisecond // back-off, doubled each time
 	maxReload      = 30 * time.Second
 	reloadsAMinute = 5 // more of them open the breaker
@@ -23,13 +23,15 @@ const (
 // actorState is what only the actor's own goroutine touches.
 type actorState struct {
 	res       *resident
-	gen       uint64         // incarnation under which res was checked
-	loads     uint64         // how often res was loaded
-	submitted engine.Version // newest version handed to the writer
-	due       engine.Instant // as the timers know it
-	failures  int            // loads in a row that were caused by distrust
-	last      time.Time      // of the last such load
-	retryAt   time.Time      // not before
+	epoch     persistence.Seq // custody under which res was loaded
+	since     persistence.Seq // custody under which its events are written
+	gen       uint64          // incarnation under which res was checked
+	loads     uint64          // how often res was loaded
+	submitted engine.Version  // newest version handed to the writer
+	due       engine.Instant  // as the timers know it
+	failures  int             // loads in a row that were caused by distrust
+	last      time.Time       // of the last such load
+	retryAt   time.Time       // not before
 }
 
 // receive implements player: every call gets exactly one answer, from here or from the writer.
@@ -78,11 +80,6 @@ func (hd *handle) command(c *call) {
 		c.finish(err)
 		return
 	}
-	since := hd.house.writer.since(hd.partition)
-	if since == 0 {
-		c.finish(ErrUnavailable)
-		return
-	}
 	s := &hd.actor
 	a := s.res.decide(hd.house.now(), c.cmd)
 	if a.err != nil {
@@ -96,7 +93,7 @@ func (hd *handle) command(c *call) {
 		hd.house.timers.set(hd.id, a.due)
 	}
 	if len(a.events) == 0 && uint64(a.stands) <= hd.durable.Load() {
-		if !hd.house.writer.leased() {
+		if w := hd.house.writer; w.holding().epoch(hd.partition) != s.epoch || !w.leased() {
 			c.finish(ErrUnavailable)
 			return
 		}
@@ -105,7 +102,7 @@ func (hd *handle) command(c *call) {
 	}
 	s.submitted, c.load = a.stands, s.loads
 	e := entry{
-		partition: hd.partition, id: hd.id, since: since, first: a.first, stands: a.stands,
+		partition: hd.partition, id: hd.id, since: s.since, first: a.first, stands: a.stands,
 		events: a.encoded, bytes: a.bytes, token: c,
 	}
 	if !c.deadline.IsZero() {
@@ -128,8 +125,13 @@ func (hd *handle) ready() (uint64, error) {
 	if r := hd.refusal.Load(); r != nil && r.load == s.loads {
 		suspect, pending = true, min(pending, r.accepted)
 	}
+	held := w.holding()
+	epoch, since := held.epoch(hd.partition), held.under(hd.partition)
 	switch {
+	case epoch == 0:
+		return 0, hd.house.foreign(hd.partition)
 	case s.res == nil && !suspect:
+	case s.epoch != epoch: // it was another node's in between
 	case suspect:
 		if s.gen == gen && uint64(pending) > hd.durable.Load() {
 			return 0, ErrQuarantined // the writer has events of the state before: wait for them
@@ -137,15 +139,16 @@ func (hd *handle) ready() (uint64, error) {
 		if err := hd.distrusted(); err != nil {
 			return 0, err
 		}
-	case s.gen == gen:
+	case s.gen == gen && s.since == since:
 		return gen, nil
 	case uint64(s.res.version()) == hd.durable.Load():
-		s.gen = gen
+		s.gen, s.since = gen, since
 		return gen, hd.announce(gen)
 	}
-	if err := hd.load(gen); err != nil {
+	if err := hd.load(gen, epoch); err != nil {
 		return 0, err
 	}
+	s.since = since
 	return gen, hd.announce(gen)
 }
 
@@ -181,8 +184,8 @@ func (hd *handle) distrusted() error {
 	return nil
 }
 
-// load reads the aggregate from its base and its events in the journal.
-func (hd *handle) load(gen uint64) error {
+// load reads the aggregate from its base and its events in the journal, as the custody of epoch found it.
+func (hd *handle) load(gen uint64, epoch persistence.Seq) error {
 	h := hd.house
 	h.loads <- struct{}{}
 	defer func() { <-h.loads }()
@@ -204,13 +207,13 @@ func (hd *handle) load(gen uint64) error {
 	s.res = newResident(hd.id, o.agg, frame)
 	s.res.seal = h.cfg.Seal
 	s.loads++
-	s.gen, s.submitted = gen, o.agg.Version()
+	s.gen, s.epoch, s.submitted = gen, epoch, o.agg.Version()
 	hd.setBase(o.revision, o.based)
 	if o.based > 0 { // it may be newer than what the fold was told: the answer to its put was lost
 		h.fold.based(persistence.BaseHeader{ID: hd.id, Version: o.based, Revision: o.revision})
 	}
 	hd.durable.Store(uint64(o.agg.Version()))
-	hd.show(&View{View: o.agg.View(), cache: &hd.cache, budget: h.budget})
+	hd.show(&View{View: o.agg.View(), epoch: epoch, cache: &hd.cache, budget: h.budget})
 	hd.suspect.Store(false)
 	if due := o.agg.NextDue(); due != s.due {
 		s.due = due

@@ -71,7 +71,7 @@ func (hd *handle) fold() {
 		hd.folded(facts)
 	}()
 	if v := hd.view.Load(); v != nil && len(facts) > 0 {
-		hd.view.Store(&View{View: v.View.NextFacts(facts), cache: v.cache, budget: v.budget})
+		hd.view.Store(&View{View: v.View.NextFacts(facts), epoch: v.epoch, cache: v.cache, budget: v.budget})
 	}
 }
 

@@ -78,6 +78,7 @@ type handle struct {
 	refusal     atomic.Pointer[refusal]
 	quarantined atomic.Bool
 	cache       answerCache
+	baseBytes   atomic.Int64 // of the last base that was put
 
 	mu      sync.Mutex
 	gone    chan struct{}        // closed when the handle is open again, or not in the directory any more
@@ -163,6 +164,10 @@ func (h *House) enter(id engine.AggregateID, deadline time.Time) (*handle, error
 		hd.start.Do(hd.spawn)
 		switch err := hd.enter(h.cfg.MaxInFlight); err {
 		case nil:
+			if !h.writer.holding().admits(hd.partition) { // after the credit: who closes a partition waits for those
+				hd.leave()
+				return nil, h.foreign(hd.partition)
+			}
 			hd.use()
 			return hd, nil
 		case errGone:

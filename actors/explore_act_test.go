@@ -227,7 +227,8 @@ func (w *explored) mayClaim(n *xnode, s int) bool {
 	for p := range n.fold.custody.Partitions() {
 		owns = owns || n.fold.custody.Owns(nodeName(s), persistence.Partition(p))
 	}
-	if !owns || n.seen[s].seq != n.fold.slot(nodeName(s)).Seq {
+	seen := n.silence.seen[nodeName(s)]
+	if !owns || seen.seq != n.fold.slot(nodeName(s)).Seq {
 		return false
 	}
 	if w.ctl.claimWithoutSilence {
@@ -236,11 +237,11 @@ func (w *explored) mayClaim(n *xnode, s int) bool {
 	if n.core.flying && w.now >= n.core.sent+HeartbeatEvery && !w.ctl.silenceThroughOutage {
 		return false // no answer to the own append: the journal may be away
 	}
-	from := n.seen[s].at
-	if !w.ctl.silenceThroughOutage {
-		from = max(from, n.acked)
+	if w.ctl.silenceThroughOutage {
+		return n.silence.acked >= 0 && w.now >= seen.at+Silence
 	}
-	return n.acked >= 0 && w.now >= from+silence
+	over := n.silence.over(nodeName(s), seen.seq)
+	return over != 0 && w.now >= over
 }
 
 // risen is what House.offerFloors offers.
@@ -398,10 +399,12 @@ func (w *explored) maintain(n *xnode, a action) {
 	case actRelease:
 		l.releases--
 		n.frozen[a.b] = true
-		if !w.ctl.packAfterRelease {
-			n.core.since[a.b] = 0
+		give := persistence.Give{Partition: persistence.Partition(a.b), To: nodeName(a.c)}
+		if w.ctl.packAfterRelease {
+			n.core.releases = append(n.core.releases, give)
+		} else if !n.core.release(give) {
+			w.fail("%s does not release %d", n.name, a.b)
 		}
-		n.core.releases = append(n.core.releases, persistence.Give{Partition: persistence.Partition(a.b), To: nodeName(a.c)})
 	case actClaim:
 		l.claims--
 		slot := n.fold.slot(nodeName(a.b))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,28 +23,22 @@ const (
 
 // xnode is one node: the real core, fold and residents, and the shell around them.
 type xnode struct {
-	name   string
-	i      int
-	state  nodeState
-	starts int
-	core   *core
-	gen    int
-	io     effect // what the journal is being asked; kind 0 = nothing
-	res    []xres // by restaurant
-	frozen [2]bool
-	seen   []sighting // by node: its last record, and when
-	acked  time.Duration
+	name    string
+	i       int
+	state   nodeState
+	starts  int
+	core    *core
+	gen     int
+	io      effect // what the journal is being asked; kind 0 = nothing
+	res     []xres // by restaurant
+	frozen  [2]bool
+	silence silence
 
 	fold      *fold
 	foldOwned bool
 	origin    disk     // what the fold was restored from
 	ops       []foldOp // and what it did since
 	putting   [2]bool  // a base is on its way
-}
-
-type sighting struct {
-	seq persistence.Seq
-	at  time.Duration
 }
 
 // foldOp is one step of a fold: a record of the journal, or a base that was put.
@@ -98,20 +93,16 @@ func (w *explored) step(n *xnode, op foldOp) error {
 	}
 	for i := range w.nodes {
 		if op.entry.Subject == persistence.SlotSubject(nodeName(i)) {
-			n.seen[i] = sighting{op.entry.Seq, w.now}
+			n.silence.saw(nodeName(i), op.entry.Seq, w.now)
 		}
 	}
 	for r := range n.res {
-		part := f.custody.Part(persistence.Partition(r))
-		switch {
-		case part.Owner != n.name:
+		if f.custody.Part(persistence.Partition(r)).Owner != n.name {
 			n.res[r], n.frozen[r] = xres{}, false
-			if r < len(n.core.since) && !w.ctl.packAfterRelease {
-				n.core.since[r] = 0
-			}
-		case r < len(n.core.since) && n.core.since[r] == 0 && !n.frozen[r]:
-			n.core.since[r] = part.Since
 		}
+	}
+	if len(n.core.since) > 0 && !w.ctl.packAfterRelease {
+		n.core.hold(f.owned(n.name))
 	}
 	return nil
 }
@@ -126,11 +117,11 @@ func (w *explored) start(i int) {
 	}
 	*n = xnode{
 		name: n.name, i: i, state: nodeUp, starts: n.starts + 1, core: newCore(n.name, f.custody.Journal()),
-		fold: f, foldOwned: true, origin: w.disk, res: make([]xres, w.restaurants), seen: make([]sighting, len(w.nodes)),
-		acked: -1,
+		fold: f, foldOwned: true, origin: w.disk, res: make([]xres, w.restaurants),
+		silence: silence{acked: -1},
 	}
-	for j := range n.seen {
-		n.seen[j] = sighting{f.slot(nodeName(j)).Seq, w.now}
+	for j := range w.nodes {
+		n.silence.saw(nodeName(j), f.slot(nodeName(j)).Seq, w.now)
 	}
 	first := w.disk.first
 	if w.ctl.keepExpectation {
@@ -396,9 +387,7 @@ func (w *explored) answered(n *xnode, p *packet) {
 		w.settle(n, n.core.failed(w.moment(n), p.err, nil))
 		return
 	}
-	if n.acked < 0 || w.now >= n.core.sent+HeartbeatEvery {
-		n.acked = w.now // the first one after a time without answers: whoever was silent meanwhile may have had no choice
-	}
+	n.silence.answered(n.core.sent, w.now)
 	w.settle(n, n.core.acked(w.moment(n), p.seq, nil))
 }
 
@@ -433,7 +422,7 @@ func (n *xnode) fingerprint(now time.Duration, b []byte) []byte {
 	b = fmt.Appendf(b, " %d %v %d %d %d %d %v %d %v %v %d %v %d %d %v %v", c.phase, c.booting, c.incarnation, c.number, c.prevSeq, c.first,
 		c.since, c.found, c.flying, c.claimInc, len(c.tried), until(c.lease), c.attempt, c.conflict, until(c.doubtEnd), until(c.lastSent+HeartbeatEvery))
 	b = append(append(b, c.hash[:]...), c.prevHash[:]...)
-	b = fmt.Appendf(b, " %v %v %d %d %d %v", c.floors, c.releases, n.io.kind, n.io.seq, n.io.attempt, until(n.acked+silence)+min(n.acked, 0))
+	b = fmt.Appendf(b, " %v %v %d %d %d %v", c.floors, c.releases, n.io.kind, n.io.seq, n.io.attempt, until(n.silence.acked+Silence)+min(n.silence.acked, 0))
 	if c.phase == phaseDoubt || c.flying || c.phase == phaseClaiming {
 		b = fmt.Appendf(b, " %v", max(now-c.sent, 0))
 	}
@@ -445,8 +434,9 @@ func (n *xnode) fingerprint(now time.Duration, b []byte) []byte {
 	}
 	d := n.fold.custody
 	b = fmt.Appendf(b, " %d %d %d", d.Seq(), n.fold.revision, n.fold.tail.Len())
-	for i := range n.seen {
-		b = fmt.Appendf(b, " %d %v", n.seen[i].seq, until(n.seen[i].at+silence))
+	for _, name := range slices.Sorted(maps.Keys(n.silence.seen)) {
+		seen := n.silence.seen[name]
+		b = fmt.Appendf(b, " %d %v", seen.seq, until(seen.at+Silence))
 	}
 	for r := range n.res {
 		b = fmt.Appendf(b, " %d %d", n.fold.tail.Last(exploredIDs[r]), n.fold.tail.Base(exploredIDs[r]))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -45,8 +46,6 @@ type wish struct {
 	cancel     bool
 	of         int
 }
-
-const silence = LeaseTime + 500*time.Millisecond
 
 // hist is a restaurant's history as the stream has it. Immutable.
 type hist struct {
@@ -147,7 +146,7 @@ func (w *explored) node(i int) *xnode {
 			n.core = n.core.Clone()
 		}
 		n.res = slices.Clone(n.res)
-		n.seen = slices.Clone(n.seen)
+		n.silence.seen = maps.Clone(n.silence.seen)
 		n.foldOwned = false
 		w.nodes[i] = &n
 	}

@@ -23,6 +23,7 @@ type Config struct {
 	Feed    *persistence.Feed
 	Seal    *persistence.Seal // of events; nil = they are kept in clear. Bases and Feed have it too.
 
+	Shared       bool          // other nodes write into this journal too
 	Partitions   int           // only for a new journal; 256
 	MaxInFlight  int           // credits per aggregate; 4,096
 	MaxQueue     int           // calls admitted on the node, fewer when the journal is slow (pace); 16,384
@@ -104,6 +105,7 @@ type House struct {
 	behind    atomic.Int64 // durable facts that views do not show yet
 	calls     sync.Pool    // of *call
 	loads     chan struct{}
+	hint      chan struct{} // capacity 1: the standing reader is to look now
 	closing   atomic.Bool
 	full      atomic.Bool // the journal is at its limit
 
@@ -115,7 +117,7 @@ type House struct {
 
 // Bounds of the house's own work.
 const (
-	maxLoads     = 64               // aggregates that are read from base and journal at the same time
+	maxLoads     = 8                // aggregates that are read from base and journal at the same time: more only take longer each
 	closeTimeout = 10 * time.Second // for what is in flight when the house closes
 	maxJournal   = 0.9              // of the journal's limit; the rest belongs to claims, releases and heartbeats
 )
@@ -130,6 +132,7 @@ func Open(ctx context.Context, cfg Config) (*House, error) {
 	h := &House{
 		cfg: cfg, stage: stage, budget: newCacheBudget(maxCacheBytes),
 		handles: xsync.NewMap[engine.AggregateID, *handle](), loads: make(chan struct{}, maxLoads),
+		hint: make(chan struct{}, 1),
 	}
 	h.ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	h.timers = newTimers(h)
@@ -144,6 +147,9 @@ func Open(ctx context.Context, cfg Config) (*House, error) {
 		return nil, fmt.Errorf("claim the slot of %s: %w", cfg.Node, err)
 	}
 	h.work.Go(h.writer.run)
+	if cfg.Shared {
+		h.work.Go(h.read)
+	}
 	h.work.Go(h.timers.run)
 	h.work.Go(h.keep)
 	return h, nil
@@ -241,14 +247,33 @@ func (h *House) decideUnknown(id engine.AggregateID, cmd *engine.Command) (out e
 			out, err = engine.Outcome{}, ErrPanicked
 		}
 	}()
+	p := persistence.PartitionOf(id, h.fold.partitions())
+	epoch := h.writer.holding().epoch(p)
+	if !h.unknown(id) { // custody came, and with it what another node wrote
+		return engine.Outcome{}, ErrUnavailable
+	}
 	out, events := engine.NewAggregate(id).Decide(h.now(), cmd)
 	if len(events) > 0 {
 		return engine.Outcome{}, fmt.Errorf("%w: %T made events of %s, which does not exist", ErrPanicked, cmd.Body, id)
 	}
-	if !h.writer.leased() {
+	if err := h.may(p); err != nil {
+		return engine.Outcome{}, err
+	}
+	if epoch != h.writer.holding().epoch(p) {
 		return engine.Outcome{}, ErrUnavailable
 	}
 	return out, nil
+}
+
+// may tells whether what was just read of p may be shown: the lease holds, and the partition is still here.
+func (h *House) may(p persistence.Partition) error {
+	if !h.writer.holding().admits(p) {
+		return h.foreign(p)
+	}
+	if !h.writer.leased() {
+		return ErrUnavailable
+	}
+	return nil
 }
 
 func (h *House) now() engine.Instant { return engine.Instant(h.cfg.Now().UnixMilli()) }
@@ -259,24 +284,37 @@ func (h *House) View(id engine.AggregateID, deadline time.Time) (*View, error) {
 	if open {
 		if v := hd.current(); v != nil {
 			hd.use()
-			return h.strong(v)
+			return h.strong(v, hd.partition)
 		}
 	}
 	if !h.writer.open.Load() || h.closing.Load() {
 		return nil, ErrUnavailable
 	}
 	if !open && h.unknown(id) {
-		return h.strong(&View{View: engine.NewAggregate(id).View()})
+		return h.strange(id)
 	}
 	return h.openView(id, deadline)
 }
 
-// strong checks the lease after the state was read.
-func (h *House) strong(v *View) (*View, error) {
-	if !h.writer.leased() {
-		return nil, ErrUnavailable
+// strong checks lease and custody after the state was read.
+func (h *House) strong(v *View, p persistence.Partition) (*View, error) {
+	if err := h.may(p); err != nil {
+		return nil, err
+	}
+	if v.epoch != h.writer.holding().epoch(p) {
+		return nil, ErrUnavailable // from before another node's custody: it is leaving
 	}
 	return v, nil
+}
+
+// strange is the view of what does not exist.
+func (h *House) strange(id engine.AggregateID) (*View, error) {
+	p := persistence.PartitionOf(id, h.fold.partitions())
+	epoch := h.writer.holding().epoch(p)
+	if !h.unknown(id) { // custody came, and with it what another node wrote
+		return nil, ErrUnavailable
+	}
+	return h.strong(&View{View: engine.NewAggregate(id).View(), epoch: epoch}, p)
 }
 
 func (h *House) openView(id engine.AggregateID, deadline time.Time) (*View, error) {
@@ -299,7 +337,7 @@ func (h *House) openView(id engine.AggregateID, deadline time.Time) (*View, erro
 	if err != nil {
 		return nil, err
 	}
-	return h.strong(v)
+	return h.strong(v, hd.partition)
 }
 
 // Status says how the house stands, for /readyz.

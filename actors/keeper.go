@@ -20,6 +20,7 @@ const (
 	maxRound      = 512              // aggregates of one round
 	baseTimeout   = 5 * time.Second
 	minSweep      = time.Second
+	bytesPerEvent = 512 // twice what a reservation takes in a frame: bases are at most about twice what frames are
 )
 
 // keep is the goroutine of everything that can wait: passivation, bases, floors, checkpoints, purge, gauges.
@@ -60,6 +61,7 @@ func (k *keeper) round(now time.Time) {
 		return
 	}
 	k.putCheckpoint(now)
+	h.shorten()
 	if now.Sub(k.lastSweep) >= max(h.cfg.IdleAfter/4, minSweep) {
 		k.lastSweep = now
 		h.sweepIdle(now)
@@ -142,16 +144,37 @@ func (k *keeper) horizon(now time.Time) persistence.Seq {
 	return old
 }
 
+// shorten writes bases of aggregates with so many events outside one that they would take long to open: as many as fill a base of
+// their size, so that bases are a fixed share of what is written.
+func (h *House) shorten() {
+	var ids []engine.AggregateID
+	h.fold.mu.Lock()
+	h.fold.tail.Long(func(id engine.AggregateID, events int) {
+		if hd, open := h.handles.Load(id); !open || events >= int(hd.baseBytes.Load())/bytesPerEvent {
+			ids = append(ids, id)
+		}
+	})
+	h.fold.mu.Unlock()
+	h.putBasesOf(ids[:min(len(ids), maxRound)])
+}
+
 // putBases writes bases for aggregates with an event outside a base at or below horizon; true when there may be more than
 // one round of them.
 func (h *House) putBases(horizon persistence.Seq) (more bool) {
 	var ids []engine.AggregateID
 	h.fold.mu.Lock()
 	h.fold.tail.Oldest(horizon, func(id engine.AggregateID, _ persistence.Seq) bool {
-		ids = append(ids, id)
+		if h.fold.custody.Owns(h.cfg.Node, persistence.PartitionOf(id, h.fold.custody.Partitions())) {
+			ids = append(ids, id)
+		}
 		return len(ids) < maxRound
 	})
 	h.fold.mu.Unlock()
+	h.putBasesOf(ids)
+	return len(ids) == maxRound
+}
+
+func (h *House) putBasesOf(ids []engine.AggregateID) {
 	h.each(len(ids), func(i int) {
 		hd, err := h.enter(ids[i], time.Now().Add(baseTimeout))
 		if err != nil {
@@ -164,7 +187,6 @@ func (h *House) putBases(horizon persistence.Seq) (more bool) {
 			_ = h.putBase(hd) // logged there; the next round tries again
 		}
 	})
-	return len(ids) == maxRound
 }
 
 // each runs fn for 0…n-1 with bounded concurrency.
@@ -219,6 +241,7 @@ func (h *House) putBaseLocked(hd *handle) error {
 	}
 	b.Revision = stored
 	hd.setBase(stored, b.Version)
+	hd.baseBytes.Store(int64(len(b.State)))
 	h.fold.based(b.BaseHeader)
 	h.cfg.Metrics.bases.Inc()
 	return nil

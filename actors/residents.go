@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"maitred/engine"
+	"maitred/persistence"
 )
 
 // What keeps the number of aggregates in memory within MaxResident.
@@ -18,6 +19,9 @@ const (
 func (h *House) handle(id engine.AggregateID) (*handle, error) {
 	if hd, ok := h.handles.Load(id); ok {
 		return hd, nil
+	}
+	if p := persistence.PartitionOf(id, h.fold.partitions()); !h.writer.holding().admits(p) {
+		return nil, h.foreign(p)
 	}
 	if h.taken.Add(1) > int64(h.cfg.MaxResident) && !h.makeRoom() {
 		h.taken.Add(-1)

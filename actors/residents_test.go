@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -26,6 +27,9 @@ func TestResidentsAreBounded(t *testing.T) {
 	}
 	inParallel(restaurants*each, 4, func(i int) {
 		out, err := w.reserve(ids[i%restaurants], uint64(i+1), turns[i%3])
+		for errors.Is(err, ErrBusy) { // nobody left memory in time, on a slow machine: the client comes again
+			out, err = w.reserve(ids[i%restaurants], uint64(i+1), turns[i%3])
+		}
 		if err != nil || out.Code != engine.CodeCreated {
 			t.Errorf("%v %v", err, out.Code)
 		}

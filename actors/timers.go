@@ -2,10 +2,15 @@ package actors
 
 import (
 	"container/heap"
+	"context"
+	"errors"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"maitred/engine"
+	"maitred/persistence"
 )
 
 // Bounds of the timers' work.
@@ -26,6 +31,7 @@ type timers struct {
 	index map[engine.AggregateID]*due
 	looks map[engine.AggregateID]struct{} // with events that no base's header knows
 	slots chan struct{}
+	fresh atomic.Bool // partitions came: what is due in them is to be learnt
 }
 
 // due is an aggregate's place in the heap.
@@ -54,6 +60,37 @@ func newTimers(h *House) *timers {
 		house: h, index: map[engine.AggregateID]*due{}, looks: map[engine.AggregateID]struct{}{},
 		slots: make(chan struct{}, maxSweeps),
 	}
+}
+
+// gained says that partitions came.
+func (t *timers) gained() { t.fresh.Store(true) }
+
+// adopt learns what is due in the partitions that are held now: from the bases' headers, and of those with events that no base has by
+// opening them.
+func (t *timers) adopt() {
+	h := t.house
+	ctx, cancel := context.WithTimeout(h.ctx, readTimeout+foldTimeout)
+	defer cancel()
+	_, err := h.cfg.Bases.Scan(ctx, func(b persistence.BaseHeader) error {
+		if _, open := h.handles.Load(b.ID); !open && h.holds(b.ID) {
+			h.fold.based(b)
+			t.set(b.ID, b.NextDue)
+		}
+		return nil
+	})
+	if err != nil {
+		slog.Warn("what is due in new partitions is not known yet", "err", err)
+		t.gained()
+		return
+	}
+	h.fold.mu.Lock()
+	defer h.fold.mu.Unlock()
+	h.fold.tail.Oldest(h.fold.custody.Seq(), func(id engine.AggregateID, _ persistence.Seq) bool {
+		if h.holds(id) {
+			t.look(id)
+		}
+		return true
+	})
 }
 
 // set replaces the aggregate's timer; 0 takes it out. It fires at the next multiple of the grid.
@@ -103,6 +140,9 @@ func (t *timers) run() {
 		}
 		if !t.house.admits() {
 			continue
+		}
+		if t.fresh.Swap(false) {
+			t.adopt()
 		}
 		for _, id := range t.due() {
 			if !t.start(func() { t.sweep(id) }) {
@@ -166,6 +206,9 @@ func (t *timers) sweep(id engine.AggregateID) {
 	_, err := h.Do(id, &engine.Command{Caller: engine.Caller{Role: engine.RoleSystem}, Body: &engine.Sweep{}},
 		time.Now().Add(sweepTimeout))
 	h.cfg.Metrics.sweeps.Inc()
+	if foreign := new(NotOwnerError); errors.As(err, &foreign) {
+		return // its owner's timers know it
+	}
 	if err != nil {
 		t.again(id)
 		return
@@ -187,7 +230,8 @@ func (t *timers) renew(id engine.AggregateID) {
 
 // learn opens an aggregate: loading sets its timer.
 func (t *timers) learn(id engine.AggregateID) {
-	if _, err := t.house.openView(id, time.Now().Add(sweepTimeout)); err != nil {
+	_, err := t.house.openView(id, time.Now().Add(sweepTimeout))
+	if foreign := new(NotOwnerError); err != nil && !errors.As(err, &foreign) {
 		t.look(id)
 	}
 }

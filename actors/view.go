@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"maitred/engine"
+	"maitred/persistence"
 )
 
 // Bounds of the cache of encoded answers.
@@ -18,7 +19,8 @@ const (
 // View is an aggregate's durable state for readers, with a bounded cache of encoded answers.
 type View struct {
 	engine.View
-	cache  *answerCache // of the aggregate; nil = keeps nothing
+	epoch  persistence.Seq // of the custody under which it was loaded
+	cache  *answerCache    // of the aggregate; nil = keeps nothing
 	budget *cacheBudget
 }
 

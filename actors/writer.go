@@ -31,7 +31,8 @@ type writer struct {
 
 	open       atomic.Bool  // commands may be decided
 	leaseUntil atomic.Int64 // BOOTTIME in nanoseconds
-	custody    atomic.Pointer[[]persistence.Seq]
+	held       atomic.Pointer[holding]
+	fault      atomic.Pointer[error] // what the standing reader met: the writer ends
 
 	inbox struct {
 		sync.Mutex
@@ -51,6 +52,9 @@ type writer struct {
 	feedNext []persistence.Committed
 	reason   string
 	last     persistence.Seq // newest durable
+	moved    chan struct{}   // closed when what is held changes
+	wanted   chan struct{}   // closed when the fold goes on; nil when nobody waits
+	silence  silence
 
 	stopping atomic.Bool
 	stopped  chan struct{}
@@ -59,8 +63,11 @@ type writer struct {
 func newWriter(h *House) *writer {
 	w := &writer{
 		house: h, journal: h.fold.custody.Journal(), subject: persistence.SlotSubject(h.cfg.Node),
-		wake: make(chan struct{}, 1), stopped: make(chan struct{}), reason: "claiming",
+		wake: make(chan struct{}, 1), stopped: make(chan struct{}), moved: make(chan struct{}), reason: "claiming",
+		silence: silence{acked: -1},
 	}
+	w.held.Store(nothing)
+	h.fold.custody.Nodes(func(s persistence.SlotState) { w.silence.saw(s.Node, s.Seq, h.cfg.Boottime()) })
 	w.core = newCore(h.cfg.Node, w.journal)
 	w.pace.init(h.cfg.MaxQueue)
 	w.late = time.AfterFunc(time.Hour, w.watch)
@@ -181,15 +188,6 @@ func (w *writer) generation() (uint64, bool) {
 	return w.inbox.gen, w.inbox.gen != 0 && w.open.Load()
 }
 
-// since is the custody under which events of p are written; 0 = not ours.
-func (w *writer) since(p persistence.Partition) persistence.Seq {
-	s := w.custody.Load()
-	if s == nil || int(p) >= len(*s) {
-		return 0
-	}
-	return (*s)[p]
-}
-
 // leased tells whether strong reads are allowed now.
 func (w *writer) leased() bool { return int64(w.house.cfg.Boottime()) < w.leaseUntil.Load() }
 
@@ -199,6 +197,10 @@ func (w *writer) step() effect {
 	defer w.mu.Unlock()
 	w.out = w.out[:0]
 	w.take()
+	if err := w.fault.Load(); err != nil && w.core.phase != phaseHalted {
+		w.out = w.core.halt(*err, w.out)
+		return w.settle()
+	}
 	w.out = w.core.next(w.now(), w.out)
 	return w.settle()
 }
@@ -334,14 +336,14 @@ func (w *writer) claimed(seq persistence.Seq) {
 	w.inbox.Unlock()
 	w.take()
 	node := w.house.cfg.Node
-	since := w.house.fold.owned(node)
-	w.out = w.core.claimed(w.house.fold.slot(node), since, w.out)
+	w.out = w.core.claimed(w.house.fold.slot(node), w.house.fold.owned(node), w.out)
 	w.last = seq
 	w.out = append(w.out, effect{kind: effectPublish, seq: seq, data: nil})
 	if !w.core.serving() {
 		return
 	}
-	w.custody.Store(&since)
+	w.held.Store(w.holding().opened()) // a release that did not get into the journal is none
+	w.hold()
 	w.house.cfg.Metrics.incarnations.Inc()
 }
 

@@ -20,6 +20,7 @@ const (
 
 	appendTimeout = 2 * time.Second // for the first try
 	retryFor      = 2 * time.Second // the same bytes again, after the first failure
+	maxReleases   = 256             // in one frame
 	maxConflicts  = 5               // of one frame: after that only the Claim can tell
 	firstBackoff  = 5 * time.Millisecond
 	maxBackoff    = 500 * time.Millisecond
@@ -174,6 +175,35 @@ func (c *core) enqueue(e entry, out []effect) []effect {
 // holds tells whether the events of e may be written under the present custody.
 func (c *core) holds(e *entry) bool {
 	return int(e.partition) < len(c.since) && e.since != 0 && c.since[e.partition] == e.since
+}
+
+// hold replaces the custody under which entries may be written. What is on its way to another node is not held.
+func (c *core) hold(since []persistence.Seq) {
+	c.since = slices.Clone(since)
+	for _, g := range c.releases {
+		c.since[g.Partition] = 0
+	}
+	if c.flying {
+		for _, g := range c.frame.Releases {
+			c.since[g.Partition] = 0
+		}
+	}
+}
+
+// release gives a partition away with the next frame, and writes nothing of it any more. False when it is not there to be given, when
+// something of it waits, or when an append is in doubt.
+func (c *core) release(g persistence.Give) bool {
+	if c.phase != phaseServing || int(g.Partition) >= len(c.since) || c.since[g.Partition] == 0 || len(c.releases) == maxReleases {
+		return false
+	}
+	for _, entries := range [2][]entry{c.queue, c.flightOpen()} {
+		if slices.ContainsFunc(entries, func(e entry) bool { return e.partition == g.Partition }) {
+			return false
+		}
+	}
+	c.since[g.Partition] = 0
+	c.releases = append(c.releases, g)
+	return true
 }
 
 // next packs what waits into one frame, or sends a heartbeat when one is due. Nothing happens while an append is open.

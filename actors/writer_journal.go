@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"maitred/persistence"
@@ -11,15 +12,27 @@ import (
 
 // What the writer asks the journal.
 
-// foldFrame folds the own frame at e.seq, and before it what others wrote since the last one.
+// foldFrame folds the own frame at e.seq; foldGap has folded what others wrote before it. The caller holds mu.
 func (w *writer) foldFrame(e *effect) error {
 	f := w.house.fold
 	if from := f.seq() + 1; from < e.seq {
-		if err := w.foldRange(w.house.ctx, from, e.seq-1); err != nil {
+		read := func(e persistence.Entry, r persistence.Record) error {
+			events, err := w.others(e, r)
+			if err != nil {
+				return err
+			}
+			return w.foldLocked(e, r, events)
+		}
+		if err := persistence.ReadRecords(w.house.ctx, w.house.cfg.Journal, from, e.seq-1, read); err != nil {
 			return err
 		}
 	}
-	return f.apply(persistence.Entry{Seq: e.seq, Subject: w.subject, Data: e.data}, e.frame)
+	err := f.apply(persistence.Entry{Seq: e.seq, Subject: w.subject, Data: e.data}, e.frame)
+	if err == nil && len(e.frame.Releases) > 0 {
+		w.given(e.frame.Releases)
+	}
+	w.advanced()
+	return err
 }
 
 // foldGap folds what others wrote up to seq, before the own frame behind it. A journal that does not answer is asked again: the
@@ -40,23 +53,66 @@ func refused(err error) bool {
 	return persistence.IsCustodyError(err) || errors.Is(err, persistence.ErrCorrupt) || errors.Is(err, persistence.ErrVersion)
 }
 
-// foldRange folds records from the journal, tells the core of those in the own slot, and the sinks of those that are not.
+// foldRange folds records from the journal.
 func (w *writer) foldRange(ctx context.Context, from, to persistence.Seq) error {
-	return persistence.ReadRecords(ctx, w.house.cfg.Journal, from, to, func(e persistence.Entry, r persistence.Record) error {
-		if err := w.house.fold.apply(e, r); err != nil {
-			return err
-		}
-		if e.Subject == w.subject {
-			w.core.folded(e.Seq, persistence.HashOf(e.Data))
-			return nil
-		}
-		events, err := w.house.cfg.Seal.EventsIn(e.Seq, r)
-		if err != nil {
-			return err
-		}
-		w.house.cfg.Feed.Publish(e.Seq, len(e.Data), events)
+	return persistence.ReadRecords(ctx, w.house.cfg.Journal, from, to, w.foldEntry)
+}
+
+// foldEntry folds a record, unless somebody was faster: the writer and the standing reader both come here.
+func (w *writer) foldEntry(e persistence.Entry, r persistence.Record) error {
+	events, err := w.others(e, r)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.foldLocked(e, r, events)
+}
+
+// others are the events of a record that another node wrote. The own ones are made public by the acknowledgement.
+func (w *writer) others(e persistence.Entry, r persistence.Record) ([]persistence.Committed, error) {
+	if e.Subject == w.subject {
+		return nil, nil
+	}
+	return w.house.cfg.Seal.EventsIn(e.Seq, r)
+}
+
+// foldLocked folds a record and tells whom it concerns: the core of those in the own slot, the sinks of the others, and everybody of
+// a change of custody. The caller holds mu.
+func (w *writer) foldLocked(e persistence.Entry, r persistence.Record, events []persistence.Committed) error {
+	if e.Seq <= w.house.fold.seq() {
 		return nil
-	})
+	}
+	if err := w.house.fold.apply(e, r); err != nil {
+		return err
+	}
+	switch r := r.(type) {
+	case *persistence.Frame:
+		w.silence.saw(r.Node, e.Seq, w.house.cfg.Boottime())
+		if len(r.Releases) > 0 {
+			w.given(r.Releases)
+		}
+	case *persistence.Claim:
+		w.silence.saw(r.Node, e.Seq, w.house.cfg.Boottime())
+		w.given(append(slices.Clip(r.Gives), persistence.Give{To: r.By}))
+	}
+	if e.Subject == w.subject {
+		w.core.folded(e.Seq, persistence.HashOf(e.Data))
+	} else {
+		w.house.cfg.Feed.Publish(e.Seq, len(e.Data), events)
+	}
+	w.advanced()
+	return nil
+}
+
+// given says that custody has changed. Who gets something and has no record yet is seen from now on. The caller holds mu.
+func (w *writer) given(to []persistence.Give) {
+	for _, g := range to {
+		if _, seen := w.silence.seen[g.To]; !seen {
+			w.silence.saw(g.To, w.house.fold.slot(g.To).Seq, w.house.cfg.Boottime())
+		}
+	}
+	w.hold()
 }
 
 // perform asks the journal, tells the core what came of it, and returns the next question.
@@ -106,6 +162,7 @@ func (w *writer) append(ctx context.Context, io effect) func(moment) {
 	took := time.Since(sent)
 	w.foldGap(ctx, seq-1)
 	return func(m moment) {
+		w.silence.answered(w.core.sent, m.boot)
 		if w.core.phase != phaseClaiming {
 			w.pace.acked(took, len(io.data), len(w.core.flight))
 		}
@@ -133,7 +190,11 @@ func (w *writer) readLast(ctx context.Context) func(moment) {
 func (w *writer) foldTo(ctx context.Context, seq persistence.Seq) func(moment) {
 	fctx, cancel := context.WithTimeout(ctx, foldTimeout)
 	defer cancel()
-	err := w.foldRange(fctx, w.house.fold.seq()+1, seq)
+	from := w.house.fold.seq() + 1
+	err := w.foldRange(fctx, from, seq)
+	if b, berr := w.house.cfg.Journal.Bounds(fctx); err != nil && berr == nil && from < b.First {
+		return func(m moment) { w.out = w.core.halt(errBeyondFold, w.out) }
+	}
 	switch {
 	case err == nil:
 		return func(moment) { w.claimed(seq) }

@@ -27,6 +27,7 @@ type machine struct {
 	FileSystem string `json:"file_system"` // type of the folder with journal and database, hexadecimal magic
 	Memory     bool   `json:"memory_disk"` // fsync costs nothing there: durable figures mean nothing
 	FsyncMicro int64  `json:"fsync_us"`    // median of 200 writes of 4 KiB with fsync
+	Autogroup  bool   `json:"autogroup"`   // the kernel shares the cores between sessions: each connection of PostgreSQL is one
 	Commit     string `json:"commit"`
 	Date       string `json:"date"`
 }
@@ -49,6 +50,8 @@ func describeMachine(dir string) (*machine, error) {
 	if err := syscall.Statfs(dir, &fs); err != nil {
 		return nil, fmt.Errorf("describe %s: %w", dir, err)
 	}
+	autogroup, _ := os.ReadFile("/proc/sys/kernel/sched_autogroup_enabled") // not there: not built in
+	m.Autogroup = strings.TrimSpace(string(autogroup)) == "1"
 	m.FileSystem = fmt.Sprintf("%#x", fs.Type)
 	m.Memory = fs.Type == 0x01021994 || fs.Type == 0x858458f6 // tmpfs, ramfs
 	var err error

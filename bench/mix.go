@@ -187,6 +187,9 @@ func (c *mixCmd) report(out *mixResult) error {
 		fmt.Printf("%-28s %10.3f   aim %8.3f   %s\n", name, value, aim, verdict)
 	}
 	fmt.Printf("%.0f requests/s for %.0f s beside %v: %d requests, %d bookings, answers %v, unanswered %d\n", c.Rate, l.Seconds, c.Services, l.Requests, l.Bookings, l.Status, l.Unanswered)
+	if out.Machine.Autogroup {
+		fmt.Println("kernel.sched_autogroup_enabled is 1: each connection of PostgreSQL weighs as much as maitred and the generator together; see bench/README.md")
+	}
 	line("delivered, share of the rate", float64(l.Requests)/l.Seconds/c.Rate, deliveredShare, false)
 	line("reads p50, ms", float64(l.ReadP50)/1000, aimReadP50, true)
 	line("reads p99, ms", float64(l.ReadP99)/1000, aimReadP99, true)

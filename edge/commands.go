@@ -211,14 +211,19 @@ func (x *exchange) limit() (int, *trouble) {
 	return n, nil
 }
 
-// query refuses parameters that the route does not know, and those that say nothing: a misspelt filter must not look like an empty
-// one, nor an empty number like none. Texts and cursors may be empty.
+// query refuses parameters that the route does not know, that come twice, and that say nothing: a misspelt filter must not look like an
+// empty one, nor an empty number like none, and of two values nobody knows which was meant. Texts and cursors may be empty.
 func (x *exchange) query(known ...string) *trouble {
+	seen := uint64(0)
 	for name, value := range x.ctx.QueryArgs().All() {
 		at := slices.IndexFunc(known, func(k string) bool { return string(name) == k })
 		if at < 0 {
 			return wrong("query", "unknown parameter")
 		}
+		if seen&(1<<at) != 0 {
+			return wrong(known[at], "once")
+		}
+		seen |= 1 << at
 		if len(value) == 0 && !slices.Contains(mayBeEmpty, known[at]) {
 			return wrong(known[at], "leave it out, or give it a value")
 		}

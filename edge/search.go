@@ -127,6 +127,9 @@ func (x *exchange) searchQuery() (q searchQuery, t *trouble) {
 		if t = checkText(text.name, text.value, text.most, false); t != nil {
 			return q, t
 		}
+		if text.value != "" && len(persistence.Words(text.value)) == 0 { // it would find everything
+			return q, wrong(text.name, "at least one letter or digit")
+		}
 	}
 	if f.Near, t = circle(get("lat"), get("lon"), get("radius_km")); t != nil {
 		return q, t

@@ -1,12 +1,8 @@
 package edge
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -18,32 +14,14 @@ import (
 
 const toolsDir = "openapi/tools"
 
-// tools is a folder outside the tree with the third-party tools that package-lock.json pins, installed once.
+// tools is a folder with this one's files, the document, and the third-party tools that package-lock.json pins.
 func tools(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{"node", "npm"} {
-		_, err := exec.LookPath(name)
-		require.NoError(t, err, "%s is needed to check the document with the tools of others", name)
-	}
-	lock, err := os.ReadFile(filepath.Join(toolsDir, "package-lock.json"))
+	modules, err := dev.NodeModules(t.Context(), toolsDir)
 	require.NoError(t, err)
-	cache, err := os.UserCacheDir()
-	require.NoError(t, err)
-	sum := sha256.Sum256(lock)
-	dir := filepath.Join(cache, "maitred-tools-"+hex.EncodeToString(sum[:6]))
-	require.NoError(t, os.MkdirAll(dir, 0o755))
-	files, err := filepath.Glob(toolsDir + "/*")
-	require.NoError(t, err)
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(f)), b, 0o644))
-	}
-	installed := filepath.Join(dir, "node_modules", ".installed") // written last
-	if _, err := os.Stat(installed); err != nil {
-		run(t, dir, 3*time.Minute, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-		require.NoError(t, os.WriteFile(installed, nil, 0o644))
-	}
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(toolsDir)))
+	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
 	b, err := document()
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "openapi.json"), b, 0o644))
@@ -52,14 +30,9 @@ func tools(t *testing.T) string {
 
 func run(t *testing.T, dir string, most time.Duration, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), most)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "NO_COLOR=1")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s %v:\n%s", name, args, out)
-	return string(out)
+	out, err := dev.RunTool(t.Context(), most, dir, name, args...)
+	require.NoError(t, err)
+	return out
 }
 
 func TestTheDocumentIsLintClean(t *testing.T) {

@@ -304,3 +304,53 @@ func TestEventsOf(t *testing.T) {
 	_, err = read(at, 0)
 	require.ErrorIs(t, err, persistence.ErrNotFound, "purged while it was opened (holes H22)")
 }
+
+// asked counts what is asked of a journal.
+type asked struct {
+	persistence.Journal
+	gets, reads int
+}
+
+func (j *asked) Get(ctx context.Context, seq persistence.Seq) (persistence.Entry, error) {
+	j.gets++
+	return j.Journal.Get(ctx, seq)
+}
+
+func (j *asked) Read(ctx context.Context, from, to persistence.Seq, fn func(persistence.Entry) error) error {
+	j.reads++
+	return j.Journal.Read(ctx, from, to, fn)
+}
+
+// Events that lie close are read in one go, those that do not are asked for: an open that begins a Read for every few of them takes
+// longer than a caller waits.
+func TestEventsOfAsksForFewOrReadsMany(t *testing.T) {
+	a, other := aggregate(1), aggregate(2)
+	for name, c := range map[string]struct{ events, gap, gets, reads int }{
+		"close":        {60, 4, 0, 1},
+		"far apart":    {60, 12, 60, 0},
+		"few":          {10, 4, 10, 0},
+		"one":          {1, 0, 1, 0},
+		"in each":      {60, 0, 0, 1},
+		"just so many": {16, 9, 0, 1},
+		"one too few":  {15, 9, 15, 0},
+	} {
+		b := newBook(t)
+		at := make([]persistence.Seq, c.events)
+		for i := range at {
+			at[i], _, _ = b.add(a)
+			for range c.gap {
+				b.add(other)
+			}
+		}
+		j := &asked{Journal: b.j}
+		events, err := persistence.EventsOf(t.Context(), j, at, a, 0)
+		require.NoError(t, err, name)
+		require.Len(t, events, c.events, name)
+		require.Equal(t, [2]int{c.gets, c.reads}, [2]int{j.gets, j.reads}, name)
+		if c.reads == 1 {
+			var hole *persistence.HoleError
+			_, err = persistence.EventsOf(t.Context(), j, append(at[:5:5], at[6:]...), a, 0)
+			require.ErrorAs(t, err, &hole, name)
+		}
+	}
+}

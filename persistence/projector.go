@@ -63,6 +63,7 @@ type ProjectorConfig struct {
 	MinEvents int           // a transaction has fewer only when Linger is over; default 512
 	MaxEvents int           // of a transaction, by about a frame; default 6,000
 	Linger    time.Duration // how long a transaction waits for MinEvents; default 200 ms
+	Every     time.Duration // least time from one transaction to the next, so that events share them; one that left some behind is followed at once
 	Idle      time.Duration // how long the cursor waits when there are only heartbeats; default 5 s
 	SlowWrite time.Duration // transactions get smaller beyond this; default 400 ms
 	Retry     time.Duration // first wait after an error, doubled up to 64 times this, each time by half more or less; default 50 ms
@@ -80,6 +81,12 @@ const retryGrows = 64
 
 // logEvery of the tries that fail is logged, beside the first: about one a minute.
 const logEvery = 20
+
+// silentAfter is how long a sink may work at one thing before somebody is told: a server that is frozen, or behind a network that loses
+// everything, neither answers nor fails.
+const silentAfter = time.Minute
+
+var errSilent = errors.New("persistence: the sink has not answered for a minute")
 
 // MaxPace bounds the time between two questions to ProjectorConfig.Pace.
 const MaxPace = 2 * time.Second
@@ -110,7 +117,9 @@ type Projector struct {
 	done     chan struct{}
 	closed   bool
 
-	size int // of the next batch; the loop's own
+	// The loop's own.
+	size  int       // of the next batch
+	begun time.Time // when the last one had everything; zero after one that had not
 }
 
 // NewProjector makes a projector that does nothing until Start.
@@ -259,16 +268,28 @@ func (p *Projector) project(ctx context.Context) error {
 	}
 	for {
 		p.yield(ctx)
+		pause(ctx, p.cfg.Every-p.cfg.Now().Sub(p.begun))
 		events, reached, asOf, err := p.gather(ctx, at.Seq)
 		if err != nil {
 			return err
 		}
 		next := Position{Journal: p.cfg.Journal, Seq: reached}
+		if len(events) > 0 {
+			p.begun = asOf
+		}
 		if err := p.write(ctx, at, next, events, asOf); err != nil {
 			return err
 		}
 		at = next
 	}
+}
+
+// watch says that the sink is silent unless the timer is stopped before.
+func (p *Projector) watch() *time.Timer {
+	return time.AfterFunc(silentAfter, func() {
+		p.update(func(s *ProjectorStatus) { s.State, s.Err = ProjectorRetrying, errSilent })
+		p.cfg.Log.Warn("the sink does not answer; waiting", "err", errSilent)
+	})
 }
 
 // yield waits as long as Pace asks for it.
@@ -284,8 +305,9 @@ func (p *Projector) yield(ctx context.Context) {
 
 // begin reads the cursor and compares it with the journal.
 func (p *Projector) begin(ctx context.Context) (Position, error) {
+	alarm := p.watch()
 	at, err := p.cfg.Sink.Cursor(ctx)
-	if err != nil {
+	if alarm.Stop(); err != nil {
 		return at, fmt.Errorf("read the cursor: %w", err)
 	}
 	b, err := p.cfg.Bounds(ctx)
@@ -336,7 +358,9 @@ func (p *Projector) gather(ctx context.Context, after Seq) (events []Committed, 
 
 func (p *Projector) write(ctx context.Context, at, next Position, events []Committed, asOf time.Time) error {
 	start := p.cfg.Now()
-	if err := p.cfg.Sink.Write(ctx, at, next, events); err != nil {
+	alarm := p.watch()
+	err := p.cfg.Sink.Write(ctx, at, next, events)
+	if alarm.Stop(); err != nil {
 		return fmt.Errorf("write %d events up to %d: %w", len(events), next.Seq, err)
 	}
 	took := p.cfg.Now().Sub(start)
@@ -347,6 +371,7 @@ func (p *Projector) write(ctx context.Context, at, next Position, events []Commi
 	p.update(func(s *ProjectorStatus) {
 		if s.State == ProjectorRetrying {
 			s.Recoveries++
+			p.cfg.Log.Info("the sink takes events again", "cursor", next.Seq)
 		}
 		s.State, s.Err, s.Position = ProjectorRunning, nil, next
 		s.Events += uint64(len(events))

@@ -61,7 +61,7 @@ func (p *Projector) covers(ctx context.Context, at Position, first Seq) error {
 		return fmt.Errorf("read the archive: %w", err)
 	}
 	if len(oldest) == 0 || oldest[0].Seq > at.Seq+1 { // the store was made anew: nobody knows what was before
-		return &errRefused{ProjectorBehind, fmt.Sprintf("its cursor is %d, the journal begins at %d, and the store's audit does not reach back so far", at.Seq, first)}
+		return &errRefused{ProjectorBehind, fmt.Sprintf("its cursor is %d, the journal begins at %d, and the store's audit does not reach back so far: what is between can only be given up (sink forward)", at.Seq, first)}
 	}
 	return nil
 }

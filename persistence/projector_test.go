@@ -135,6 +135,36 @@ func TestProjectorGathersLargeTransactions(t *testing.T) {
 	})
 }
 
+func TestProjectorKeepsTransactionsApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &recordingSink{}
+		p := startProjector(t, sink, persistence.Bounds{First: 1, Last: 1 << 40}, func(c *persistence.ProjectorConfig) {
+			c.MinEvents, c.MaxEvents, c.Linger, c.Every, c.Idle = 1, 100, 20*time.Millisecond, 100*time.Millisecond, time.Second
+		})
+		p.Start()
+		for range 200 { // one each 5 ms, for a second
+			p.publish(1, 1)
+			<-time.After(5 * time.Millisecond)
+		}
+		p.requireAll(t, 1)
+		require.InDelta(t, 11, len(sink.batches), 2, "%v", sink.batches)
+
+		<-time.After(time.Minute)
+		p.publish(1, 1)
+		start := time.Now()
+		p.requireAll(t, 1)
+		require.LessOrEqual(t, time.Since(start), 20*time.Millisecond, "what comes alone waits for nobody")
+
+		<-time.After(time.Second)
+		p.publish(1_000, 1)
+		start = time.Now()
+		p.requireAll(t, 1)
+		// The first transaction may find all that was there when it looked; the ten behind it do not wait for each other.
+		require.LessOrEqual(t, time.Since(start), 120*time.Millisecond, "nor does what was left behind")
+		require.NoError(t, p.Close())
+	})
+}
+
 func TestProjectorMovesTheCursorOverHeartbeatsNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := startProjector(t, &recordingSink{}, persistence.Bounds{First: 1, Last: 1 << 40}, nil)
@@ -268,6 +298,26 @@ func TestProjectorMakesSlowTransactionsSmaller(t *testing.T) {
 		p.Start()
 		p.requireAll(t, 10)
 		require.Equal(t, []int{6_000, 3_000, 1_500, 750, 520}, p.sink.batches[:5])
+	})
+}
+
+// A sink that neither answers nor fails is no sink that runs.
+func TestProjectorTellsOfASilentSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := startProjector(t, &recordingSink{slow: 2 * time.Minute}, persistence.Bounds{First: 1, Last: 1 << 40}, nil)
+		p.publish(1, 1)
+		p.Start()
+		<-time.After(50 * time.Second)
+		require.Equal(t, persistence.ProjectorRunning, p.Status().State)
+		<-time.After(20 * time.Second)
+		require.Equal(t, persistence.ProjectorRetrying, p.Status().State)
+		require.ErrorContains(t, p.Status().Err, "has not answered")
+		p.requireAll(t, 1)
+		synctest.Wait()
+		require.Equal(t, persistence.ProjectorRunning, p.Status().State)
+		require.NoError(t, p.Status().Err)
+		require.EqualValues(t, 1, p.Status().Recoveries)
+		require.Zero(t, p.Status().Failures)
 	})
 }
 

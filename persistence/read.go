@@ -56,6 +56,9 @@ func (s *Seal) EventsOf(ctx context.Context, j Journal, positions []Seq, id engi
 		for run < len(positions) && positions[run]-positions[run-1] <= positionGap {
 			run++
 		}
+		if run < positionRun {
+			run = 1
+		}
 		if err := o.read(ctx, j, positions[:run]); err != nil {
 			return nil, fmt.Errorf("open %s: %w", id, err)
 		}

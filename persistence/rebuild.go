@@ -120,7 +120,7 @@ func StateOf(b Base) (AggregateState, error) {
 
 // replay writes what the journal has within b.
 func replay(ctx context.Context, store Store, journal Journal, b Bounds, seal *Seal) error {
-	id, err := journalOf(ctx, journal, b.First)
+	id, err := JournalOf(ctx, journal, b.First)
 	if err != nil {
 		return err
 	}
@@ -148,14 +148,15 @@ func replay(ctx context.Context, store Store, journal Journal, b Bounds, seal *S
 }
 
 // journalOf is the id that the record at seq names.
-func journalOf(ctx context.Context, journal Journal, seq Seq) (string, error) {
+// JournalOf is the id of a journal, by its record at seq.
+func JournalOf(ctx context.Context, journal Journal, seq Seq) (string, error) {
 	e, err := journal.Get(ctx, seq)
 	if err != nil {
-		return "", fmt.Errorf("rebuild: read record %d: %w", seq, err)
+		return "", fmt.Errorf("persistence: read record %d: %w", seq, err)
 	}
 	r, err := Decode(e.Data)
 	if err != nil {
-		return "", fmt.Errorf("rebuild: record %d: %w", seq, err)
+		return "", fmt.Errorf("persistence: record %d: %w", seq, err)
 	}
 	switch r := r.(type) {
 	case *Frame:
@@ -167,5 +168,5 @@ func journalOf(ctx context.Context, journal Journal, seq Seq) (string, error) {
 	case *Checkpoint:
 		return r.Journal, nil
 	}
-	return "", fmt.Errorf("rebuild: record %d is of no known kind: %w", seq, ErrNotFound)
+	return "", fmt.Errorf("persistence: record %d is of no known kind: %w", seq, ErrNotFound)
 }

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
-
-	"maitred/engine"
 )
 
 // Bounds of one search.
@@ -259,17 +257,13 @@ func (q *search) fits(r *Found) (bool, error) {
 	if q.f.OpenAt == nil {
 		return true, nil
 	}
-	var shifts [][4]int
-	if err := json.Unmarshal([]byte(r.Hours), &shifts); err != nil {
-		return false, fmt.Errorf("hours of %s: %w", r.ID, err)
+	hours, err := hoursOf(r.Hours)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", r.ID, err)
 	}
 	zone, err := Zone(r.Zone)
 	if err != nil {
 		return false, nil //nolint:nilerr // of a restaurant that was made where the zone is known: no search must end at it
-	}
-	hours := make([]engine.OpeningHours, len(shifts))
-	for i, h := range shifts {
-		hours[i] = engine.OpeningHours{Days: uint8(h[0]), Open: h[1], Close: h[2], LastSeating: h[3]}
 	}
 	day, minutes := q.f.OpenAt.In(zone)
 	return Seats(hours, day, minutes), nil

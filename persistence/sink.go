@@ -28,7 +28,8 @@ type Sink interface {
 	// Cursor reads the position up to which everything is in the sink; zero when it is new.
 	Cursor(ctx context.Context) (Position, error)
 	// Write makes the effect of events and moves the cursor from old to next, in one transaction that is conditional on the
-	// cursor being old (ErrConflict). Writing what is there already changes nothing.
+	// cursor being old (ErrConflict). Writing what is there already changes nothing. Without events it says that nothing was missing
+	// when it was read, which was after the call before.
 	Write(ctx context.Context, old, next Position, events []Committed) error
 }
 

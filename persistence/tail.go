@@ -15,6 +15,7 @@ import (
 type Tail struct {
 	of    map[engine.AggregateID]*tailed
 	parts []tailPart
+	long  map[*tailed]struct{} // with LongTail events or more
 	len   int
 }
 
@@ -35,7 +36,7 @@ type tailPart struct {
 
 // NewTail makes an empty tail for n partitions.
 func NewTail(n int) *Tail {
-	return &Tail{of: make(map[engine.AggregateID]*tailed), parts: make([]tailPart, n)}
+	return &Tail{of: make(map[engine.AggregateID]*tailed), parts: make([]tailPart, n), long: make(map[*tailed]struct{})}
 }
 
 func (t *Tail) get(id engine.AggregateID) *tailed {
@@ -75,7 +76,9 @@ func (t *Tail) Add(seq Seq, f *Frame) error {
 			a.base = x.Version
 			continue
 		}
-		a.seqs = append(a.seqs, seq)
+		if a.seqs = append(a.seqs, seq); len(a.seqs) == LongTail {
+			t.long[a] = struct{}{}
+		}
 		t.len++
 		if a.at < 0 {
 			t.parts[a.p].push(a)
@@ -115,6 +118,9 @@ func (t *Tail) drop(a *tailed, n int) {
 	}
 	t.len -= n
 	a.base += engine.Version(n)
+	if len(a.seqs)-n < LongTail {
+		delete(t.long, a)
+	}
 	part := &t.parts[a.p]
 	if n == len(a.seqs) {
 		a.seqs = nil
@@ -183,6 +189,13 @@ func (t *Tail) Oldest(seq Seq, fn func(engine.AggregateID, Seq) bool) {
 		if !t.parts[p].walk(0, seq, fn) {
 			return
 		}
+	}
+}
+
+// Long calls fn for each aggregate with LongTail events outside a base or more, and how many these are.
+func (t *Tail) Long(fn func(engine.AggregateID, int)) {
+	for a := range t.long {
+		fn(a.id, len(a.seqs))
 	}
 }
 

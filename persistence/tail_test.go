@@ -102,6 +102,36 @@ func TestTailEqualsTheNaiveOne(t *testing.T) {
 	})
 }
 
+// Long names exactly those with LongTail events or more, whatever made their number rise and fall.
+func TestTailLong(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tail, n, version, seq := persistence.NewTail(2), [3]int{}, [3]engine.Version{}, persistence.Seq(1)
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			i := rapid.IntRange(0, 2).Draw(t, "aggregate")
+			if more := rapid.SampledFrom([]int{1, 500, persistence.LongTail - 1, persistence.LongTail}).Draw(t, "events"); rapid.Bool().Draw(t, "adds") {
+				f := &persistence.Frame{Node: "n"}
+				for range more {
+					version[i]++
+					f.Index = append(f.Index, persistence.IndexEntry{Aggregate: aggregate(i), Version: version[i]})
+				}
+				require.NoError(t, tail.Add(seq, f))
+				n[i], seq = n[i]+more, seq+1
+			} else {
+				n[i] = min(n[i], more)
+				tail.Based(aggregate(i), version[i]-engine.Version(n[i]))
+			}
+			want, got := map[engine.AggregateID]int{}, map[engine.AggregateID]int{}
+			for k := range n {
+				if n[k] >= persistence.LongTail {
+					want[aggregate(k)] = n[k]
+				}
+			}
+			tail.Long(func(id engine.AggregateID, events int) { got[id] = events })
+			require.Equal(t, want, got)
+		}
+	})
+}
+
 func one(id engine.AggregateID, versions ...engine.Version) *persistence.Frame {
 	f := &persistence.Frame{Node: "n"}
 	for _, v := range versions {

@@ -77,7 +77,7 @@ func sinkReplayed(t *testing.T, u SinkUnderTest) {
 // sinkStopped ends writers at any moment; each is followed by a new one.
 func sinkStopped(t *testing.T, u SinkUnderTest) {
 	f, rng := MakeFrames(33, 120), rand.New(rand.NewPCG(33, 1))
-	stops, patience := 0, 4*time.Millisecond // it grows until a batch comes through
+	stops, patience := 0, 50*time.Microsecond // it grows until a batch comes through
 	for {
 		s := u.Open(t)
 		old := cursor(t, s)

@@ -155,6 +155,7 @@ func ExerciseCopy(t *testing.T, from, to TestStore) {
 	}
 
 	requireStates(t, from)
+	requireReviewVersions(t, f, from, to)
 
 	// What comes afterwards goes on from there, in both.
 	more := MakeFrames(5, 360)
@@ -205,4 +206,26 @@ func requireStates(t *testing.T, s TestStore) {
 		}
 	}
 	require.Positive(t, found)
+}
+
+// requireReviewVersions: a store knows the version of the restaurant with each review, which no list shows.
+func requireReviewVersions(t *testing.T, f Frames, stores ...TestStore) {
+	t.Helper()
+	want := map[string]engine.Version{}
+	for _, c := range slices.Concat(f...) {
+		if e := c.Event.GetReviewAdded(); e != nil {
+			want[e.GetId()] = c.Version
+		}
+	}
+	for _, s := range stores {
+		got := map[string]engine.Version{}
+		page, _, err := s.States(t.Context(), persistence.StatesFilter{Limit: persistence.MaxStates})
+		require.NoError(t, err)
+		for _, v := range page {
+			for _, r := range v.Reviews {
+				got[r.GetId()] = r.Order
+			}
+		}
+		require.Equal(t, want, got)
+	}
 }

@@ -37,26 +37,52 @@ func TestDocumentedQueries(t *testing.T) {
 		}
 	}
 	const day = "2026-11-28"
-	bin, err := dev.EnsurePostgres(t.Context())
-	require.NoError(t, err)
 	doc, err := os.ReadFile("DESIGN.md")
 	require.NoError(t, err)
+	blocks := strings.Split(string(doc), "```sql\n")[1:]
 	var answers []string
-	for _, block := range strings.Split(string(doc), "```sql\n")[1:] {
+	for i, block := range blocks {
 		query, _, found := strings.Cut(block, "```")
 		require.True(t, found)
-		cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "psql"), pg.DSN, "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1",
-			"-v", "restaurant="+string(view.Restaurant().ID), "-v", "day="+day)
-		cmd.Stdin = strings.NewReader(query)
-		out, err := cmd.CombinedOutput()
+		dsn := pg.DSN
+		if i > 0 {
+			dsn = asReporting(t, pg.DSN)
+		}
+		out, err := psql(t, dsn, query, "restaurant="+string(view.Restaurant().ID), "day="+day)
 		require.NoError(t, err, "%s\n%s", query, out)
-		answers = append(answers, strings.TrimSpace(string(out)))
+		answers = append(answers, out)
 	}
+	answers = answers[1:]
 	require.Len(t, answers, 3)
 	require.Equal(t, sheetOf(t, view, day), answers[0])
 	require.Contains(t, answers[1], day+"|")
 	require.Len(t, strings.Split(answers[2], "\n"), 5)
 	require.True(t, strings.HasPrefix(answers[2], fmt.Sprintf("%d|0|", len(events))), answers[2])
+	out, err := psql(t, asReporting(t, pg.DSN), "DELETE FROM reservations;")
+	require.Error(t, err)
+	require.Contains(t, out, "permission denied")
+}
+
+// asReporting is dsn for the role that may only read.
+func asReporting(t *testing.T, dsn string) string {
+	t.Helper()
+	require.Contains(t, dsn, "user=postgres")
+	return strings.Replace(dsn, "user=postgres", "user=reporting", 1)
+}
+
+// psql runs a script with psql and returns what it prints: columns with a bar between, one row a line.
+func psql(t *testing.T, dsn, script string, variables ...string) (string, error) {
+	t.Helper()
+	bin, err := dev.EnsurePostgres(t.Context())
+	require.NoError(t, err)
+	args := []string{dsn, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"}
+	for _, v := range variables {
+		args = append(args, "-v", v)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "psql"), args...)
+	cmd.Stdin = strings.NewReader(script)
+	out, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
 }
 
 // sheetOf is the evening's sheet as the engine knows it.

@@ -101,6 +101,22 @@ func TestConnectionCutWithinAMessage(t *testing.T) {
 	requireFold(t, s, f)
 }
 
+// TestAnEmptyDatabaseInItsPlace: a store that has been written is replaced by nothing at all while it is in use; it becomes the fold
+// without a restart.
+func TestAnEmptyDatabaseInItsPlace(t *testing.T) {
+	s, f, emptied := openIn(t, t.TempDir()), persistencetest.MakeFrames(55, 300), false
+	failures := drive(t, s, f, func(done, all int) {
+		if emptied || done < all/2 {
+			return
+		}
+		emptied = true
+		_, err := s.read.Exec(t.Context(), "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+		require.NoError(t, err)
+	})
+	require.Equal(t, 2, failures, "of the write, and of the cursor")
+	requireFold(t, s, f)
+}
+
 func dsnPart(dsn, name string) string {
 	for _, part := range strings.Fields(dsn) {
 		if value, ok := strings.CutPrefix(part, name+"="); ok {

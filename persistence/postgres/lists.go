@@ -75,10 +75,8 @@ func (s *Store) ReservationsOf(ctx context.Context, guest engine.AccountID, f pe
 		query += " AND (v.starts_at, v.id) < (" + args.add(from.At) + ", " + args.add(from.ID) + ")"
 	}
 	query += " ORDER BY v.starts_at DESC, v.id DESC LIMIT " + args.add(limit+1)
-	err = s.view(ctx, func(db pgx.Tx) error {
-		if page.AsOf, err = asOf(ctx, db); err != nil {
-			return err
-		}
+	err = s.list(ctx, func(ctx context.Context, db pgx.Tx, asOf time.Time) (err error) {
+		page = persistence.Page{AsOf: asOf}
 		page.Rows, err = reservations(ctx, db, query, args)
 		return err
 	})
@@ -115,12 +113,6 @@ func eachReservation(ctx context.Context, db querier, query string, args []any, 
 	})
 }
 
-// asOf is the time of the last event.
-func asOf(ctx context.Context, db pgx.Tx) (at time.Time, err error) {
-	err = db.QueryRow(ctx, "SELECT as_of FROM cursors WHERE sink = 'store'").Scan(&at)
-	return at.UTC(), err
-}
-
 const selectReview = "SELECT id, restaurant_id, version, rating, coalesce(comment, ''), created_at FROM reviews"
 
 // ReviewsOf implements persistence.Store.
@@ -140,11 +132,8 @@ func (s *Store) ReviewsOf(ctx context.Context, r engine.RestaurantID, f persiste
 	}
 	query += " ORDER BY version DESC LIMIT " + args.add(limit+1)
 	var last after
-	err = s.view(ctx, func(db pgx.Tx) error {
-		page = persistence.ReviewPage{}
-		if page.AsOf, err = asOf(ctx, db); err != nil {
-			return err
-		}
+	err = s.list(ctx, func(ctx context.Context, db pgx.Tx, asOf time.Time) error {
+		page = persistence.ReviewPage{AsOf: asOf}
 		return reviews(ctx, db, query, args, func(v persistence.ReviewRow, version engine.Version) {
 			if len(page.Rows) == limit {
 				page.Next = last.String()
@@ -177,11 +166,8 @@ func (s *Store) PlacesOf(ctx context.Context, a engine.AccountID, place string, 
 		return page, err
 	}
 	limit = min(max(limit, 1), persistence.MaxPage)
-	err = s.view(ctx, func(db pgx.Tx) error {
-		page = persistence.PlacePage{}
-		if page.AsOf, err = asOf(ctx, db); err != nil {
-			return err
-		}
+	err = s.list(ctx, func(ctx context.Context, db pgx.Tx, asOf time.Time) error {
+		page = persistence.PlacePage{AsOf: asOf}
 		return each(ctx, db, `SELECT r.id, r.name, r.city, CASE WHEN r.owner_id = $1 THEN 'owner' ELSE s.role END FROM (
   SELECT id FROM restaurants WHERE owner_id = $1 UNION SELECT restaurant_id FROM staff WHERE user_id = $1
  ) p JOIN restaurants r USING (id) LEFT JOIN staff s ON s.restaurant_id = r.id AND s.user_id = $1 WHERE r.id > $2 ORDER BY r.id LIMIT $3`,

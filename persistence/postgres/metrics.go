@@ -13,10 +13,13 @@ import (
 type metrics struct {
 	queries   *prometheus.CounterVec   // by pool and result: ok or error
 	duration  *prometheus.HistogramVec // by pool, seconds
-	fallbacks *prometheus.CounterVec   // by reason: behind or away
+	fallbacks *prometheus.CounterVec   // by reason: behind, away, or spared because it was so a moment ago
 	conflicts prometheus.Counter
-	parked    prometheus.Gauge
-	active    *prometheus.Desc // connections in use, by pool
+
+	replicaReads prometheus.Counter // those that it answered
+
+	parked prometheus.Gauge
+	active *prometheus.Desc // connections in use, by pool
 }
 
 func newMetrics() *metrics {
@@ -24,10 +27,11 @@ func newMetrics() *metrics {
 		queries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "database_queries_total", Help: "Statements sent to PostgreSQL."}, []string{"pool", "result"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "database_query_duration_seconds", Help: "Time of a statement, or of several that went together.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}, []string{"pool"}),
-		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "database_replica_fallbacks_total", Help: "Reads that the primary answered because the replica could not."}, []string{"reason"}),
-		conflicts: prometheus.NewCounter(prometheus.CounterOpts{Name: "store_conflicts_total", Help: "Rows that say that a table was given away twice."}),
-		parked:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "store_parked_aggregates", Help: "Restaurants and accounts whose events could not be written."}),
-		active:    prometheus.NewDesc("database_connections_active", "Connections to PostgreSQL in use.", []string{"pool"}, nil),
+		fallbacks:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "database_replica_fallbacks_total", Help: "Reads that the primary answered because the replica could not."}, []string{"reason"}),
+		replicaReads: prometheus.NewCounter(prometheus.CounterOpts{Name: "database_replica_reads_total", Help: "Lists and searches that the replica answered."}),
+		conflicts:    prometheus.NewCounter(prometheus.CounterOpts{Name: "store_conflicts_total", Help: "Rows that say that a table was given away twice."}),
+		parked:       prometheus.NewGauge(prometheus.GaugeOpts{Name: "store_parked_aggregates", Help: "Restaurants and accounts whose events could not be written."}),
+		active:       prometheus.NewDesc("database_connections_active", "Connections to PostgreSQL in use.", []string{"pool"}, nil),
 	}
 }
 
@@ -54,7 +58,7 @@ func (s *Store) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.queries, m.duration, m.fallbacks, m.conflicts, m.parked}
+	return []prometheus.Collector{m.queries, m.duration, m.fallbacks, m.replicaReads, m.conflicts, m.parked}
 }
 
 // tracer measures the statements of a pool.

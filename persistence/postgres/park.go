@@ -31,10 +31,10 @@ func isConflict(err error) bool {
 	return errors.As(err, &pg) && pg.Code == exclusionViolation && pg.ConstraintName == oneParty
 }
 
-// isRefusal says that the server does not take the values, whenever they come.
+// isRefusal says that the server does not take the values, whenever they come, or has not the row that they are for.
 func isRefusal(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && slices.Contains(refusals, pg.Code[:2])
+	return errors.As(err, &pg) && slices.Contains(refusals, pg.Code[:2]) || errors.Is(err, errGone)
 }
 
 // parkRows parks the later of two rows of which at least one was written now.
@@ -176,6 +176,19 @@ func (s *Store) Parked(ctx context.Context) (out []ParkedRow, err error) {
 		return nil, fmt.Errorf("postgres: list what is parked: %w", err)
 	}
 	return out, nil
+}
+
+// Whole is the position up to which the rows of every aggregate have everything: the cursor, unless something is parked.
+func (s *Store) Whole(ctx context.Context) (p persistence.Position, err error) {
+	if err := s.migrate(ctx); err != nil {
+		return p, fmt.Errorf("postgres: %w", err)
+	}
+	err = s.read.QueryRow(ctx, `SELECT journal, least(seq, (SELECT min(e.seq) - 1 FROM parked p JOIN events e ON e.aggregate = p.aggregate AND e.version = p.version))
+ FROM cursors WHERE sink = 'store'`).Scan(&p.Journal, &p.Seq)
+	if err != nil {
+		return persistence.Position{}, fmt.Errorf("postgres: read how far everything is: %w", err)
+	}
+	return p, nil
 }
 
 // ErrNotParked says that the aggregate is not parked.

@@ -144,3 +144,21 @@ func TestPoisonParksItsAggregateAlone(t *testing.T) {
 	require.Contains(t, strings.Join(d.strings("SELECT id || ' ' || status FROM reservations"), ","), "rsv_b confirmed")
 	require.Empty(t, d.strings("SELECT aggregate FROM parked"))
 }
+
+// TestAMissingRowParksItsAggregateAlone: a row that was given up, and one that somebody has deleted. Neither stops the others.
+func TestAMissingRowParksItsAggregateAlone(t *testing.T) {
+	d := newDiary(t)
+	d.write(reserved("rst_a", "rsv_a", "tbl_1", 1, "a\x00b"), reserved("rst_b", "rsv_b", "tbl_1", 1, ""), reserved("rst_b", "rsv_c", "tbl_2", 1, ""))
+	require.NoError(t, d.s.Skip(t.Context(), "rst_a"))
+	d.write(settled("rst_a", "rsv_a", enginepb.Status_STATUS_SEATED), settled("rst_b", "rsv_b", enginepb.Status_STATUS_SEATED))
+	require.Equal(t, []string{"rst_a"}, d.strings("SELECT aggregate FROM parked"), "what was given up is missed")
+	require.Equal(t, []string{"rsv_b seated", "rsv_c confirmed"}, d.strings("SELECT id || ' ' || status FROM reservations ORDER BY 1"))
+
+	_, err := d.s.read.Exec(t.Context(), "DELETE FROM reservation_tables WHERE reservation_id = 'rsv_b'; DELETE FROM reservations WHERE id = 'rsv_b'")
+	require.NoError(t, err)
+	require.NoError(t, d.s.Skip(t.Context(), "rst_a"))
+	d.write(settled("rst_b", "rsv_b", enginepb.Status_STATUS_COMPLETED), reserved("rst_a", "rsv_d", "tbl_2", 9, ""))
+	require.Equal(t, []string{"rst_b"}, d.strings("SELECT aggregate FROM parked"), "what was deleted is missed")
+	require.Equal(t, []string{"rsv_c", "rsv_d"}, d.strings("SELECT id FROM reservations ORDER BY 1"))
+	require.Contains(t, d.strings("SELECT reason FROM parked")[0], "rsv_b is not here")
+}

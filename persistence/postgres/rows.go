@@ -282,7 +282,7 @@ func (r *reservation) reschedule(e *enginepb.ReservationRescheduled) {
 func (w *rows) change(id string, fn func(*reservation)) error {
 	r := w.reservations[id]
 	if r == nil {
-		return fmt.Errorf("reservation %s is not here: %w", id, ErrGap)
+		return fmt.Errorf("reservation %s is not here: %w", id, errGone)
 	}
 	fn(r)
 	r.version++

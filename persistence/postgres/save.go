@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -68,7 +67,7 @@ func (s *saving) exec(query string, args ...any) { s.batch.Queue(query, args...)
 func (s *saving) must(what string, rows int, query string, args ...any) {
 	s.batch.Queue(query, args...).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() != int64(rows) {
-			return fmt.Errorf("%s: %d rows, not %d: %w", what, tag.RowsAffected(), rows, ErrGap)
+			return fmt.Errorf("%s: %d rows, not %d: %w", what, tag.RowsAffected(), rows, errGone)
 		}
 		return nil
 	})
@@ -152,11 +151,7 @@ func (w *rows) saveRestaurants(s *saving) {
 // columns are the arguments of insertRestaurant and updateRestaurant; its words go to terms.
 func (r *restaurant) columns(id string, terms map[string]struct{}) ([]any, error) {
 	pb := r.details
-	hours := make([][4]int64, 0, len(pb.GetOpeningHours()))
-	for _, o := range pb.GetOpeningHours() {
-		hours = append(hours, [4]int64{int64(o.GetDays()), int64(o.GetOpenMin()), int64(o.GetCloseMin()), int64(o.GetLastSeatingMin())})
-	}
-	text, err := json.Marshal(hours)
+	hours, err := persistence.Hours(pb.GetOpeningHours())
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +167,7 @@ func (r *restaurant) columns(id string, terms map[string]struct{}) ([]any, error
 		}
 	}
 	return []any{id, r.version, pb.GetOwner(), pb.GetName(), pb.GetAddress(), pb.GetCity(), pb.GetCountry(), pb.GetCuisineType(), pb.GetDescription(),
-		pb.GetPhone(), pb.GetEmail(), pb.GetTimeZone(), pb.GetLatitude(), pb.GetLongitude(), pb.GetGridMin(), string(text),
+		pb.GetPhone(), pb.GetEmail(), pb.GetTimeZone(), pb.GetLatitude(), pb.GetLongitude(), pb.GetGridMin(), hours,
 		strings.Join(name, " "), strings.Join(city, " "), strings.Join(cuisine, " "), words, ranked(name, cuisine, city, rest),
 		r.ratings.Sum, r.ratings.Count}, nil
 }

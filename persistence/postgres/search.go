@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,10 +24,9 @@ const (
 
 // Search implements persistence.Store.
 func (s *Store) Search(ctx context.Context, f persistence.SearchFilter) (page persistence.SearchPage, err error) {
-	err = s.view(ctx, func(db pgx.Tx) (err error) {
-		if page, err = persistence.SearchIn(ctx, &index{db: db, f: &f}, &f); err == nil {
-			page.AsOf, err = asOf(ctx, db)
-		}
+	err = s.list(ctx, func(ctx context.Context, db pgx.Tx, asOf time.Time) (err error) {
+		page, err = persistence.SearchIn(ctx, &index{db: db, f: &f}, &f)
+		page.AsOf = asOf
 		return err
 	})
 	if err != nil {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -155,12 +154,8 @@ func readRestaurants(ctx context.Context, db querier, where string, args []any, 
 		if err != nil {
 			return err
 		}
-		var shifts [][4]int32
-		if err := json.Unmarshal([]byte(hours), &shifts); err != nil {
+		if r.OpeningHours, err = persistence.ParseHours(hours); err != nil {
 			return err
-		}
-		for _, o := range shifts {
-			r.OpeningHours = append(r.OpeningHours, &enginepb.OpeningHours{Days: uint32(o[0]), OpenMin: o[1], CloseMin: o[2], LastSeatingMin: o[3]})
 		}
 		fn(r, v, ratings)
 		return nil

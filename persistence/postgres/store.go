@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -31,6 +32,9 @@ const maxKnown = 200_000
 // says.
 var ErrGap = errors.New("postgres: an event does not follow what is in the store")
 
+// errGone is the ErrGap of a row that an event changes and that is not there: it was given up with Skip, or somebody has deleted it.
+var errGone = fmt.Errorf("a row is not there: %w", ErrGap)
+
 // Store is the read model in PostgreSQL. Safe for concurrent use.
 type Store struct {
 	Log *slog.Logger // slog.Default(); set it before the first use
@@ -41,8 +45,9 @@ type Store struct {
 
 	write   *pgxpool.Pool // of one connection
 	read    *pgxpool.Pool
-	replica *replica      // nil: none
-	written atomic.Uint64 // the newest cursor that this process knows of
+	replica *replica // nil: none
+	seenMu  sync.Mutex
+	seen    *persistence.Position // the furthest that was shown or written; nil = nobody knows yet
 
 	mu       sync.Mutex // of the writer
 	known    map[engine.AggregateID]engine.Version
@@ -148,8 +153,19 @@ func (s *Store) Cursor(ctx context.Context) (p persistence.Position, err error) 
 	}
 	err = s.read.QueryRow(ctx, "SELECT journal, seq FROM cursors WHERE sink = 'store'").Scan(&p.Journal, &p.Seq)
 	if err != nil {
+		if isEmptied(err) { // the next try makes the tables
+			s.migrated.Store(false)
+		}
 		return persistence.Position{}, fmt.Errorf("postgres: read the cursor: %w", err)
 	}
-	s.written.Store(uint64(p.Seq))
+	s.saw(p)
 	return p, nil
+}
+
+const undefinedTable = "42P01" // https://www.postgresql.org/docs/current/errcodes-appendix.html
+
+// isEmptied says that there are no tables: somebody has put an empty database into the place of ours.
+func isEmptied(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == undefinedTable
 }

@@ -31,7 +31,7 @@ func (s *Store) Write(ctx context.Context, old, next persistence.Position, event
 	if err != nil {
 		return fmt.Errorf("postgres: write up to %d: %w", next.Seq, err)
 	}
-	s.written.Store(uint64(next.Seq))
+	s.saw(next)
 	return nil
 }
 

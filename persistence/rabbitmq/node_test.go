@@ -2,9 +2,6 @@ package rabbitmq
 
 import (
 	"bufio"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,65 +12,23 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"maitred/deploy/dev"
 	"maitred/persistence"
 	"maitred/persistence/memory"
 	"maitred/persistence/persistencetest"
 )
 
-// installed is a folder outside the tree with the packages that a package-lock.json pins, installed once.
-func installed(t *testing.T, from string) string {
-	t.Helper()
-	for _, name := range []string{"node", "npm"} {
-		_, err := exec.LookPath(name)
-		require.NoError(t, err, "%s is needed to check the messages with the tools of others", name)
-	}
-	lock, err := os.ReadFile(filepath.Join(from, "package-lock.json"))
-	require.NoError(t, err)
-	cache, err := os.UserCacheDir()
-	require.NoError(t, err)
-	sum := sha256.Sum256(lock)
-	name := hex.EncodeToString(sum[:6])
-	shared := filepath.Join(cache, "maitred-tools-"+name) // where edge has its own, perhaps at this very moment
-	if _, err := os.Stat(filepath.Join(shared, "node_modules", ".installed")); err == nil {
-		return shared
-	}
-	dir := filepath.Join(cache, "maitred-events-"+name)
-	done := filepath.Join(dir, "node_modules", ".installed") // written last
-	if _, err := os.Stat(done); err == nil {
-		return dir
-	}
-	require.NoError(t, os.MkdirAll(dir, 0o755))
-	for _, file := range []string{"package.json", "package-lock.json"} {
-		b, err := os.ReadFile(filepath.Join(from, file))
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, file), b, 0o644))
-	}
-	run(t, dir, 3*time.Minute, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-	require.NoError(t, os.WriteFile(done, nil, 0o644))
-	return dir
-}
-
-func run(t *testing.T, dir string, most time.Duration, name string, args ...string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), most)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "NO_COLOR=1")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s %v:\n%s", name, args, out)
-	return string(out)
-}
-
 func TestTheDocumentIsLintClean(t *testing.T) {
-	tools := installed(t, "../../edge/openapi/tools")
+	modules, err := dev.NodeModules(t.Context(), "../../edge/openapi/tools")
+	require.NoError(t, err)
 	dir := t.TempDir()
 	for _, file := range []string{"asyncapi.yaml", "redocly.yaml"} {
 		b, err := os.ReadFile(file)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, file), b, 0o644))
 	}
-	out := run(t, dir, time.Minute, filepath.Join(tools, "node_modules/.bin/redocly"), "lint", "asyncapi.yaml", "--format=stylish")
+	out, err := dev.RunTool(t.Context(), time.Minute, dir, filepath.Join(modules, ".bin/redocly"), "lint", "asyncapi.yaml", "--format=stylish")
+	require.NoError(t, err)
 	require.NotContains(t, out, "No rules were configured")
 	require.NotContains(t, out, "warning  ")
 }
@@ -81,18 +36,19 @@ func TestTheDocumentIsLintClean(t *testing.T) {
 // The example consumer, which knows only the document, prints each event of its restaurant once and in order, also when they
 // come twice and when it is started in between.
 func TestTheExampleConsumer(t *testing.T) {
-	packages := installed(t, "../../deploy/examples/consumer")
+	modules, err := dev.NodeModules(t.Context(), "../../deploy/examples/consumer")
+	require.NoError(t, err)
 	dir := t.TempDir()
 	for _, file := range []string{"consumer.js", "package.json"} {
 		b, err := os.ReadFile(filepath.Join("../../deploy/examples/consumer", file))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, file), b, 0o644))
 	}
-	require.NoError(t, os.Symlink(filepath.Join(packages, "node_modules"), filepath.Join(dir, "node_modules")))
+	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
 
 	frames := persistencetest.MakeFrames(12, 300)
 	s := open(t, brokerURL(t), &memory.Cursors{})
-	_, err := s.Cursor(t.Context())
+	_, err = s.Cursor(t.Context())
 	require.NoError(t, err)
 	restaurant := ""
 	for id := range expected(frames) {

@@ -83,7 +83,7 @@ func Open(cfg Config) (*Sink, error) {
 func (c *Config) complete() error {
 	uri, err := amqp.ParseURI(c.URL)
 	if err != nil {
-		return errors.New("the broker's URL is not amqp:// or amqps://") // err may repeat the password
+		return errors.New("the broker's URL cannot be read: amqp:// or amqps://, user:password@host:port/virtual-host, with characters of a password that are not letters or digits as %2F is for /") // err may repeat the password
 	}
 	c.address = net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))
 	if c.Cursors == nil {

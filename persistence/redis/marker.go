@@ -15,7 +15,7 @@ import (
 )
 
 // ErrForeign says that Redis follows another journal. It is refused: what it holds may be newer by number and is not ours.
-var ErrForeign = errors.New("redis: the server follows another journal")
+var ErrForeign = errors.New("redis: the server follows another journal: empty it or choose another")
 
 // errNotWhole says that something is missing in Redis: the next Cursor loads it anew.
 var errNotWhole = errors.New("redis: the server was emptied, replaced, or lost its tail")

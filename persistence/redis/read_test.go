@@ -286,6 +286,36 @@ func TestAsOf(t *testing.T) {
 	})
 }
 
+// While nothing happens, what is here does not grow old: a batch without events says that nothing was missing.
+func TestAsOfMovesOnAQuietEvening(t *testing.T) {
+	both(t, func(t *testing.T, b *backend) {
+		e := newEvenings(t, 11, "Europe/Rome")
+		for range 5 {
+			e.random()
+		}
+		events := e.frames.Events(0, persistence.Seq(len(e.frames)))
+		for i := range events {
+			events[i].Seq = persistence.Seq(i + 1)
+		}
+		newest := time.UnixMilli(events[len(events)-1].Event.AtMs)
+		clock := newest.Add(time.Second)
+		s, old := begun(t, sinkOf(t, b.client(t), &memory.Cursors{}, func(o *SinkOptions) { o.Now = func() time.Time { return clock } }))
+		asOf := func() time.Duration {
+			d, err := s.c.Day(t.Context(), e.id, 1)
+			require.NoError(t, err)
+			return d.AsOf.Sub(newest)
+		}
+		end := at(persistence.Seq(len(events)))
+		require.NoError(t, s.Write(t.Context(), old, end, events))
+		require.Zero(t, asOf())
+		for hour := range time.Duration(3) {
+			clock = newest.Add((hour + 1) * time.Hour)
+			require.NoError(t, s.Write(t.Context(), end, end, nil))
+			require.Equal(t, max(time.Second, hour*time.Hour), asOf(), "as of the end of the write before")
+		}
+	})
+}
+
 // A reader never hangs longer than a second, whatever the server does.
 func TestReadsAreBounded(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never answers
@@ -347,15 +377,19 @@ func TestGarbageIsRead(t *testing.T) {
 			}
 		}
 		require.Greater(t, errs, 100)
-		for _, rest := range []string{"v", "floor", "day:" + dateOf(int32(e.today()))} { // of another type
+		kept := e.today() // a day that somebody has changed has a key
+		for ; s.c.db.Exists(ctx, keyOf(engine.AggregateID(e.id), "day:"+dateOf(int32(kept)))).Val() == 0; kept++ {
+			require.Less(t, kept, e.today()+5)
+		}
+		for _, rest := range []string{"v", "floor", "day:" + dateOf(int32(kept))} { // of another type
 			key := keyOf(engine.AggregateID(e.id), rest)
 			require.NoError(t, s.c.db.Rename(ctx, key, key+"x").Err())
 			require.NoError(t, s.c.db.LPush(ctx, key, 1).Err())
-			_, err := s.c.Day(ctx, e.id, e.today())
+			_, err := s.c.Day(ctx, e.id, kept)
 			require.ErrorContains(t, err, "WRONGTYPE")
 			require.NoError(t, s.c.db.Rename(ctx, key+"x", key).Err())
 		}
-		_, err := s.c.Day(ctx, e.id, e.today())
+		_, err := s.c.Day(ctx, e.id, kept)
 		require.NoError(t, err)
 	})
 }

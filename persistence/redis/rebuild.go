@@ -92,7 +92,7 @@ func (s *Sink) rebuild(ctx context.Context, why string) (at persistence.Position
 		}
 	}
 	clear(s.torn)
-	s.o.Log.Info("redis is whole", "restaurants", n, "took", s.o.Now().Sub(began), "cursor", at.Seq)
+	s.o.Log.Info("redis is whole", "restaurants", n, "took", s.o.Now().Sub(began).Round(time.Millisecond).String(), "cursor", at.Seq)
 	return at, nil
 }
 

@@ -54,6 +54,7 @@ type Sink struct {
 
 	mu   sync.Mutex                  // of Write, Cursor and Rebuild
 	torn map[engine.AggregateID]bool // what is there of them is not what their events follow
+	told time.Time                   // when the last Write or Cursor ended well
 }
 
 // NewSink makes a sink. It needs no server to be there. The client stays the caller's.
@@ -92,10 +93,13 @@ func (s *Sink) Cursor(ctx context.Context) (persistence.Position, error) {
 	if err != nil {
 		return persistence.Position{}, fmt.Errorf("redis: compare with the cursor: %w", err)
 	}
-	if why == "" {
-		return at, nil
+	if why != "" {
+		at, err = s.rebuild(ctx, why)
 	}
-	return s.rebuild(ctx, why)
+	if err == nil {
+		s.told = s.o.Now()
+	}
+	return at, err
 }
 
 // missing says why Redis is not what the cursor says; empty = it is.
@@ -143,6 +147,7 @@ func (s *Sink) Write(ctx context.Context, old, next persistence.Position, events
 	if err := s.write(ctx, old, next, events); err != nil {
 		return fmt.Errorf("redis: write up to %d: %w", next.Seq, err)
 	}
+	s.told = s.o.Now()
 	return nil
 }
 
@@ -165,6 +170,9 @@ func (s *Sink) write(ctx context.Context, old, next persistence.Position, events
 			order = append(order, c.Aggregate)
 		}
 		of[c.Aggregate] = append(of[c.Aggregate], c)
+	}
+	if len(events) == 0 && !s.told.IsZero() { // a quiet evening is no older for it
+		asOf = s.told.UnixMilli()
 	}
 	at, err := s.o.Cursors.Cursor(ctx, SinkName)
 	if err != nil {

@@ -1,8 +1,6 @@
 package sqlite
 
 import (
-	"encoding/json"
-
 	"maitred/engine"
 	"maitred/engine/enginepb"
 	"maitred/persistence"
@@ -40,7 +38,7 @@ func (t *tx) apply(h *head, c *persistence.Committed) error {
 	case *enginepb.Event_StaffRemoved:
 		return t.dismiss(h, e.StaffRemoved.GetAccount())
 	case *enginepb.Event_ReviewAdded:
-		return t.reviewed(h, r, c.Event.GetAtMs(), e.ReviewAdded)
+		return t.reviewed(h, r, &persistence.StoredReview{ReviewAdded: e.ReviewAdded, Order: c.Version, AtMs: c.Event.GetAtMs()})
 	case *enginepb.Event_AccountRegistered:
 		return t.account(h, e.AccountRegistered.GetAccount(), persistence.NotErased)
 	case *enginepb.Event_AccountChanged:
@@ -123,16 +121,12 @@ func (t *tx) restaurantColumns(pb *enginepb.Restaurant) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	shifts := make([][4]int64, 0, len(pb.GetOpeningHours()))
-	for _, o := range pb.GetOpeningHours() {
-		shifts = append(shifts, [4]int64{int64(o.GetDays()), int64(o.GetOpenMin()), int64(o.GetCloseMin()), int64(o.GetLastSeatingMin())})
-	}
-	hours, err := json.Marshal(shifts)
+	hours, err := persistence.Hours(pb.GetOpeningHours())
 	if err != nil {
 		return nil, err
 	}
 	return []any{owner.n, pb.GetName(), pb.GetAddress(), pb.GetCity(), pb.GetCountry(), pb.GetCuisineType(), pb.GetDescription(),
-		pb.GetPhone(), pb.GetEmail(), pb.GetTimeZone(), pb.GetLatitude(), pb.GetLongitude(), int64(pb.GetGridMin()), string(hours)}, nil
+		pb.GetPhone(), pb.GetEmail(), pb.GetTimeZone(), pb.GetLatitude(), pb.GetLongitude(), int64(pb.GetGridMin()), hours}, nil
 }
 
 func (t *tx) table(h *head, pb *enginepb.Table) error {

@@ -97,8 +97,8 @@ func (t *tx) load(a *persistence.AggregateState) error {
 			return err
 		}
 	}
-	for _, v := range a.Reviews { // counted already, in the ratings and in the reservation
-		if err := t.putReview(h, engine.RestaurantID(a.ID), v.AtMs, v.ReviewAdded); err != nil {
+	for i := range a.Reviews { // counted already, in the ratings and in the reservation
+		if err := t.putReview(h, engine.RestaurantID(a.ID), &a.Reviews[i]); err != nil {
 			return err
 		}
 	}

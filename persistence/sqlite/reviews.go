@@ -29,7 +29,7 @@ func (t *tx) dismiss(h *head, account string) error {
 }
 
 // reviewed adds a review; the reservation's version counts it.
-func (t *tx) reviewed(h *head, r engine.RestaurantID, atMs int64, e *enginepb.ReviewAdded) error {
+func (t *tx) reviewed(h *head, r engine.RestaurantID, e *persistence.StoredReview) error {
 	own := ownKey(r, engine.ReservationID(e.GetReservation()))
 	if row := t.pending(r, e.GetReservation()); row != nil {
 		row.version++
@@ -39,12 +39,12 @@ func (t *tx) reviewed(h *head, r engine.RestaurantID, atMs int64, e *enginepb.Re
 	if err := t.must("rate the restaurant", t.stmts.rate, int64(e.GetRating()), h.n); err != nil {
 		return err
 	}
-	return t.putReview(h, r, atMs, e)
+	return t.putReview(h, r, e)
 }
 
-func (t *tx) putReview(h *head, r engine.RestaurantID, atMs int64, e *enginepb.ReviewAdded) error {
+func (t *tx) putReview(h *head, r engine.RestaurantID, e *persistence.StoredReview) error {
 	own := ownKey(r, engine.ReservationID(e.GetReservation()))
-	return t.exec(t.stmts.review, h.n, own, reviewKey(r, engine.ReviewID(e.GetId())), int64(e.GetRating()), orNull(e.GetComment()), atMs)
+	return t.exec(t.stmts.review, h.n, own, reviewKey(r, engine.ReviewID(e.GetId())), int64(e.GetRating()), orNull(e.GetComment()), e.AtMs, int64(e.Order))
 }
 
 const selectReview = `SELECT v.n, rn.id, v.own, v.id, v.rating, coalesce(v.comment, ''), v.at_ms FROM reviews v JOIN names rn ON rn.n = v.restaurant`

@@ -100,7 +100,7 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 	st.table, st.dropTable = one(upsertTable), one("DELETE FROM tables WHERE restaurant = ? AND id = ?")
 	st.account, st.eraseAccount = one(upsertAccount), one("UPDATE accounts SET role = 0, created_ms = 0, erased = 1 WHERE n = ?")
 	st.member, st.dropMember = one(upsertMember), one("DELETE FROM staff WHERE restaurant = ? AND account = ?")
-	st.review = one("INSERT INTO reviews (restaurant, own, id, rating, comment, at_ms) VALUES (?,?,?,?,?,?)")
+	st.review = one("INSERT INTO reviews (restaurant, own, id, rating, comment, at_ms, version) VALUES (?,?,?,?,?,?,?)")
 	st.reviewed = one("UPDATE reservations SET version = version + 1 WHERE restaurant = ? AND own = ?")
 	st.rate = one("UPDATE restaurants SET rating_sum = rating_sum + ?, rating_count = rating_count + 1 WHERE n = ?")
 	st.ratings = one("UPDATE restaurants SET rating_sum = ?, rating_count = ? WHERE n = ?")

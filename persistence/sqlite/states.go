@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"maitred/engine"
@@ -93,9 +92,9 @@ func readReviews(ctx context.Context, q querier, where string, a *persistence.Ag
 	var v persistence.StoredReview
 	var rating int32
 	var comment, guest string
-	return each(ctx, q, `SELECT rn.id, v.own, v.id, v.rating, coalesce(v.comment, ''), v.at_ms, coalesce(gn.id, '') FROM reviews v
+	return each(ctx, q, `SELECT rn.id, v.own, v.id, v.rating, coalesce(v.comment, ''), v.at_ms, coalesce(v.version, 0), coalesce(gn.id, '') FROM reviews v
  JOIN names rn ON rn.n = v.restaurant LEFT JOIN reservations b ON b.restaurant = v.restaurant AND b.own = v.own LEFT JOIN names gn ON gn.n = b.guest`+where+" ORDER BY v.n",
-		[]any{&of, &own, &key, &rating, &comment, &v.AtMs, &guest}, func() error {
+		[]any{&of, &own, &key, &rating, &comment, &v.AtMs, &v.Order, &guest}, func() error {
 			id, err := reviewID(of, key, own)
 			if err != nil {
 				return err
@@ -104,7 +103,10 @@ func readReviews(ctx context.Context, q querier, where string, a *persistence.Ag
 			if err != nil {
 				return err
 			}
-			a.Reviews = append(a.Reviews, persistence.StoredReview{AtMs: v.AtMs, Guest: guest, Order: engine.Version(len(a.Reviews) + 1),
+			if v.Order == 0 { // of before the store kept it; a restaurant's version is never less than its reviews are many
+				v.Order = engine.Version(len(a.Reviews) + 1)
+			}
+			a.Reviews = append(a.Reviews, persistence.StoredReview{AtMs: v.AtMs, Guest: guest, Order: v.Order,
 				ReviewAdded: &enginepb.ReviewAdded{Id: string(id), Reservation: string(reservation), Rating: rating, Comment: comment}})
 			return nil
 		})
@@ -128,12 +130,8 @@ func readRestaurants(ctx context.Context, q querier, where string, fn func(*engi
 		if err != nil {
 			return err
 		}
-		var shifts [][4]int32
-		if err := json.Unmarshal([]byte(hours), &shifts); err != nil {
+		if r.OpeningHours, err = persistence.ParseHours(hours); err != nil {
 			return err
-		}
-		for _, o := range shifts {
-			r.OpeningHours = append(r.OpeningHours, &enginepb.OpeningHours{Days: uint32(o[0]), OpenMin: o[1], CloseMin: o[2], LastSeatingMin: o[3]})
 		}
 		fn(r, v, ratings)
 	}

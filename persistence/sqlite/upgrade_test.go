@@ -25,6 +25,7 @@ func TestSearchIsFilledAfterAnUpgrade(t *testing.T) {
 	for _, older := range []string{
 		"DELETE FROM goose_db_version WHERE version_id >= 5",
 		"ALTER TABLE reviews DROP COLUMN id",
+		"ALTER TABLE reviews DROP COLUMN version",
 		"DELETE FROM search_words",
 		"INSERT INTO terms (n, term) VALUES (999, 'nobody')",
 		"INSERT INTO term_trigrams (rowid, term) VALUES (999, 'nobody')",
@@ -63,7 +64,10 @@ func TestAReviewOfBeforeKeepsItsID(t *testing.T) {
 		return page.Rows[0].ID
 	}
 	require.Equal(t, name, reviewed())
-	_, err := s.conn.ExecContext(t.Context(), "UPDATE reviews SET id = NULL")
+	_, err := s.conn.ExecContext(t.Context(), "UPDATE reviews SET id = NULL, version = NULL")
 	require.NoError(t, err)
 	require.Equal(t, engine.MakeReviewID(r, 7), reviewed())
+	states, _, err := s.States(t.Context(), persistence.StatesFilter{Limit: 1, RestaurantsOnly: true})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, states[0].Reviews[0].Order, "nor a version: its rank stands in")
 }

@@ -25,6 +25,9 @@ function event({ properties, content }) {
   return new CloudEvent({ ...attributes, datacontenttype: properties.contentType, data });
 }
 
+// A number that is still missing when so many later ones have come was dropped by the queue's bound, and will not come.
+const maxAhead = 10_000;
+
 // Once remembers which numbers of a restaurant it has seen: all below next, and those in ahead. A consumer that writes into a
 // database keeps this there, in the transaction of what it writes.
 class Once {
@@ -36,6 +39,7 @@ class Once {
     if (this.next === 0n) this.next = sequence;
     if (sequence < this.next || this.ahead.has(sequence)) return false;
     this.ahead.add(sequence);
+    if (this.ahead.size > maxAhead) this.next = [...this.ahead].reduce((a, b) => (a < b ? a : b));
     while (this.ahead.delete(this.next)) this.next++;
     return true;
   }
