@@ -110,8 +110,7 @@ func (w *writer) hold() {
 	next, lost, gained := w.holding().next(since)
 	w.held.Store(next)
 	w.core.hold(since)
-	close(w.moved)
-	w.moved = make(chan struct{})
+	w.announce()
 	if len(lost) > 0 {
 		w.house.dropAll(lost)
 	}
@@ -145,7 +144,14 @@ func (w *writer) reopen(p persistence.Partition) {
 	defer w.mu.Unlock()
 	if h := w.holding(); h.has(p) {
 		w.held.Store(h.shutting(p, false))
+		w.announce()
 	}
+}
+
+// announce tells those who wait that what is held has changed. The caller holds mu.
+func (w *writer) announce() {
+	close(w.moved)
+	w.moved = make(chan struct{})
 }
 
 // release gives p to another node with the next frame; false when the writer cannot promise it now.
@@ -284,4 +290,33 @@ func (h *House) Owners() []string {
 		owners[p] = h.fold.custody.Part(persistence.Partition(p)).Owner
 	}
 	return owners
+}
+
+// Written counts the events of each partition, whoever wrote them, since this house was opened: how busy each is.
+func (h *House) Written() []uint64 {
+	h.fold.mu.Lock()
+	defer h.fold.mu.Unlock()
+	if h.fold.written == nil {
+		return make([]uint64, h.fold.custody.Partitions())
+	}
+	return slices.Clone(h.fold.written)
+}
+
+// Await returns once the partition of id is no longer on its way from this node to another one: it is known then who has it.
+func (h *House) Await(ctx context.Context, id engine.AggregateID) error {
+	for {
+		changed := h.writer.changed()
+		now := h.writer.holding()
+		p := persistence.PartitionOf(id, h.fold.partitions())
+		if !now.has(p) || !now.shut[p] {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-h.ctx.Done():
+			return ErrUnavailable
+		}
+	}
 }

@@ -93,7 +93,7 @@ func (w *explored) step(n *xnode, op foldOp) error {
 	}
 	for i := range w.nodes {
 		if op.entry.Subject == persistence.SlotSubject(nodeName(i)) {
-			n.silence.saw(nodeName(i), op.entry.Seq, w.now)
+			n.silence.saw(nodeName(i), "", op.entry.Seq, w.now)
 		}
 	}
 	for r := range n.res {
@@ -121,7 +121,7 @@ func (w *explored) start(i int) {
 		silence: silence{acked: -1},
 	}
 	for j := range w.nodes {
-		n.silence.saw(nodeName(j), f.slot(nodeName(j)).Seq, w.now)
+		n.silence.saw(nodeName(j), "", f.slot(nodeName(j)).Seq, w.now)
 	}
 	first := w.disk.first
 	if w.ctl.keepExpectation {

@@ -17,6 +17,7 @@ type fold struct {
 	tail     *persistence.Tail
 	revision persistence.Revision // of SNAP, up to which its bases are known
 	anew     persistence.Revision // of SNAP: floors that rely on lower ones are not believed
+	written  []uint64             // events by partition, since the house was opened
 }
 
 func (f *fold) partitions() int {
@@ -44,9 +45,19 @@ func (f *fold) applyLocked(e persistence.Entry, r persistence.Record) error {
 		return err
 	}
 	if fr, ok := r.(*persistence.Frame); ok {
+		f.count(fr)
 		return f.index(e.Seq, fr)
 	}
 	return nil
+}
+
+func (f *fold) count(fr *persistence.Frame) {
+	if f.written == nil {
+		f.written = make([]uint64, f.custody.Partitions())
+	}
+	for i := range fr.Index {
+		f.written[fr.Index[i].Partition]++
+	}
 }
 
 // index tells the tail of a frame, without floors that rely on bases that are lost.

@@ -13,8 +13,9 @@ const Silence = LeaseTime + 500*time.Millisecond
 
 // sighting is a record of a slot, and when this node saw it.
 type sighting struct {
-	seq persistence.Seq
-	at  time.Duration // BOOTTIME
+	seq   persistence.Seq
+	at    time.Duration // BOOTTIME
+	alive bool          // its own node wrote it
 }
 
 // silence is what a node knows of others' silence (DESIGN §5, holes H30). A node cannot know when an outage of the journal began,
@@ -25,12 +26,12 @@ type silence struct {
 	acked time.Duration // of the first answer after a time without; -1 = there was none
 }
 
-// saw tells of the last record of a node's slot.
-func (s *silence) saw(node string, seq persistence.Seq, now time.Duration) {
+// saw tells of the last record of a node's slot, and who wrote it.
+func (s *silence) saw(node, by string, seq persistence.Seq, now time.Duration) {
 	if s.seen == nil {
 		s.seen = map[string]sighting{}
 	}
-	s.seen[node] = sighting{seq, now}
+	s.seen[node] = sighting{seq, now, by == node}
 }
 
 // answered tells of an acknowledgement of the own append whose first try was sent at a time.
@@ -57,6 +58,18 @@ func (h *House) SilentFor(node string) time.Duration {
 	return w.silentFor(node)
 }
 
+// SeenFor is how long ago this node saw a record that another node wrote; negative = it never saw one, or the slot was claimed since.
+func (h *House) SeenFor(node string) time.Duration {
+	w := h.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen, known := w.silence.seen[node]
+	if !known || !seen.alive {
+		return -1
+	}
+	return h.cfg.Boottime() - seen.at
+}
+
 // silentFor is SilentFor. The caller holds mu.
 func (w *writer) silentFor(node string) time.Duration {
 	now := w.house.cfg.Boottime()
@@ -69,7 +82,7 @@ func (w *writer) silentFor(node string) time.Duration {
 }
 
 // Claim takes the slot of another node that is silent: it cannot write any more, and its partitions go to whom give says
-// (empty: to this node). Nil = the journal has the claim, and this node has folded it. ErrNotSilent and persistence.ErrConflict
+// (empty: to this node). give may not call the house. Nil = the journal has the claim, and this node has folded it. ErrNotSilent and persistence.ErrConflict
 // are no faults: the node may be alive, or somebody was faster.
 func (h *House) Claim(ctx context.Context, node string, give func(persistence.Partition) string) error {
 	claim, expect, err := h.prepareClaim(ctx, node, give)

@@ -67,7 +67,7 @@ func newWriter(h *House) *writer {
 		silence: silence{acked: -1},
 	}
 	w.held.Store(nothing)
-	h.fold.custody.Nodes(func(s persistence.SlotState) { w.silence.saw(s.Node, s.Seq, h.cfg.Boottime()) })
+	h.fold.custody.Nodes(func(s persistence.SlotState) { w.silence.saw(s.Node, "", s.Seq, h.cfg.Boottime()) })
 	w.core = newCore(h.cfg.Node, w.journal)
 	w.pace.init(h.cfg.MaxQueue)
 	w.late = time.AfterFunc(time.Hour, w.watch)

@@ -88,12 +88,12 @@ func (w *writer) foldLocked(e persistence.Entry, r persistence.Record, events []
 	}
 	switch r := r.(type) {
 	case *persistence.Frame:
-		w.silence.saw(r.Node, e.Seq, w.house.cfg.Boottime())
+		w.silence.saw(r.Node, r.Node, e.Seq, w.house.cfg.Boottime())
 		if len(r.Releases) > 0 {
 			w.given(r.Releases)
 		}
 	case *persistence.Claim:
-		w.silence.saw(r.Node, e.Seq, w.house.cfg.Boottime())
+		w.silence.saw(r.Node, r.By, e.Seq, w.house.cfg.Boottime())
 		w.given(append(slices.Clip(r.Gives), persistence.Give{To: r.By}))
 	}
 	if e.Subject == w.subject {
@@ -109,7 +109,7 @@ func (w *writer) foldLocked(e persistence.Entry, r persistence.Record, events []
 func (w *writer) given(to []persistence.Give) {
 	for _, g := range to {
 		if _, seen := w.silence.seen[g.To]; !seen {
-			w.silence.saw(g.To, w.house.fold.slot(g.To).Seq, w.house.cfg.Boottime())
+			w.silence.saw(g.To, "", w.house.fold.slot(g.To).Seq, w.house.cfg.Boottime())
 		}
 	}
 	w.hold()

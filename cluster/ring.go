@@ -24,7 +24,8 @@ const headroom = 15
 // Ring says which node should hold which partition: a wish, and a pure function of partitions, names and weights, the same on
 // every node and machine (there is no floating point in it). Who may write is said by the fold of the journal alone. Immutable.
 type Ring struct {
-	names  []string // ascending; of those with a weight
+	nodes  []Node   // by name, ascending; those with a weight
+	names  []string // theirs
 	wished []int32  // by partition: index into names
 	load   []int    // by name
 }
@@ -38,7 +39,7 @@ type Ring struct {
 func NewRing(partitions int, nodes []Node) *Ring {
 	nodes = slices.DeleteFunc(slices.Clone(nodes), func(n Node) bool { return n.Weight == 0 })
 	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
-	r := &Ring{wished: make([]int32, partitions), load: make([]int, len(nodes))}
+	r := &Ring{nodes: nodes, wished: make([]int32, partitions), load: make([]int, len(nodes))}
 	all := 0
 	for _, n := range nodes {
 		r.names = append(r.names, n.Name)
@@ -132,4 +133,14 @@ func (r *Ring) Heirs(node string) []string {
 	rank := func(heir string) uint64 { return xxhash.Sum64String(node + "\x00" + heir) }
 	slices.SortFunc(order, func(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) })
 	return order
+}
+
+// same tells whether both rings place the same partitions on the same nodes by the same weights.
+func (r *Ring) same(o *Ring) bool {
+	return len(r.wished) == len(o.wished) && slices.Equal(r.nodes, o.nodes)
+}
+
+// without is the ring of all nodes but one.
+func (r *Ring) without(node string) *Ring {
+	return NewRing(len(r.wished), slices.DeleteFunc(slices.Clone(r.nodes), func(n Node) bool { return n.Name == node }))
 }
