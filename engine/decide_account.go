@@ -226,24 +226,31 @@ func (d *accountDecision) revoke(c *RevokeSession) Outcome {
 
 // AppendBase implements Aggregate.
 func (a *account) AppendBase(dst []byte) []byte {
-	base := &enginepb.AccountBase{Receipts: a.receipts.proto(), LastMs: int64(a.last), Version: uint64(a.version), Erased: a.erased, ErasureCompleted: a.completed,
-		SecondFactor: a.factor.proto(), ThrottledMs: int64(a.throttled)}
-	for i := range a.keys {
-		base.ApiKeys = append(base.ApiKeys, a.keys[i].proto())
+	base := a.base()
+	base.Receipts = a.receipts.proto()
+	return appendMessage(dst, base)
+}
+
+// base is everything but the receipts.
+func (s *ident) base() *enginepb.AccountBase {
+	base := &enginepb.AccountBase{LastMs: int64(s.last), Version: uint64(s.version), Erased: s.erased, ErasureCompleted: s.completed,
+		SecondFactor: s.factor.proto(), ThrottledMs: int64(s.throttled)}
+	for i := range s.keys {
+		base.ApiKeys = append(base.ApiKeys, s.keys[i].proto())
 	}
-	if a.info != nil {
-		base.Account = a.info.proto()
+	if s.info != nil {
+		base.Account = s.info.proto()
 	}
-	for i := range a.sessions {
-		s := &a.sessions[i]
+	for i := range s.sessions {
+		x := &s.sessions[i]
 		var seen []byte
-		for _, h := range s.seen {
+		for _, h := range x.seen {
 			seen = append(seen, h[:]...)
 		}
-		base.Sessions = append(base.Sessions, &enginepb.Session{Family: s.family, Refresh: s.refresh[:], Previous: seen,
-			ExpiresMs: int64(s.expires), OpenedMs: int64(s.opened)})
+		base.Sessions = append(base.Sessions, &enginepb.Session{Family: x.family, Refresh: x.refresh[:], Previous: seen,
+			ExpiresMs: int64(x.expires), OpenedMs: int64(x.opened)})
 	}
-	return appendMessage(dst, base)
+	return base
 }
 
 // Digest implements Aggregate.
@@ -255,28 +262,34 @@ func openAccount(id AccountID, b []byte) (*account, error) {
 		return nil, fmt.Errorf("%w of %s: %w", ErrBase, id, err)
 	}
 	a := newAccount(id)
-	a.version, a.last, a.erased = Version(base.Version), Instant(base.LastMs), base.Erased
-	a.completed = base.ErasureCompleted
-	assert(base.Account != nil || a.version == 0 || a.erased, "I5: a base without its account")
-	if base.Account != nil {
-		a.info = accountFrom(base.Account)
-		assert(a.info.ID == id && a.info.Version >= 1, "I5: the base belongs to another account")
-	}
-	assert(len(base.Sessions) <= MaxSessions && len(base.Receipts) <= MaxAccountReceipts, "I9: a base has too many sessions")
-	for _, p := range base.Sessions {
-		s := session{family: p.Family, refresh: hash32(p.Refresh), expires: Instant(p.ExpiresMs), opened: Instant(p.OpenedMs)}
-		for seen := p.Previous; len(seen) > 0; seen = seen[32:] {
-			assert(len(seen) >= 32, "I5: a broken hash")
-			s.seen = append(s.seen, hash32(seen[:32]))
-		}
-		assert(len(s.seen) <= MaxSeenTokens, "I9: too many hashes")
-		a.sessions = append(a.sessions, s)
-	}
+	a.load(base)
+	assert(len(base.Receipts) <= MaxAccountReceipts, "I9: a base has too many receipts")
 	a.receipts.load(base.Receipts)
-	a.factor, a.throttled = factorFrom(base.SecondFactor), Instant(base.ThrottledMs)
-	for _, p := range base.ApiKeys {
-		a.addKey(keyFrom(p))
-	}
-	assert(a.factor == nil || a.info != nil, "I5: a second factor of no account")
 	return a, nil
+}
+
+// load is what base has written.
+func (s *ident) load(base *enginepb.AccountBase) {
+	s.version, s.last, s.erased = Version(base.Version), Instant(base.LastMs), base.Erased
+	s.completed = base.ErasureCompleted
+	assert(base.Account != nil || s.version == 0 || s.erased, "I5: a base without its account")
+	if base.Account != nil {
+		s.info = accountFrom(base.Account)
+		assert(s.info.ID == s.id && s.info.Version >= 1, "I5: the base belongs to another account")
+	}
+	assert(len(base.Sessions) <= MaxSessions, "I9: a base has too many sessions")
+	for _, p := range base.Sessions {
+		assert(len(p.Refresh) == len(Hash32{}) && len(p.Previous)%len(Hash32{}) == 0, "I5: a broken hash")
+		x := session{family: p.Family, refresh: hash32(p.Refresh), expires: Instant(p.ExpiresMs), opened: Instant(p.OpenedMs)}
+		for seen := p.Previous; len(seen) > 0; seen = seen[32:] {
+			x.seen = append(x.seen, hash32(seen[:32]))
+		}
+		assert(len(x.seen) <= MaxSeenTokens, "I9: too many hashes")
+		s.sessions = append(s.sessions, x)
+	}
+	s.factor, s.throttled = factorFrom(base.SecondFactor), Instant(base.ThrottledMs)
+	for _, p := range base.ApiKeys {
+		s.addKey(keyFrom(p))
+	}
+	assert(s.factor == nil || s.info != nil, "I5: a second factor of no account")
 }
