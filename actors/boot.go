@@ -14,9 +14,22 @@ import (
 	"maitred/persistence"
 )
 
+// restoreTries is how often a journal into which others write meanwhile is read: a floor that rises, or a purge, may fall between two
+// questions and look like a loss.
+const restoreTries = 3
+
 // restore folds the journal from its newest checkpoint, or its genesis, to its end, and tells the timers what may be due.
 // An empty journal gets a genesis.
 func restore(ctx context.Context, cfg *Config, t *timers) (*fold, error) {
+	for try := 1; ; try++ {
+		f, err := restoreOnce(ctx, cfg, t)
+		if err == nil || !cfg.Shared || try == restoreTries || ctx.Err() != nil {
+			return f, err
+		}
+	}
+}
+
+func restoreOnce(ctx context.Context, cfg *Config, t *timers) (*fold, error) {
 	b, err := cfg.Journal.Bounds(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("bounds of the journal: %w", err)
@@ -104,9 +117,10 @@ func (f *fold) read(ctx context.Context, cfg *Config, t *timers, b persistence.B
 	scanned := map[engine.AggregateID]engine.Version{}
 	f.anew = cfg.Bases.Anew()
 	var err error
+	var farthest persistence.BaseHeader
 	f.revision, err = cfg.Bases.Scan(ctx, func(h persistence.BaseHeader) error {
-		if h.Position > b.Last {
-			return fmt.Errorf("base of %s stands at %d, the journal ends at %d: it lost what was durable", h.ID, h.Position, b.Last)
+		if h.Position > farthest.Position {
+			farthest = h
 		}
 		f.tail.Based(h.ID, h.Version)
 		scanned[h.ID] = max(scanned[h.ID], h.Version)
@@ -115,6 +129,14 @@ func (f *fold) read(ctx context.Context, cfg *Config, t *timers, b persistence.B
 	})
 	if err != nil {
 		return fmt.Errorf("scan bases: %w", err)
+	}
+	if farthest.Position > b.Last { // another node may have written since
+		if b, err = cfg.Journal.Bounds(ctx); err != nil {
+			return fmt.Errorf("bounds of the journal: %w", err)
+		}
+	}
+	if farthest.Position > b.Last {
+		return fmt.Errorf("base of %s stands at %d, the journal ends at %d: it lost what was durable", farthest.ID, farthest.Position, b.Last)
 	}
 	if err := f.readTail(ctx, cfg, b); err != nil {
 		return err
@@ -175,16 +197,8 @@ func (f *fold) compare(ctx context.Context, cfg *Config, scanned map[engine.Aggr
 			lost[id] = fmt.Sprintf("%s (a base of version %d is needed, there is %d)", id, needed, have)
 		}
 	})
-	if cfg.Known != nil {
-		err := cfg.Known(ctx, func(id engine.AggregateID, v engine.Version) error {
-			if have := max(f.tail.Last(id), f.tail.Base(id)); have < v {
-				lost[id] = fmt.Sprintf("%s (version %d, the store has seen %d)", id, have, v)
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("compare with the store: %w", err)
-		}
+	if err := f.compareStore(ctx, cfg, lost); err != nil {
+		return fmt.Errorf("compare with the store: %w", err)
 	}
 	if len(lost) == 0 {
 		return nil
@@ -192,6 +206,34 @@ func (f *fold) compare(ctx context.Context, cfg *Config, scanned map[engine.Aggr
 	named := slices.Sorted(maps.Values(lost))
 	return fmt.Errorf("%w: journal_regressed: journal and bases have lost %d aggregates: %s", persistence.ErrCorrupt, len(lost),
 		strings.Join(named[:min(len(named), maxNamed)], ", "))
+}
+
+// compareStore looks for what the store has seen and this node has not, also not in what came since it began to read.
+func (f *fold) compareStore(ctx context.Context, cfg *Config, lost map[engine.AggregateID]string) error {
+	if cfg.Known == nil {
+		return nil
+	}
+	ahead := map[engine.AggregateID]engine.Version{}
+	have := func(id engine.AggregateID) engine.Version { return max(f.tail.Last(id), f.tail.Base(id)) }
+	err := cfg.Known(ctx, func(id engine.AggregateID, v engine.Version) error {
+		if have(id) < v {
+			ahead[id] = v
+		}
+		return nil
+	})
+	if err != nil || len(ahead) == 0 {
+		return err
+	}
+	b, err := cfg.Journal.Bounds(ctx)
+	if err == nil && b.Last > f.custody.Seq() {
+		err = persistence.ReadRecords(ctx, cfg.Journal, f.custody.Seq()+1, b.Last, f.apply)
+	}
+	for id, v := range ahead {
+		if have(id) < v {
+			lost[id] = fmt.Sprintf("%s (version %d, the store has seen %d)", id, have(id), v)
+		}
+	}
+	return err
 }
 
 // maxNamed is how many lost aggregates an error names; journal verify names them all.

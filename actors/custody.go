@@ -292,6 +292,10 @@ func (h *House) Owners() []string {
 	return owners
 }
 
+// Leads tells whether this node is the one of all that does what one has to do for all: purge the journal, follow it for a sink. It is
+// for liveness only: two that believe it do no harm.
+func (h *House) Leads() bool { return h.writer.holding().has(0) }
+
 // Written counts the events of each partition, whoever wrote them, since this house was opened: how busy each is.
 func (h *House) Written() []uint64 {
 	h.fold.mu.Lock()
@@ -302,13 +306,11 @@ func (h *House) Written() []uint64 {
 	return slices.Clone(h.fold.written)
 }
 
-// Await returns once the partition of id is no longer on its way from this node to another one: it is known then who has it.
-func (h *House) Await(ctx context.Context, id engine.AggregateID) error {
+// Await returns once p is no longer on its way from this node to another one: it is known then who has it.
+func (h *House) Await(ctx context.Context, p persistence.Partition) error {
 	for {
 		changed := h.writer.changed()
-		now := h.writer.holding()
-		p := persistence.PartitionOf(id, h.fold.partitions())
-		if !now.has(p) || !now.shut[p] {
+		if now := h.writer.holding(); !now.has(p) || !now.shut[p] {
 			return nil
 		}
 		select {

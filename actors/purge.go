@@ -15,7 +15,7 @@ const purgeTimeout = 30 * time.Second
 
 // purge removes the records that nothing needs any more (persistence.PurgeBelow says which).
 func (h *House) purge(now time.Time) {
-	if !h.writer.holding().has(0) { // one node of several does it
+	if !h.Leads() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, purgeTimeout)

@@ -24,9 +24,10 @@ const (
 	ProjectorAhead                          // the store knows more than the journal: events were lost
 	ProjectorForeign                        // the cursor is one of another journal
 	ProjectorDetached                       // the journal was purged beyond the cursor: it catches up from the archive
+	ProjectorStandby                        // another node carries to this sink
 )
 
-var projectorStates = [...]string{"stopped", "running", "retrying", "store_behind_journal", "store_ahead_of_journal", "store_of_another_journal", "detached"}
+var projectorStates = [...]string{"stopped", "running", "retrying", "store_behind_journal", "store_ahead_of_journal", "store_of_another_journal", "detached", "standby"}
 
 func (s ProjectorState) String() string { return projectorStates[s] }
 
@@ -70,6 +71,9 @@ type ProjectorConfig struct {
 	// Pace says how long to wait before it is asked again; the next batch is read when it says 0. So the sink makes room for
 	// bookings. nil = not at all. It must bound the lag itself.
 	Pace func() time.Duration
+	// Active says whether this node is the one that carries to the sink, of several that could; nil = always. It is for liveness: the
+	// sink takes only what follows its own cursor, from whomever.
+	Active func() bool
 	// Moved is told each new position when it is in the sink: the purge follows it. nil = nobody asks.
 	Moved func(Position)
 	Now   func() time.Time // default time.Now
@@ -232,8 +236,13 @@ func (p *Projector) run(ctx context.Context, done chan struct{}) {
 	back := backoff.ExponentialBackOff{InitialInterval: p.cfg.Retry, MaxInterval: retryGrows * p.cfg.Retry, Multiplier: 2, RandomizationFactor: 0.5}
 	back.Reset()
 	for tries := 0; ; tries++ {
+		p.standBy(ctx)
 		before := p.Status().Batches
 		err := p.project(ctx)
+		if errors.Is(err, errStandby) {
+			tries = -1
+			continue
+		}
 		if ctx.Err() != nil {
 			p.update(func(s *ProjectorStatus) { s.State = ProjectorStopped })
 			return
@@ -260,6 +269,47 @@ func (p *Projector) run(ctx context.Context, done chan struct{}) {
 	}
 }
 
+// errStandby: the sink is another node's by now.
+var errStandby = errors.New("persistence: another node carries to this sink")
+
+// standbyLook is how often a projector that is not active asks whether it is.
+const standbyLook = 250 * time.Millisecond
+
+// active tells whether to carry.
+func (p *Projector) active() bool { return p.cfg.Active == nil || p.cfg.Active() }
+
+// standBy waits until this projector is the active one.
+func (p *Projector) standBy(ctx context.Context) {
+	if p.active() {
+		return
+	}
+	p.update(func(s *ProjectorStatus) { s.State, s.Err = ProjectorStandby, nil })
+	for !p.active() && ctx.Err() == nil {
+		p.observe(ctx)
+		pause(ctx, standbyLook)
+	}
+	p.update(func(s *ProjectorStatus) { s.State = ProjectorRunning })
+}
+
+// observe takes over how far another node has carried.
+func (p *Projector) observe(ctx context.Context) {
+	now, last := p.cfg.Now(), p.cfg.Events.Last()
+	at, err := p.cfg.Sink.Cursor(ctx)
+	if err != nil {
+		p.update(func(s *ProjectorStatus) { s.Err = err })
+		return
+	}
+	p.update(func(s *ProjectorStatus) {
+		s.Position, s.Err = at, nil
+		if at.Seq >= last {
+			p.complete = now
+		}
+	})
+	if p.cfg.Moved != nil {
+		p.cfg.Moved(at)
+	}
+}
+
 // project reads the cursor and then writes batch after batch until the first error.
 func (p *Projector) project(ctx context.Context) error {
 	at, err := p.begin(ctx)
@@ -272,6 +322,9 @@ func (p *Projector) project(ctx context.Context) error {
 		events, reached, asOf, err := p.gather(ctx, at.Seq)
 		if err != nil {
 			return err
+		}
+		if !p.active() {
+			return errStandby
 		}
 		next := Position{Journal: p.cfg.Journal, Seq: reached}
 		if len(events) > 0 {

@@ -73,7 +73,7 @@ func (e *Embedded) open(ctx context.Context) error {
 		return err
 	}
 	e.now.Store(l)
-	starting, cancel := context.WithTimeout(ctx, startTimeout)
+	starting, cancel := context.WithTimeout(ctx, o.patience())
 	defer cancel()
 	err = patiently(starting, o, "compare the journal with its witnesses", func(ctx context.Context) error {
 		if err := e.witness.compare(ctx, l); err != nil {
@@ -104,6 +104,22 @@ func (e *Embedded) Bases() *Bases { return e.bases }
 
 // Cursors is the bucket CURSORS.
 func (e *Embedded) Cursors() *Cursors { return &Cursors{home: e} }
+
+// Leader is the name of the server that leads the journal, by its own word; empty when nobody does, or nobody says so in time.
+func (e *Embedded) Leader(ctx context.Context) string {
+	l, err := e.current()
+	if err != nil {
+		return ""
+	}
+	if e.opts.Cluster == nil {
+		return e.opts.Name
+	}
+	info, err := l.journal.Info(ctx)
+	if err != nil || info.Cluster == nil {
+		return ""
+	}
+	return info.Cluster.Leader
+}
 
 // Close stops the server and gives up the directory. Idempotent.
 func (e *Embedded) Close() error {

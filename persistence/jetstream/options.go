@@ -21,6 +21,7 @@ const (
 	appendTimeout  = 2 * time.Second
 	requestTimeout = 5 * time.Second
 	startTimeout   = 30 * time.Second
+	quorumTimeout  = 10 * time.Minute // for the other servers of a cluster to be started
 	clusterTry     = 2 * time.Second // of a request while the cluster may have no leader
 )
 
@@ -91,6 +92,14 @@ func (o Options) check() error {
 		return errors.New("jetstream: a server of a cluster needs a name")
 	}
 	return nil
+}
+
+// patience is how long a start may take.
+func (o Options) patience() time.Duration {
+	if o.Cluster != nil {
+		return quorumTimeout
+	}
+	return startTimeout
 }
 
 func (o Options) mode() string {

@@ -53,7 +53,7 @@ func startLink(ctx context.Context, o Options) (*link, error) {
 	s.SetLoggerV2(serverLog{o.Logger}, false, false, false)
 	l := &link{server: s, secret: so.Authorization, gone: make(chan struct{}), readers: make(chan struct{}, maxReaders)}
 	s.Start() // reads what is stored; that takes as long as it takes
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, o.patience())
 	defer cancel()
 	if err := l.start(ctx, o); err != nil {
 		l.close()
@@ -108,12 +108,17 @@ func patiently(ctx context.Context, o Options, what string, fn func(context.Cont
 	if o.Cluster == nil {
 		return fn(ctx)
 	}
+	told := time.Now()
 	for {
 		try, cancel := context.WithTimeout(ctx, clusterTry)
 		err := fn(try)
 		cancel()
 		if err == nil || !transient(err) {
 			return err
+		}
+		if time.Since(told) > 5*time.Second {
+			told = time.Now()
+			o.Logger.Info("waiting until most of the cluster's nodes are there", "to", what, "err", err)
 		}
 		select {
 		case <-ctx.Done():
