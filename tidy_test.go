@@ -51,10 +51,11 @@ var table = map[string]rule{
 	"actors":  {ours: []string{"engine", "engine/enginepb", "persistence"}, third: []string{"github.com/anthdm/hollywood/actor", clientGolang, "github.com/puzpuzpuz/xsync", "golang.org/x/sys"}},
 	"cluster": {ours: []string{"engine", "persistence"}, third: []string{"github.com/hashicorp/memberlist", fasthttpLib, xxhashLib, clientGolang}},
 	"edge": {
-		ours:  []string{"engine", "actors", "cluster", "persistence", "edge/openapi"},
+		ours:  []string{"engine", "actors", "cluster", "persistence", "edge/openapi", "edge/hoppb"},
 		third: []string{fasthttpLib, "github.com/fasthttp/router", clientGolang, "github.com/go-json-experiment/json", "github.com/golang-jwt/jwt", "golang.org/x/crypto", "github.com/alexedwards/argon2id", "github.com/maypok86/otter", "github.com/puzpuzpuz/xsync", "golang.org/x/sync", "golang.org/x/time", xxhashLib, "go.opentelemetry.io/otel"},
 	},
 	"edge/openapi": {},
+	"edge/hoppb":   {third: generated},
 	"bench": {
 		ours:  []string{"engine", "engine/enginetest", "deploy/dev"},
 		third: []string{fasthttpLib, "github.com/jackc/pgx", "github.com/HdrHistogram", "github.com/alecthomas/kong", "github.com/jedib0t/go-pretty", "golang.org/x/sys", "golang.org/x/sync", "gonum.org/v1/plot", "github.com/prometheus/common", "github.com/prometheus/client_model"},

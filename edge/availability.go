@@ -26,6 +26,9 @@ func (s *Server) getAvailability(x *exchange) {
 	}
 	view, err := s.house.View(engine.AggregateID(strings.Clone(x.param)), x.deadline(viewTimeout))
 	if err != nil {
+		if x.elsewhere(err) {
+			return
+		}
 		if s.cfg.Copies == nil || kindOfFault(err).status < 503 || !x.copied(q, anyAge) {
 			x.fault(err)
 		}

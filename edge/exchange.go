@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"maitred/actors"
 	"maitred/engine"
 )
 
@@ -30,9 +31,11 @@ type exchange struct {
 	starts []engine.Start
 	canon  []byte
 
-	id     []byte // of the request, once it was needed
-	inHand bool   // counted
-	span   *span  // nil: not traced
+	id     []byte                // of the request, once it was needed
+	inHand bool                  // counted
+	roams  bool                  // a read that another node may answer
+	owner  *actors.NotOwnerError // that node, once the handler has met it
+	span   *span                 // nil: not traced
 }
 
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
@@ -50,6 +53,7 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *exchange {
 func (s *Server) release(x *exchange) {
 	x.ctx, x.param, x.second, x.head, x.caller, x.wire = nil, "", "", head{}, nil, reservationRequest{}
 	x.buf, x.starts, x.canon, x.id, x.inHand, x.span = x.buf[:0], x.starts[:0], x.canon[:0], x.id[:0], false, nil
+	x.roams, x.owner = false, nil
 	if x.lent || cap(x.buf) > 64<<10 || cap(x.starts) > 1024 {
 		return
 	}
@@ -143,8 +147,11 @@ func (x *exchange) trouble(t *trouble) {
 	x.reply(t.status)
 }
 
-// fault answers a command or read that was not decided.
+// fault answers a command or read that was not decided. A read of what is on another node is answered by it (ask).
 func (x *exchange) fault(err error) {
+	if x.elsewhere(err) {
+		return
+	}
 	k := kindOfFault(err)
 	if k.status == fasthttp.StatusInternalServerError {
 		x.s.log.Error("request failed", "endpoint", x.endpoint.pattern, "request_id", string(x.requestID()), "error", err)

@@ -57,7 +57,7 @@ func (s *Server) followers() map[string]followerJSON {
 	for name, f := range s.cfg.Followers {
 		st := f.Status()
 		out[name] = followerJSON{
-			OK: st.State == persistence.ProjectorRunning, State: st.State.String(), Cursor: uint64(st.Position.Seq), Lag: st.LagRecords,
+			OK: st.State == persistence.ProjectorRunning || st.State == persistence.ProjectorStandby && st.Err == nil, State: st.State.String(), Cursor: uint64(st.Position.Seq), Lag: st.LagRecords,
 			LagSeconds: math.Round(st.Lag.Seconds()*1000) / 1000,
 		}
 	}

@@ -50,6 +50,7 @@ var (
 // Config is what a Server needs. Zero values of the tunables mean the default named beside them.
 type Config struct {
 	House        House
+	Cell         *Cell               // the other nodes; nil = this one is alone
 	Lists        Lists               // nil: "mine" answers 503
 	Followers    map[string]Follower // by the name that /readyz shows
 	Space        func() JournalSpace // nil: not shown

@@ -105,6 +105,9 @@ func (s *Server) plain(path string, handle func(*exchange)) {
 }
 
 func (s *Server) add(e *endpoint) *endpoint {
+	if e.method == "GET" {
+		s.reads[e.pattern] = e
+	}
 	s.router.Handle(e.method, e.pattern, func(ctx *fasthttp.RequestCtx) {
 		x := exchangeOf(ctx)
 		if id, ok := ctx.UserValue("id").(string); ok {
@@ -152,6 +155,10 @@ func (s *Server) run(x *exchange, e *endpoint) {
 			x.fail(t)
 			return
 		}
+	}
+	if s.routed != nil && e.method == "GET" && x.param != "" {
+		s.roam(x)
+		return
 	}
 	e.handle(x)
 }

@@ -284,13 +284,25 @@ func (s *Server) look(ctx context.Context, q searchQuery, rows []persistence.Sea
 	return free, nil
 }
 
-// freeStart is the first start time at or within startWithin after the moment at which the restaurant has a table.
+// freeStart is the first start time at or within startWithin after the moment at which the restaurant has a table; nil = there is none.
 func (s *Server) freeStart(ctx context.Context, q searchQuery, r *persistence.SearchRow) (*engine.Start, error) {
 	deadline, _ := ctx.Deadline()
-	view, err := s.house.View(engine.AggregateID(r.ID), deadline)
+	var start *engine.Start
+	err := s.wherever(deadline, func() (err error) {
+		start, err = s.freeStartHere(r.ID, q.filter.OpenAt, q.guests, deadline)
+		return err
+	}, func(at *actors.NotOwnerError) (err error) {
+		start, err = s.routed.look(at, r.ID, q.filter.OpenAt, q.guests, deadline)
+		return err
+	})
 	if errors.Is(err, actors.ErrQuarantined) { // it stays so: no search must end at it
 		return nil, nil
 	}
+	return start, err
+}
+
+func (s *Server) freeStartHere(id engine.RestaurantID, moment *persistence.Moment, guests int, deadline time.Time) (*engine.Start, error) {
+	view, err := s.cfg.House.View(engine.AggregateID(id), deadline)
 	if err != nil {
 		return nil, err
 	}
@@ -302,12 +314,12 @@ func (s *Server) freeStart(ctx context.Context, q searchQuery, r *persistence.Se
 	if err != nil {
 		return nil, err
 	}
-	day, minutes := q.filter.OpenAt.In(zone)
+	day, minutes := moment.In(zone)
 	now := engine.Instant(s.clock().UnixMilli())
 	for _, back := range [...]engine.Day{0, 1, -1} { // a shift of the day before may go on past midnight, half an hour too
-		for _, start := range v.Availability(now, day-back, q.guests, nil) {
+		for _, start := range v.Availability(now, day-back, guests, nil) {
 			wait := int64(start.LocalMin-1440*int(back)-minutes) * 60
-			if at := q.filter.OpenAt.At; !at.IsZero() {
+			if at := moment.At; !at.IsZero() {
 				wait = start.StartsAt - at.Unix() // the clock may show the same twice
 			}
 			if start.Free > 0 && wait >= 0 && wait <= startWithin*60 {

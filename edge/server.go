@@ -20,7 +20,8 @@ import (
 // Server is the HTTP face of a node.
 type Server struct {
 	cfg       Config
-	house     House
+	house     House   // of all nodes
+	routed    *routed // the same; nil = this node is alone
 	log       *slog.Logger
 	now       func() time.Time // nil: fasthttp's own reading of the clock
 	mint      mint
@@ -37,7 +38,8 @@ type Server struct {
 	exchanges sync.Pool
 
 	router                      *router.Router
-	createReservation, calendar *endpoint // hot: dispatched before the router
+	reads                       map[string]*endpoint // the GETs, by pattern
+	createReservation, calendar *endpoint            // hot: dispatched before the router
 	other, broken               endpoint
 
 	http    *fasthttp.Server
@@ -81,7 +83,9 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, house: cfg.House, log: cfg.Log, now: cfg.Now, mint: mint{cfg.Random}, metrics: m,
 		tokens: NewTokens(cfg.Keys), limiter: newLimiter(cfg.RateLimit, cfg.SharedLimits != nil),
 		throttle: newThrottle(), notes: make(chan struct{}, maxNotes), searches: make(chan struct{}, maxSearches), stop: make(chan struct{}),
+		reads: map[string]*endpoint{},
 	}
+	s.reach(cfg.Cell)
 	if s.passwords, err = newPasswords(cfg.PasswordMemory); err != nil {
 		return nil, err
 	}
@@ -119,6 +123,17 @@ func New(cfg Config) (*Server, error) {
 	}
 	return s, nil
 }
+
+// reach lets the server ask other nodes, if there are any.
+func (s *Server) reach(cell *Cell) {
+	if cell != nil {
+		s.routed = &routed{House: s.cfg.House, cell: *cell, rand: s.cfg.Random}
+		s.house = s.routed
+	}
+}
+
+// House is the house of all nodes: it asks the owner for what is elsewhere.
+func (s *Server) House() House { return s.house }
 
 // Open serves ln until Close. It returns at once; a listener that fails is logged and shows in Done.
 func (s *Server) Open(ln net.Listener) error {
