@@ -22,6 +22,11 @@ type Config struct {
 	Listen string `default:"127.0.0.1:8080" help:"Address of the HTTP API."`
 	Node   string `default:"n1" help:"Name of this node in the journal."`
 
+	PeerListen string   `help:"Address for other nodes, e.g. 10.0.0.1:7000: this port for gossip (TCP and UDP), the next for the journal, the one after for requests. With --join and --cluster-dir." placeholder:"ADDR"`
+	Join       []string `help:"--peer-listen of every node of the cluster, also of this one: three at least." placeholder:"ADDR,..."`
+	ClusterDir string   `help:"Directory with the secrets that all nodes share, made by maitred cluster init." placeholder:"DIR"`
+	Weight     uint16   `default:"100" help:"Share of the restaurants that this node takes, relative to the others'."`
+
 	StoreURL string `name:"store-url" help:"PostgreSQL that keeps lists, search and audit instead of a file in --data, e.g. postgres://maitred@db/maitred. It may be away." placeholder:"URL"`
 
 	StoreReadURL string `name:"store-read-url" help:"Streaming replica of --store-url that answers lists and searches while it has what the primary has." placeholder:"URL"`
@@ -87,7 +92,7 @@ func (c *Config) Validate() error {
 	if c.FrameEvery < 0 || c.FrameEvery > maxFrameEvery {
 		return fmt.Errorf("--frame-every is 0 to %v", maxFrameEvery)
 	}
-	return errors.Join(c.validateAdmin(), c.validateLimits(), c.validateTLS())
+	return errors.Join(c.validateCluster(), c.validateAdmin(), c.validateLimits(), c.validateTLS())
 }
 
 func (c *Config) validateAdmin() error {

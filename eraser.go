@@ -44,6 +44,7 @@ type eraser struct {
 	grace time.Duration // from the erasure until it can be complete (edge.EraseGrace)
 	// revoke voids the account's access tokens, again: a restart forgets that they were. nil = nobody is told.
 	revoke func(engine.AccountID)
+	leads  func() bool // one node of several does it; nil = this one
 
 	wake chan struct{}
 	stop context.CancelFunc
@@ -80,7 +81,7 @@ func (e *eraser) run(ctx context.Context) {
 	defer close(e.done)
 	e.awaitStore(ctx)
 	for {
-		left, err := e.round(ctx)
+		left, err := e.turn(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -101,6 +102,14 @@ func (e *eraser) run(ctx context.Context) {
 		t.Stop()
 		e.awaitStore(ctx)
 	}
+}
+
+// turn is a round, if this node is the one that does it.
+func (e *eraser) turn(ctx context.Context) (left bool, err error) {
+	if e.leads != nil && !e.leads() {
+		return false, nil
+	}
+	return e.round(ctx)
 }
 
 // awaitStore gives the store a moment to show what has just become durable; the next round looks again in any case.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,7 +52,8 @@ func (a *api) do(r request) (answer, error) {
 	if path[0] == '/' && path != "/readyz" && path != "/healthz" {
 		path = "/api/v1" + path
 	}
-	req.SetRequestURI("http://" + a.c.Addr + path)
+	host, _, _ := strings.Cut(a.c.Addr, ",") // several are taken in turn
+	req.SetRequestURI("http://" + host + path)
 	req.Header.SetMethod(r.method)
 	n := requests.Add(1) % 60_000
 	req.Header.Set("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d", n>>8, n&255)) // for a server that trusts us as a proxy

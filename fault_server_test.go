@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,6 +79,7 @@ type server struct {
 	t     *testing.T
 	bin   string
 	data  string
+	keys  string // directory of the keys; empty = data
 	addr  string
 	admin string   // of /metrics
 	args  []string // of serve, beside --data and --listen
@@ -254,7 +256,7 @@ func (s *server) rss() int64 {
 // tokens makes access tokens with the key of the data directory.
 func (s *server) tokens(role string, n int) []string {
 	s.t.Helper()
-	out, err := s.run("token", "--data", s.data, "--count", strconv.Itoa(n), "--role", role)
+	out, err := s.run("token", "--data", cmp.Or(s.keys, s.data), "--count", strconv.Itoa(n), "--role", role)
 	require.NoError(s.t, err, "maitred token: %s", out)
 	got := strings.Fields(out)
 	require.Len(s.t, got, n, "tokens of role %s", role)

@@ -43,6 +43,7 @@ type Node struct {
 	certificate *edge.Certificate // nil: plain HTTP
 	redirect    net.Listener      // nil: none
 	tracing     *edge.Tracing     // nil: none
+	cell        *cell             // nil: this node is alone
 
 	copies       edge.Copies       // nil: none
 	sharedLimits edge.SharedLimits // nil: none
@@ -58,7 +59,7 @@ type closer struct {
 
 // Open starts the node and returns when it serves. On an error everything that was opened is closed again.
 func (n *Node) Open(ctx context.Context) error {
-	return n.open(ctx, n.openAdmin, n.openTracing, n.openCertificate, n.openEdge, n.openEraser, n.openRedirect)
+	return n.open(ctx, n.openAdmin, n.openTracing, n.openCertificate, n.openHop, n.openEdge, n.openEraser, n.openCell, n.openFront, n.openRedirect)
 }
 
 // OpenWithoutEdge starts the node for an operator's command: it decides and stores, and nobody outside reaches it.
@@ -67,7 +68,7 @@ func (n *Node) OpenWithoutEdge(ctx context.Context) error { return n.open(ctx) }
 func (n *Node) open(ctx context.Context, outside ...func(context.Context) error) error {
 	n.Registry = prometheus.NewRegistry()
 	n.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	inside := []func(context.Context) error{n.openData, n.openSeal, n.openStore, n.openHouse, n.openProjectors}
+	inside := []func(context.Context) error{n.openSecret, n.openData, n.openSeal, n.openStore, n.openHouse, n.openProjectors}
 	for _, step := range append(inside, outside...) {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, n.Close())
@@ -113,15 +114,19 @@ func (n *Node) openSeal(ctx context.Context) (err error) {
 	if n.Config.TestClear {
 		return nil
 	}
-	n.seal, err = openSeal(ctx, n.Config.Data, n.embedded.Journal(), n.embedded.Bases())
+	n.seal, err = openSeal(ctx, n.Config.secrets(), n.embedded.Journal(), n.embedded.Bases())
 	return err
 }
 
 func (n *Node) journalOptions() jetstream.Options {
-	return jetstream.Options{
+	o := jetstream.Options{
 		Dir: n.Config.Data, MaxBytes: n.Config.JournalBytes, Logger: n.Log,
 		Unsafe: jetstream.Unsafe{AnyFS: n.Config.TestAnyFS, LazySync: n.Config.TestLazySync, NoAssertions: n.Config.TestLazySync},
 	}
+	if n.cell != nil {
+		o.Name, o.Cluster, o.Replicas = n.Config.Node, n.cell.journal, minReplicas
+	}
+	return o
 }
 
 func (n *Node) openHouse(ctx context.Context) (err error) {
@@ -131,7 +136,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 	n.Registry.MustRegister(metrics)
 	cfg := actors.Config{
 		Metrics: metrics, Pressure: func() bool { return n.embedded.Pressure() >= jetstream.StopAt }, OnHalt: n.halted,
-		Node: n.Config.Node, Journal: n.embedded.Journal(), Bases: persistence.SealBases(n.embedded.Bases(), n.seal), Feed: feed, Seal: n.seal,
+		Node: n.Config.Node, Shared: n.cell != nil, Journal: n.embedded.Journal(), Bases: persistence.SealBases(n.embedded.Bases(), n.seal), Feed: feed, Seal: n.seal,
 		FrameEvery: n.Config.FrameEvery, MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: time.Now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
@@ -204,7 +209,7 @@ func (n *Node) revokeErased(ctx context.Context) {
 }
 
 func (n *Node) openEraser(context.Context) error {
-	n.eraser.revoke = n.edge.Revoke
+	n.eraser.revoke, n.eraser.leads = n.edge.Revoke, n.house.Leads
 	n.eraser.start()
 	n.opened("eraser", n.eraser.Close)
 	return nil
@@ -228,13 +233,13 @@ func (n *Node) space() edge.JournalSpace {
 }
 
 func (n *Node) openEdge(ctx context.Context) error {
-	keys, err := edge.OpenKeys(n.Config.Data)
+	keys, err := edge.OpenKeys(n.Config.secrets())
 	if err != nil {
 		return err
 	}
 	n.eraser = newEraser(n.store, n.house, time.Now, n.Log, cmp.Or(n.Config.TestGrace, edge.EraseGrace))
 	n.edge, err = edge.New(edge.Config{
-		House: n.house, Lists: n.store, Followers: n.shownFollowers(), Space: n.space, Keys: keys, Copies: n.copies, SharedLimits: n.sharedLimits,
+		House: n.house, Cell: n.edgeCell(), Lists: n.store, Followers: n.shownFollowers(), Space: n.space, Keys: keys, Copies: n.copies, SharedLimits: n.sharedLimits,
 		Erasures: edge.Erasures{Owns: n.ownsRestaurant, Begun: n.eraser.signal},
 		Registry: n.Registry, Now: time.Now, Log: n.Log, CloseTimeout: n.Config.ShutdownGrace / 2,
 		RateLimit: n.Config.RateLimit, TrustedProxies: n.Config.TrustedProxy, CORSOrigins: n.Config.CORSOrigin,
@@ -244,7 +249,13 @@ func (n *Node) openEdge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.eraser.house = n.edge.House()
 	n.revokeErased(ctx)
+	return nil
+}
+
+// openFront lets guests in.
+func (n *Node) openFront(context.Context) (err error) {
 	if n.listener, err = net.Listen("tcp", n.Config.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}

@@ -51,6 +51,11 @@ func (c *ServeCmd) Run() error {
 	}
 	stop() // a second signal ends the process at once
 	node.Log.Info("stopping", "grace", c.ShutdownGrace.String())
+	draining, cancel := context.WithTimeout(context.Background(), c.ShutdownGrace/2)
+	defer cancel()
+	if err := node.Drain(draining); err != nil {
+		node.Log.Warn("the others claim what is left when this node is silent", "error", err)
+	}
 	return closeWithin(node, c.ShutdownGrace)
 }
 

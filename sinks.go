@@ -28,6 +28,9 @@ const (
 // follow makes the projector of a sink; it starts with the others, when the house is open.
 func (n *Node) follow(cfg persistence.ProjectorConfig) *persistence.Projector {
 	cfg.Bounds, cfg.Log = n.embedded.Journal().Bounds, n.Log
+	if n.cell != nil && (cfg.Name != "store" || n.Config.StoreURL != "") { // an embedded store is each node's own
+		cfg.Active = n.house.Leads
+	}
 	p := persistence.NewProjector(cfg)
 	if n.followers == nil {
 		n.followers = map[string]*persistence.Projector{}
