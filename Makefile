@@ -11,7 +11,7 @@ KILLS ?= 200
 PASSIVATE_SKIP := ^(TestFaultServices|TestFaultOverload|TestFaultSlowClients|TestFaultPowerCutAfterRecovery|TestFaultFarBehind|TestStoreCopy.*|TestReadReplica)$$
 
 .DEFAULT_GOAL := help
-.PHONY: help run build up down test race passivate fuzz fuzz-api vendor/redoc sim faults slow bench lint
+.PHONY: help run build up down test race elsewhere passivate fuzz fuzz-api vendor/redoc sim faults slow bench lint
 
 help: ## print this list
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z\/]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -31,11 +31,15 @@ down: ## stop them and throw their data away
 test: ## everything that must hold, with short forms of the slow runs (< 20 min on two cores)
 	$(GO) vet ./...
 	$(GO) test -p 1 -timeout 15m $(TESTFLAGS) ./...
+	$(MAKE) --no-print-directory elsewhere
 	$(MAKE) --no-print-directory passivate
 	$(MAKE) --no-print-directory race
 
 race: ## the concurrent rooms under the race detector
 	$(GO) test -p 1 -race -short -timeout 15m $(TESTFLAGS) ./actors/... ./edge/... ./persistence/... ./engine/...
+
+elsewhere: ## the API's suite with every restaurant and account on another node
+	MAITRED_TEST_ELSEWHERE=1 $(GO) test -count=1 -timeout 5m $(TESTFLAGS) ./edge
 
 passivate: ## the suite with every actor passivated after every command
 	MAITRED_TEST_PASSIVATE=1 $(GO) test -p 1 -count=1 -timeout 10m $(TESTFLAGS) -skip '$(PASSIVATE_SKIP)' ./actors/... ./edge/... .

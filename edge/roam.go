@@ -84,6 +84,16 @@ func (r *routed) look(at *actors.NotOwnerError, id engine.RestaurantID, moment *
 	}, nil
 }
 
+// rank asks the owner of a restaurant for what rankHere says there.
+func (r *routed) rank(at *actors.NotOwnerError, id engine.RestaurantID, who engine.Caller, deadline time.Time) (engine.Role, error) {
+	q := &hoppb.Request{Aggregate: string(id), Rank: &hoppb.Who{Account: string(who.Account), Role: uint32(who.Role)}}
+	a, err := r.ask(at, q, deadline)
+	if err != nil {
+		return engine.RoleNone, readFault(err)
+	}
+	return engine.Role(a.Rank), nil
+}
+
 // Ask answers what another node asks; it never asks a third one. The transport has said who that is.
 func (s *Server) Ask(_, path string, body []byte) (status int, answer []byte) {
 	q := new(hoppb.Request)
@@ -152,6 +162,11 @@ func (s *Server) answer(q *hoppb.Request, a *hoppb.Answer, deadline time.Time) e
 		return s.answerRead(q.Read, a)
 	case q.Look != nil:
 		return s.answerLook(q, a, deadline)
+	case q.Rank != nil:
+		who := engine.Caller{Account: engine.AccountID(q.Rank.Account), Role: engine.Role(q.Rank.Role)}
+		rank, err := s.rankHere(engine.RestaurantID(id), who, deadline)
+		a.Rank = uint32(rank)
+		return err
 	}
 	v, err := s.cfg.House.View(id, deadline)
 	if err != nil {
@@ -188,6 +203,7 @@ func (s *Server) answerRead(read *hoppb.Read, a *hoppb.Answer) error {
 	req.SetRequestURI(read.Uri)
 	var ctx fasthttp.RequestCtx
 	ctx.Init(&req, &net.TCPAddr{}, nil)
+	s.secure(&ctx)
 	x := s.acquire(&ctx)
 	defer s.release(x)
 	x.now = s.clock()

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -115,6 +116,9 @@ func prepare(t testing.TB, house House, change ...func(*Config)) *site {
 	}
 	for _, c := range change {
 		c(&cfg)
+	}
+	if _, real := house.(*actors.House); real && os.Getenv("MAITRED_TEST_ELSEWHERE") != "" {
+		haveElsewhere(t, &cfg)
 	}
 	s, err := New(cfg)
 	require.NoError(t, err)

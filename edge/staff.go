@@ -2,7 +2,9 @@ package edge
 
 import (
 	"strings"
+	"time"
 
+	"maitred/actors"
 	"maitred/engine"
 )
 
@@ -57,21 +59,60 @@ func (x *exchange) inside(least engine.Role) (engine.RestaurantID, *engine.Resta
 	if v == nil {
 		return "", nil
 	}
-	switch rank := v.RankOf(x.who()); {
-	case !engine.IsStaff(rank):
-		x.fail(kindNotFound)
-		return "", nil
-	case !engine.AtLeast(rank, least):
-		x.fail(kindForbidden)
+	if !x.suffices(v.RankOf(x.who()), least) {
 		return "", nil
 	}
 	return id, v
 }
 
+// suffices tells whether a rank is at least least; else it has answered as inside does.
+func (x *exchange) suffices(rank, least engine.Role) bool {
+	switch {
+	case !engine.IsStaff(rank):
+		x.fail(kindNotFound)
+		return false
+	case !engine.AtLeast(rank, least):
+		x.fail(kindForbidden)
+		return false
+	}
+	return true
+}
+
+// ranks is inside for a command, which needs no more than the rank of its caller, wherever the restaurant is.
+func (x *exchange) ranks(id engine.RestaurantID, least engine.Role) bool {
+	var rank engine.Role
+	deadline, who := x.deadline(viewTimeout), x.who()
+	err := x.s.wherever(deadline, func() (err error) {
+		rank, err = x.s.rankHere(id, who, deadline)
+		return err
+	}, func(at *actors.NotOwnerError) (err error) {
+		rank, err = x.s.routed.rank(at, id, who, deadline)
+		return err
+	})
+	if err != nil {
+		x.fault(err)
+		return false
+	}
+	return x.suffices(rank, least)
+}
+
+// rankHere is the rank of a caller in a restaurant of this node; none where there is no restaurant.
+func (s *Server) rankHere(id engine.RestaurantID, who engine.Caller, deadline time.Time) (engine.Role, error) {
+	view, err := s.cfg.House.View(engine.AggregateID(id), deadline)
+	if err != nil {
+		return engine.RoleNone, err
+	}
+	v, ok := view.View.(*engine.RestaurantView)
+	if !ok || v.Restaurant() == nil {
+		return engine.RoleNone, nil
+	}
+	return v.RankOf(who), nil
+}
+
 // postStaff hires an account that exists. Only who may hire learns whether it does.
 func (s *Server) postStaff(x *exchange) {
-	id, v := x.inside(engine.RoleManager)
-	if v == nil {
+	id, ok := x.pathRestaurant()
+	if !ok || !x.ranks(id, engine.RoleManager) {
 		return
 	}
 	var w staffRequest
@@ -80,8 +121,8 @@ func (s *Server) postStaff(x *exchange) {
 	if t == nil {
 		role, t = hirable(w.Role)
 	}
-	email, ok := normalEmail(w.Email)
-	if t == nil && !ok {
+	email, isAddress := normalEmail(w.Email)
+	if t == nil && !isAddress {
 		t = wrong("email", "not an e-mail address")
 	}
 	cmd := x.command(t, string(id), string(id), &w, false)

@@ -103,7 +103,8 @@ type Request struct {
 	PatienceMs    uint32                 `protobuf:"varint,3,opt,name=patience_ms,json=patienceMs,proto3" json:"patience_ms,omitempty"` // until when the answer is wanted
 	Command       []byte                 `protobuf:"bytes,4,opt,name=command,proto3" json:"command,omitempty"`                          // maitred.engine.v1.Command; empty = none
 	Read          *Read                  `protobuf:"bytes,5,opt,name=read,proto3" json:"read,omitempty"`
-	Look          *Look                  `protobuf:"bytes,6,opt,name=look,proto3" json:"look,omitempty"` // none of the three = the account's view
+	Look          *Look                  `protobuf:"bytes,6,opt,name=look,proto3" json:"look,omitempty"`
+	Rank          *Who                   `protobuf:"bytes,7,opt,name=rank,proto3" json:"rank,omitempty"` // none of the four = the account's view
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -176,6 +177,13 @@ func (x *Request) GetRead() *Read {
 func (x *Request) GetLook() *Look {
 	if x != nil {
 		return x.Look
+	}
+	return nil
+}
+
+func (x *Request) GetRank() *Who {
+	if x != nil {
+		return x.Rank
 	}
 	return nil
 }
@@ -257,6 +265,59 @@ func (x *Read) GetRole() uint32 {
 	return 0
 }
 
+// Who is a caller whose rank in a restaurant is asked for.
+type Who struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Role          uint32                 `protobuf:"varint,2,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Who) Reset() {
+	*x = Who{}
+	mi := &file_hop_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Who) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Who) ProtoMessage() {}
+
+func (x *Who) ProtoReflect() protoreflect.Message {
+	mi := &file_hop_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Who.ProtoReflect.Descriptor instead.
+func (*Who) Descriptor() ([]byte, []int) {
+	return file_hop_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Who) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Who) GetRole() uint32 {
+	if x != nil {
+		return x.Role
+	}
+	return 0
+}
+
 // Look is what a search asks a book: the first start time with a table for guests at a moment, or soon after it.
 type Look struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -270,7 +331,7 @@ type Look struct {
 
 func (x *Look) Reset() {
 	*x = Look{}
-	mi := &file_hop_proto_msgTypes[2]
+	mi := &file_hop_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -282,7 +343,7 @@ func (x *Look) String() string {
 func (*Look) ProtoMessage() {}
 
 func (x *Look) ProtoReflect() protoreflect.Message {
-	mi := &file_hop_proto_msgTypes[2]
+	mi := &file_hop_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -295,7 +356,7 @@ func (x *Look) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Look.ProtoReflect.Descriptor instead.
 func (*Look) Descriptor() ([]byte, []int) {
-	return file_hop_proto_rawDescGZIP(), []int{2}
+	return file_hop_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Look) GetGuests() uint32 {
@@ -339,7 +400,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_hop_proto_msgTypes[3]
+	mi := &file_hop_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +412,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_hop_proto_msgTypes[3]
+	mi := &file_hop_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +425,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_hop_proto_rawDescGZIP(), []int{3}
+	return file_hop_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Start) GetDay() int32 {
@@ -407,13 +468,14 @@ type Answer struct {
 	Headers       []*Header              `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty"`
 	Body          []byte                 `protobuf:"bytes,8,opt,name=body,proto3" json:"body,omitempty"`
 	Start         *Start                 `protobuf:"bytes,9,opt,name=start,proto3" json:"start,omitempty"` // of a look; absent = no table
+	Rank          uint32                 `protobuf:"varint,10,opt,name=rank,proto3" json:"rank,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_hop_proto_msgTypes[4]
+	mi := &file_hop_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +487,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_hop_proto_msgTypes[4]
+	mi := &file_hop_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +500,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_hop_proto_rawDescGZIP(), []int{4}
+	return file_hop_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Answer) GetFault() Fault {
@@ -504,6 +566,13 @@ func (x *Answer) GetStart() *Start {
 	return nil
 }
 
+func (x *Answer) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
 type Header struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -514,7 +583,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_hop_proto_msgTypes[5]
+	mi := &file_hop_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +595,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_hop_proto_msgTypes[5]
+	mi := &file_hop_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +608,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_hop_proto_rawDescGZIP(), []int{5}
+	return file_hop_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Header) GetName() string {
@@ -560,7 +629,7 @@ var File_hop_proto protoreflect.FileDescriptor
 
 const file_hop_proto_rawDesc = "" +
 	"\n" +
-	"\thop.proto\x12\x0fmaitred.edge.v1\"\xce\x01\n" +
+	"\thop.proto\x12\x0fmaitred.edge.v1\"\xf8\x01\n" +
 	"\aRequest\x12\x1c\n" +
 	"\taggregate\x18\x01 \x01(\tR\taggregate\x12\x14\n" +
 	"\x05since\x18\x02 \x01(\x04R\x05since\x12\x1f\n" +
@@ -568,13 +637,17 @@ const file_hop_proto_rawDesc = "" +
 	"patienceMs\x12\x18\n" +
 	"\acommand\x18\x04 \x01(\fR\acommand\x12)\n" +
 	"\x04read\x18\x05 \x01(\v2\x15.maitred.edge.v1.ReadR\x04read\x12)\n" +
-	"\x04look\x18\x06 \x01(\v2\x15.maitred.edge.v1.LookR\x04look\"p\n" +
+	"\x04look\x18\x06 \x01(\v2\x15.maitred.edge.v1.LookR\x04look\x12(\n" +
+	"\x04rank\x18\a \x01(\v2\x14.maitred.edge.v1.WhoR\x04rank\"p\n" +
 	"\x04Read\x12\x18\n" +
 	"\apattern\x18\x01 \x01(\tR\apattern\x12\x10\n" +
 	"\x03uri\x18\x02 \x01(\tR\x03uri\x12\x0e\n" +
 	"\x02id\x18\x03 \x01(\tR\x02id\x12\x18\n" +
 	"\aaccount\x18\x04 \x01(\tR\aaccount\x12\x12\n" +
-	"\x04role\x18\x05 \x01(\rR\x04role\"X\n" +
+	"\x04role\x18\x05 \x01(\rR\x04role\"3\n" +
+	"\x03Who\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\rR\x04role\"X\n" +
 	"\x04Look\x12\x16\n" +
 	"\x06guests\x18\x01 \x01(\rR\x06guests\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\x12\x10\n" +
@@ -584,7 +657,7 @@ const file_hop_proto_rawDesc = "" +
 	"\x03day\x18\x01 \x01(\x05R\x03day\x12\x1b\n" +
 	"\tlocal_min\x18\x02 \x01(\x05R\blocalMin\x12\x1b\n" +
 	"\tstarts_at\x18\x03 \x01(\x03R\bstartsAt\x12\x12\n" +
-	"\x04free\x18\x04 \x01(\x05R\x04free\"\xa3\x02\n" +
+	"\x04free\x18\x04 \x01(\x05R\x04free\"\xb7\x02\n" +
 	"\x06Answer\x12,\n" +
 	"\x05fault\x18\x01 \x01(\x0e2\x16.maitred.edge.v1.FaultR\x05fault\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x14\n" +
@@ -594,7 +667,9 @@ const file_hop_proto_rawDesc = "" +
 	"\x06status\x18\x06 \x01(\rR\x06status\x121\n" +
 	"\aheaders\x18\a \x03(\v2\x17.maitred.edge.v1.HeaderR\aheaders\x12\x12\n" +
 	"\x04body\x18\b \x01(\fR\x04body\x12,\n" +
-	"\x05start\x18\t \x01(\v2\x16.maitred.edge.v1.StartR\x05start\"2\n" +
+	"\x05start\x18\t \x01(\v2\x16.maitred.edge.v1.StartR\x05start\x12\x12\n" +
+	"\x04rank\x18\n" +
+	" \x01(\rR\x04rank\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value*\x90\x01\n" +
@@ -622,27 +697,29 @@ func file_hop_proto_rawDescGZIP() []byte {
 }
 
 var file_hop_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_hop_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_hop_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_hop_proto_goTypes = []any{
 	(Fault)(0),      // 0: maitred.edge.v1.Fault
 	(*Request)(nil), // 1: maitred.edge.v1.Request
 	(*Read)(nil),    // 2: maitred.edge.v1.Read
-	(*Look)(nil),    // 3: maitred.edge.v1.Look
-	(*Start)(nil),   // 4: maitred.edge.v1.Start
-	(*Answer)(nil),  // 5: maitred.edge.v1.Answer
-	(*Header)(nil),  // 6: maitred.edge.v1.Header
+	(*Who)(nil),     // 3: maitred.edge.v1.Who
+	(*Look)(nil),    // 4: maitred.edge.v1.Look
+	(*Start)(nil),   // 5: maitred.edge.v1.Start
+	(*Answer)(nil),  // 6: maitred.edge.v1.Answer
+	(*Header)(nil),  // 7: maitred.edge.v1.Header
 }
 var file_hop_proto_depIdxs = []int32{
 	2, // 0: maitred.edge.v1.Request.read:type_name -> maitred.edge.v1.Read
-	3, // 1: maitred.edge.v1.Request.look:type_name -> maitred.edge.v1.Look
-	0, // 2: maitred.edge.v1.Answer.fault:type_name -> maitred.edge.v1.Fault
-	6, // 3: maitred.edge.v1.Answer.headers:type_name -> maitred.edge.v1.Header
-	4, // 4: maitred.edge.v1.Answer.start:type_name -> maitred.edge.v1.Start
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	4, // 1: maitred.edge.v1.Request.look:type_name -> maitred.edge.v1.Look
+	3, // 2: maitred.edge.v1.Request.rank:type_name -> maitred.edge.v1.Who
+	0, // 3: maitred.edge.v1.Answer.fault:type_name -> maitred.edge.v1.Fault
+	7, // 4: maitred.edge.v1.Answer.headers:type_name -> maitred.edge.v1.Header
+	5, // 5: maitred.edge.v1.Answer.start:type_name -> maitred.edge.v1.Start
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_hop_proto_init() }
@@ -656,7 +733,7 @@ func file_hop_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hop_proto_rawDesc), len(file_hop_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
