@@ -153,6 +153,9 @@ func (s *Server) answer(q *hoppb.Request, a *hoppb.Answer, deadline time.Time) e
 		if err != nil {
 			return err
 		}
+		if engine.ForRestaurant(cmd.Body) != engine.IsRestaurantID(q.Aggregate) {
+			return fmt.Errorf("%w: %T is not for %s", engine.ErrCommand, cmd.Body, id)
+		}
 		out, err := s.cfg.House.Do(id, cmd, deadline)
 		if err == nil {
 			a.Outcome = engine.AppendOutcome(nil, &out)

@@ -214,3 +214,13 @@ func narrow(p *int64) *int {
 	}
 	return new(int(*p))
 }
+
+// ForRestaurant reports whether restaurants decide that kind of command; accounts decide the others.
+func ForRestaurant(b Body) bool {
+	switch b.(type) {
+	case *CreateRestaurant, *ChangeRestaurant, *AddTable, *ChangeTable, *RemoveTable, *CreateReservation, *Reschedule, *Transition,
+		*AddStaff, *ChangeStaff, *RemoveStaff, *AddReview, *ForgetGuest, *Sweep:
+		return true
+	}
+	return false
+}

@@ -424,3 +424,30 @@ func FuzzDecodeCommand(f *testing.F) {
 		}
 	})
 }
+
+// A command is for restaurants or for accounts: the other kind of aggregate does not know it.
+func TestCommandsAreForOneKind(t *testing.T) {
+	made := func(id engine.AggregateID, role engine.Role, b engine.Body) engine.Aggregate {
+		a := engine.NewAggregate(id)
+		out, events := a.Decide(1, &engine.Command{Caller: engine.Caller{Account: "usr_x", Role: role}, Body: b})
+		require.False(t, out.Code.Refused(), "%v %s", out.Code, out.Field)
+		for _, e := range events {
+			a.Apply(e)
+		}
+		return a
+	}
+	guest := engine.MakeAccountID([16]byte{1})
+	restaurant := made("rst_0123456789abc", engine.RoleOwner, &engine.CreateRestaurant{ID: "rst_0123456789abc", Details: engine.Details{Name: "Da Ivo", TimeZone: "Europe/Rome"}})
+	account := made(engine.AggregateID(guest), engine.RoleSystem, &engine.Register{Profile: engine.Profile{
+		ID: guest, Email: "anna@example.org", PasswordHash: "x", FirstName: "Anna", LastName: "Rossi", Role: engine.RoleCustomer,
+	}})
+	for _, b := range append(bodies(), staying...) {
+		right, wrong := account, restaurant
+		if engine.ForRestaurant(b) {
+			right, wrong = restaurant, account
+		}
+		cmd := &engine.Command{Caller: engine.Caller{Role: engine.RoleSystem}, Body: b}
+		require.NotPanics(t, func() { right.Decide(2, cmd) }, "%T", b)
+		require.Panics(t, func() { wrong.Decide(2, cmd) }, "%T", b)
+	}
+}
