@@ -129,6 +129,13 @@ func (n *Node) openHop(context.Context) error {
 	return nil
 }
 
+// cutOff ends what waits for a node that was claimed: it may hang, and the heirs know better.
+func (n *Node) cutOff(node string) {
+	if n.cell != nil && node != n.Config.Node {
+		n.cell.hop.Cut(node)
+	}
+}
+
 // edgeCell is what the edge knows of the others; nil when there are none.
 func (n *Node) edgeCell() *edge.Cell {
 	if n.cell == nil {

@@ -130,6 +130,9 @@ func newServer(t *testing.T, data string, args ...string) *server {
 		if t.Failed() {
 			t.Logf("the server on %s said:\n%s", s.data, s.said.tail())
 		}
+		if dir := os.Getenv("MAITRED_LOGS"); dir != "" { // all that was said
+			_ = os.WriteFile(filepath.Join(dir, t.Name()+"-"+filepath.Base(s.data)+".log"), []byte(s.said.String()), 0o600)
+		}
 	})
 	return s
 }

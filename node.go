@@ -59,7 +59,7 @@ type closer struct {
 
 // Open starts the node and returns when it serves. On an error everything that was opened is closed again.
 func (n *Node) Open(ctx context.Context) error {
-	return n.open(ctx, n.openAdmin, n.openTracing, n.openCertificate, n.openHop, n.openEdge, n.openEraser, n.openCell, n.openFront, n.openRedirect)
+	return n.open(ctx, n.openAdmin, n.openTracing, n.openCertificate, n.openEdge, n.openEraser, n.openCell, n.openFront, n.openRedirect)
 }
 
 // OpenWithoutEdge starts the node for an operator's command: it decides and stores, and nobody outside reaches it.
@@ -68,7 +68,7 @@ func (n *Node) OpenWithoutEdge(ctx context.Context) error { return n.open(ctx) }
 func (n *Node) open(ctx context.Context, outside ...func(context.Context) error) error {
 	n.Registry = prometheus.NewRegistry()
 	n.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	inside := []func(context.Context) error{n.openSecret, n.openData, n.openSeal, n.openStore, n.openHouse, n.openProjectors}
+	inside := []func(context.Context) error{n.openSecret, n.openHop, n.openData, n.openSeal, n.openStore, n.openHouse, n.openProjectors}
 	for _, step := range append(inside, outside...) {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, n.Close())
@@ -135,7 +135,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 	metrics := actors.NewMetrics()
 	n.Registry.MustRegister(metrics)
 	cfg := actors.Config{
-		Metrics: metrics, Pressure: func() bool { return n.embedded.Pressure() >= jetstream.StopAt }, OnHalt: n.halted,
+		Metrics: metrics, Pressure: func() bool { return n.embedded.Pressure() >= jetstream.StopAt }, OnHalt: n.halted, OnClaimed: n.cutOff,
 		Node: n.Config.Node, Shared: n.cell != nil, Journal: n.embedded.Journal(), Bases: persistence.SealBases(n.embedded.Bases(), n.seal), Feed: feed, Seal: n.seal,
 		FrameEvery: n.Config.FrameEvery, MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: time.Now,

@@ -49,6 +49,9 @@ type Config struct {
 	// Pressure stops admission while it is true (the disk fills up). Called by many goroutines. nil = never. The journal's
 	// own limit is watched in any case.
 	Pressure func() bool
+	// OnClaimed is told, from a goroutine of its own, of each node whose slot another one claimed: it answers nobody any more. nil =
+	// nobody is told.
+	OnClaimed func(node string)
 	// OnHalt is told once, from a goroutine of its own, that the house has stopped for good. nil = nobody is told.
 	OnHalt func(error)
 	// Metrics is what the house counts in; nil = counted nowhere.

@@ -95,6 +95,9 @@ func (w *writer) foldLocked(e persistence.Entry, r persistence.Record, events []
 	case *persistence.Claim:
 		w.silence.saw(r.Node, r.By, e.Seq, w.house.cfg.Boottime())
 		w.given(append(slices.Clip(r.Gives), persistence.Give{To: r.By}))
+		if told := w.house.cfg.OnClaimed; told != nil && r.By != r.Node {
+			w.house.work.Go(func() { told(r.Node) })
+		}
 	}
 	if e.Subject == w.subject {
 		w.core.folded(e.Seq, persistence.HashOf(e.Data))

@@ -168,16 +168,56 @@ type peer struct {
 	dials      chan struct{} // bounds those at a time
 	failed     atomic.Int64  // Unix ns of the last dial that failed; 0 = the last one did not
 	retired    atomic.Bool   // nobody will call any more
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool // all of them, idle or not
 }
 
 func (h *Hop) meet(name, addr string) *peer {
-	p := &peer{name: name, addr: addr, tls: h.credential.client(name), log: h.cfg.Log, dials: make(chan struct{}, maxHopDials)}
+	p := &peer{name: name, addr: addr, tls: h.credential.client(name), log: h.cfg.Log, dials: make(chan struct{}, maxHopDials), conns: map[net.Conn]bool{}}
 	p.client = &fasthttp.HostClient{
 		Addr: name, DialTimeout: p.dial, // which does TLS, so that fasthttp sees none
 		MaxConns: h.cfg.MaxConns, MaxIdleConnDuration: clientIdle, WriteTimeout: writeTimeout, MaxResponseBodySize: maxHopAnswer,
 		MaxIdemponentCallAttempts: 1, NoDefaultUserAgentHeader: true, DisablePathNormalizing: true, SecureErrorLogMessage: true,
 	}
 	return p
+}
+
+// Cut closes every connection to a peer, so that calls in hand end with ErrNoAnswer: for one that is known to have lost what it is
+// asked for, and may never answer.
+func (h *Hop) Cut(name string) {
+	h.mu.RLock()
+	p := h.peers[name]
+	h.mu.RUnlock()
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		_ = c.Close() // a close of TLS would wait for a peer that does not read
+	}
+}
+
+// held is a connection that its peer can be cut off from.
+type held struct {
+	*tls.Conn
+	raw net.Conn
+	p   *peer
+}
+
+func (p *peer) hold(c *tls.Conn, raw net.Conn) net.Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns[raw] = true
+	return &held{c, raw, p}
+}
+
+func (h *held) Close() error {
+	h.p.mu.Lock()
+	delete(h.p.conns, h.raw)
+	h.p.mu.Unlock()
+	return h.Conn.Close()
 }
 
 // retire closes what lies idle; calls in hand close theirs when they are through.
@@ -266,7 +306,7 @@ func (p *peer) connect(ctx context.Context) (net.Conn, error) {
 		_ = raw.Close()
 		return nil, err
 	}
-	return c, nil
+	return p.hold(c, raw), nil
 }
 
 func greet(c *tls.Conn) error {

@@ -453,3 +453,35 @@ func BenchmarkHop(b *testing.B) {
 	}
 	callers.Wait()
 }
+
+// Calls of a peer that is cut off end at once, as perhaps delivered; the next call finds it again.
+func TestCutEndsCallsInHand(t *testing.T) {
+	s := NewSecret()
+	asked, answer := make(chan struct{}, 8), make(chan struct{})
+	srv := serve(t, s, "n2", func(_, path string, _ []byte) (int, []byte) {
+		if path == "/hang" {
+			asked <- struct{}{}
+			<-answer
+		}
+		return 200, nil
+	})
+	defer close(answer)
+	h := client(t, s, "n1")
+	ended := make(chan error, 2)
+	for range 2 {
+		go func() {
+			_, err := h.Call("n2", srv.addr, "/hang", nil, in(soon))
+			ended <- err
+		}()
+		<-asked
+	}
+	begun := time.Now()
+	h.Cut("n2")
+	for range 2 {
+		require.ErrorIs(t, <-ended, ErrNoAnswer)
+	}
+	require.Less(t, time.Since(begun), instant)
+	_, err := h.Call("n2", srv.addr, "/again", nil, in(soon))
+	require.NoError(t, err)
+	h.Cut("nobody")
+}

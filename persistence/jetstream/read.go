@@ -25,6 +25,8 @@ const (
 	readExpires = 4 * time.Second // of one request at the server
 	scanExpires = time.Second / 2 // … for headers: a scan that is stopped goes on one by one
 	singly      = 4               // records for which no consumer is made
+	manySingly  = 8192            // … in a cluster: a consumer waits for the meta leader, and whoever folds must not (holes H16)
+	getsAtOnce  = 16
 	readTries   = 3               // of a Read whose consumer goes away
 
 	noInterestWait = 10 * time.Millisecond
@@ -43,7 +45,7 @@ func (j *Journal) Read(ctx context.Context, from, to persistence.Seq, fn func(pe
 	if from < b.First || to > b.Last {
 		return fmt.Errorf("read %d to %d: the journal holds %d to %d: %w", from, to, b.First, b.Last, persistence.ErrNotFound)
 	}
-	if to-from < singly { // gets are cheaper than a consumer
+	if to-from < j.singly() { // gets are cheaper than a consumer
 		return j.readSingly(ctx, from, to, fn)
 	}
 	next := from
@@ -78,13 +80,38 @@ func unwrapStop(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
+func (j *Journal) singly() persistence.Seq {
+	if j.home.opts.Cluster != nil {
+		return manySingly
+	}
+	return singly
+}
+
+// readSingly asks the leader for each record, some at a time, and delivers them in order.
 func (j *Journal) readSingly(ctx context.Context, from, to persistence.Seq, fn func(persistence.Entry) error) error {
+	type got struct {
+		e   persistence.Entry
+		err error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var slots [getsAtOnce]chan got
+	for i := range slots {
+		slots[i] = make(chan got, 1) // nobody waits for what is not wanted any more
+	}
+	asked := from
 	for seq := from; seq <= to; seq++ {
-		e, err := j.Get(ctx, seq)
-		if err != nil {
-			return fmt.Errorf("read %d to %d: %w", from, to, err)
+		for ; asked <= min(to, seq+getsAtOnce-1); asked++ {
+			go func(asked persistence.Seq) {
+				e, err := j.Get(ctx, asked)
+				slots[asked%getsAtOnce] <- got{e, err}
+			}(asked)
 		}
-		if err := fn(e); err != nil {
+		g := <-slots[seq%getsAtOnce]
+		if g.err != nil {
+			return fmt.Errorf("read %d to %d: %w", from, to, g.err)
+		}
+		if err := fn(g.e); err != nil {
 			return err
 		}
 	}
