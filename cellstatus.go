@@ -15,9 +15,9 @@ import (
 
 // cellStatus is what a node knows of the cluster, as maitred cluster status --json prints it.
 type cellStatus struct {
-	Node       string       `json:"node"`       // who says it
-	Partitions int          `json:"partitions"` // in all
-	ToMove     int          `json:"to_move"`    // that are not where the ring wishes them
+	Node       string `json:"node"`       // who says it
+	Partitions int    `json:"partitions"` // in all
+	ToMove     int    `json:"to_move"`    // that are not where the ring wishes them
 
 	JournalLeader string       `json:"journal_leader"` // whose server decides the order of the journal; empty: none now
 	Nodes         []nodeStatus `json:"nodes"`

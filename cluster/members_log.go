@@ -16,7 +16,7 @@ const (
 	refusedKey      = "key"      // not encrypted with the key of the cluster
 	refusedLabel    = "label"    // of another cluster
 	refusedStream   = "stream"   // a connection that brought nothing usable, or one too many
-	refusedNamed     = "name"     // a member whose name cannot be a node's
+	refusedNamed    = "name"     // a member whose name cannot be a node's
 	refusedMeta     = "meta"     // a member whose meta cannot be read
 	refusedConflict = "conflict" // a second process under the name of a live member
 )

@@ -19,7 +19,6 @@ import (
 	"pgregory.net/rapid"
 )
 
-
 const (
 	quick    = 200 * time.Millisecond // between probes
 	patient  = 15 * time.Second

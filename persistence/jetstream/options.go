@@ -22,7 +22,7 @@ const (
 	requestTimeout = 5 * time.Second
 	startTimeout   = 30 * time.Second
 	quorumTimeout  = 10 * time.Minute // for the other servers of a cluster to be started
-	clusterTry     = 2 * time.Second // of a request while the cluster may have no leader
+	clusterTry     = 2 * time.Second  // of a request while the cluster may have no leader
 )
 
 // Options say what Open opens. Dir is needed; zero values of the rest mean the default named beside them.

@@ -27,7 +27,7 @@ const (
 	singly      = 4               // records for which no consumer is made
 	manySingly  = 8192            // … in a cluster: a consumer waits for the meta leader, and whoever folds must not (holes H16)
 	getsAtOnce  = 16
-	readTries   = 3               // of a Read whose consumer goes away
+	readTries   = 3 // of a Read whose consumer goes away
 
 	noInterestWait = 10 * time.Millisecond
 )
