@@ -8,10 +8,10 @@ KILLS ?= 200
 
 # These need the throughput of a node that does not write a base for each command: they fill a queue, or a journal block. The services
 # outside see no difference.
-PASSIVATE_SKIP := ^(TestFaultServices|TestFaultOverload|TestFaultSlowClients|TestFaultPowerCutAfterRecovery|TestFaultFarBehind|TestStoreCopy.*|TestReadReplica)$$
+PASSIVATE_SKIP := ^(TestFaultServices|TestFaultOverload|TestFaultSlowClients|TestFaultPowerCutAfterRecovery|TestFaultFarBehind|TestFaultCluster|TestStoreCopy.*|TestReadReplica)$$
 
 .DEFAULT_GOAL := help
-.PHONY: help run build up down test race elsewhere passivate fuzz fuzz-api vendor/redoc sim faults slow bench lint
+.PHONY: help run build up down test race elsewhere passivate fuzz fuzz-api vendor/redoc sim faults faults-cluster slow bench lint
 
 help: ## print this list
 	@grep -hE '^[a-z/]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z\/]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -58,7 +58,10 @@ sim: ## explorer and simulation, long form; SEED=n replays one seed
 	MAITRED_SIM_SEEDS=$(SEEDS) MAITRED_SIM_SEED=$(SEED) $(GO) test -count=1 -v -timeout 60m -run 'TestExplore|TestSimulation' ./actors/
 
 faults: ## kill -9, power cut, full disk, failing and slow fsync, damaged files: long form (needs root for some)
-	MAITRED_FAULTS=long MAITRED_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 80m -run 'TestFault' .
+	MAITRED_FAULTS=long MAITRED_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 80m -run 'TestFault' -skip '^(TestFaultCluster|TestFaultDrain)$$' .
+
+faults-cluster: ## three processes as one: nodes killed, paused, stopped and drained under load: long form
+	MAITRED_FAULTS=long $(GO) test -count=1 -v -timeout 120m -run '^(TestFaultCluster|TestFaultDrain)$$' .
 
 slow: ## reservations beside 2,000 slow connections, 500 large bodies and a flood of logins: long form
 	MAITRED_FAULTS=long $(GO) test -count=1 -v -timeout 20m -run 'TestFaultSlowClients' .

@@ -172,6 +172,7 @@ func (h *House) Release(ctx context.Context, p persistence.Partition, to string)
 	if to == h.cfg.Node || !persistence.ValidName(to) {
 		return fmt.Errorf("release partition %d to %q: %w", p, to, ErrNotHeld)
 	}
+	h.putBasesOf(h.longIn(p)) // before guests wait: the next owner opens what they ask for
 	if !h.writer.shut(p) {
 		return fmt.Errorf("release partition %d: %w", p, ErrNotHeld)
 	}
@@ -197,6 +198,19 @@ func (h *House) Release(ctx context.Context, p persistence.Partition, to string)
 			return fmt.Errorf("release partition %d: %w: %w", p, ErrUnknownOutcome, ctx.Err())
 		}
 	}
+}
+
+// longIn are the open aggregates of p with so many events outside a base that opening them elsewhere would take a while.
+func (h *House) longIn(p persistence.Partition) (ids []engine.AggregateID) {
+	h.fold.mu.Lock()
+	defer h.fold.mu.Unlock()
+	h.handles.Range(func(id engine.AggregateID, hd *handle) bool {
+		if hd.partition == p && len(h.fold.tail.Positions(id, nil)) >= manyEvents {
+			ids = append(ids, id)
+		}
+		return true
+	})
+	return ids
 }
 
 // dropAll takes out of memory what belongs to partitions that are lost. What they still wait for is answered by the writer.

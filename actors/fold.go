@@ -157,10 +157,14 @@ func (f *fold) openOnce(ctx context.Context, cfg *Config, id engine.AggregateID)
 	last, based := f.tail.Last(id), f.tail.Base(id)
 	positions := f.tail.Positions(id, nil)
 	f.mu.Unlock()
-	if based == 0 {
-		o.agg = engine.NewAggregate(id)
-	} else if err := o.fromBase(ctx, cfg.Bases, id, based); err != nil {
+	if err := o.begin(ctx, cfg, id, based, len(positions)); err != nil {
 		return o, err
+	}
+	if o.based > based && o.based <= last { // another node's, of which this one was not told
+		f.mu.Lock()
+		f.tail.Based(id, o.based)
+		positions = f.tail.Positions(id, nil)
+		f.mu.Unlock()
 	}
 	events, err := cfg.Seal.EventsOf(ctx, cfg.Journal, positions, id, o.agg.Version())
 	if err != nil {
@@ -176,6 +180,23 @@ func (f *fold) openOnce(ctx context.Context, cfg *Config, id engine.AggregateID)
 		return o, &persistence.HoleError{Aggregate: id, Want: want, Got: o.agg.Version()}
 	}
 	return o, nil
+}
+
+// manyEvents in the tail may be less than they look: their owner may have written a base, which it tells nobody.
+const manyEvents = 16
+
+// begin takes the base that there must be, the one that another node may have written, or nothing.
+func (o *opened) begin(ctx context.Context, cfg *Config, id engine.AggregateID, based engine.Version, events int) error {
+	if based == 0 && (!cfg.Shared || events < manyEvents) {
+		o.agg = engine.NewAggregate(id)
+		return nil
+	}
+	err := o.fromBase(ctx, cfg.Bases, id, based)
+	if based == 0 && errors.Is(err, persistence.ErrNotFound) {
+		o.agg = engine.NewAggregate(id)
+		return nil
+	}
+	return err
 }
 
 func (o *opened) fromBase(ctx context.Context, bases persistence.Bases, id engine.AggregateID, want engine.Version) error {

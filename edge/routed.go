@@ -134,6 +134,10 @@ func (r *routed) route(deadline time.Time, here func() error, there func(*actors
 			if r.settle(ctx, next) != nil {
 				return settled(actors.ErrUnavailable, lost)
 			}
+		case errors.Is(err, actors.ErrUnavailable): // surely not done: an owner that has just become one may serve in a moment
+			if pause(ctx, peerPause) != nil {
+				return settled(err, lost)
+			}
 		default:
 			return settled(err, lost)
 		}
