@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"maitred/persistence"
@@ -136,7 +137,10 @@ func (n *Node) order(ctx context.Context, o drainOrder) error {
 
 // ask answers what another node asks.
 func (n *Node) ask(from, path string, body []byte) (status int, answer []byte) {
-	if path != drainPath {
+	switch {
+	case strings.HasPrefix(path, statePath):
+		return n.takeState(path, body)
+	case path != drainPath:
 		return n.edge.Ask(from, path, body)
 	}
 	var o drainOrder

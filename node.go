@@ -140,7 +140,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		FrameEvery: n.Config.FrameEvery, MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: time.Now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
-		Known: n.knownHeads, BaseAge: n.Config.TestKeeping, PurgeEvery: n.Config.TestKeeping,
+		Known: n.knownHeads, Hand: n.handState(), BaseAge: n.Config.TestKeeping, PurgeEvery: n.Config.TestKeeping,
 	}
 	n.house, err = actors.Open(ctx, cfg)
 	if err != nil {

@@ -191,7 +191,7 @@ func (hd *handle) load(gen uint64, epoch persistence.Seq) error {
 	defer func() { <-h.loads }()
 	ctx, cancel := context.WithTimeout(h.ctx, loadTimeout)
 	defer cancel()
-	o, err := h.fold.open(ctx, &h.cfg, hd.id)
+	o, err := h.fold.open(ctx, &h.cfg, hd.id, h.handed.take(hd.id))
 	if err != nil {
 		if h.ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, persistence.ErrUnknown) {
 			return ErrUnavailable // the journal does not answer now: no reason to distrust what it holds
@@ -220,6 +220,9 @@ func (hd *handle) load(gen uint64, epoch persistence.Seq) error {
 		h.timers.set(hd.id, due)
 	}
 	h.cfg.Metrics.loads.Inc()
+	if o.sent {
+		h.cfg.Metrics.states.WithLabelValues("opened").Inc()
+	}
 	return nil
 }
 

@@ -172,11 +172,10 @@ func (h *House) Release(ctx context.Context, p persistence.Partition, to string)
 	if to == h.cfg.Node || !persistence.ValidName(to) {
 		return fmt.Errorf("release partition %d to %q: %w", p, to, ErrNotHeld)
 	}
-	h.putBasesOf(h.longIn(p)) // before guests wait: the next owner opens what they ask for
 	if !h.writer.shut(p) {
 		return fmt.Errorf("release partition %d: %w", p, ErrNotHeld)
 	}
-	if err := h.drop(ctx, p); err != nil {
+	if err := h.handOver(ctx, p, to); err != nil {
 		h.writer.reopen(p)
 		return fmt.Errorf("release partition %d: %w", p, err)
 	}
@@ -200,19 +199,6 @@ func (h *House) Release(ctx context.Context, p persistence.Partition, to string)
 	}
 }
 
-// longIn are the open aggregates of p with so many events outside a base that opening them elsewhere would take a while.
-func (h *House) longIn(p persistence.Partition) (ids []engine.AggregateID) {
-	h.fold.mu.Lock()
-	defer h.fold.mu.Unlock()
-	h.handles.Range(func(id engine.AggregateID, hd *handle) bool {
-		if hd.partition == p && len(h.fold.tail.Positions(id, nil)) >= manyEvents {
-			ids = append(ids, id)
-		}
-		return true
-	})
-	return ids
-}
-
 // dropAll takes out of memory what belongs to partitions that are lost. What they still wait for is answered by the writer.
 func (h *House) dropAll(lost []persistence.Partition) {
 	h.work.Go(func() {
@@ -224,25 +210,30 @@ func (h *House) dropAll(lost []persistence.Partition) {
 
 // drop waits until nothing of p is in flight, and takes it out of memory; its events are in the journal, so it needs no base.
 func (h *House) drop(ctx context.Context, p persistence.Partition) error {
-	var all []*handle
-	h.handles.Range(func(_ engine.AggregateID, hd *handle) bool {
-		if hd.partition == p {
-			all = append(all, hd)
-		}
-		return true
-	})
-	for _, hd := range all {
-		if err := h.evict(ctx, hd); err != nil {
+	for _, hd := range h.within(p) {
+		if err := h.evict(ctx, hd, func(*handle) {}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// within are the aggregates of p in memory.
+func (h *House) within(p persistence.Partition) (all []*handle) {
+	h.handles.Range(func(_ engine.AggregateID, hd *handle) bool {
+		if hd.partition == p {
+			all = append(all, hd)
+		}
+		return true
+	})
+	return all
+}
+
 // evictEvery is how often an aggregate with something in flight is looked at.
 const evictEvery = time.Millisecond
 
-func (h *House) evict(ctx context.Context, hd *handle) error {
+// evict calls last between the end of what is in flight and the end of the actor.
+func (h *House) evict(ctx context.Context, hd *handle, last func(*handle)) error {
 	for !hd.shut() {
 		gone := hd.waiting()
 		if gone == nil {
@@ -263,6 +254,7 @@ func (h *House) evict(ctx context.Context, hd *handle) error {
 			return ctx.Err()
 		}
 	}
+	last(hd)
 	h.writer.forget(hd.id)
 	h.retire(hd)
 	return nil

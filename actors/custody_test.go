@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -29,6 +30,7 @@ type cell struct {
 	bases   *memory.Bases
 	nodes   []*cellNode
 	serial  atomic.Uint64
+	sent    func([]byte) []byte // what becomes of a state on its way
 }
 
 type cellNode struct {
@@ -74,7 +76,7 @@ func (l *link) Bounds(ctx context.Context) (persistence.Bounds, error) {
 
 func newCell(t *testing.T, nodes int) *cell {
 	quietLog(t)
-	c := &cell{t: t, begun: time.Now(), from: 6 * time.Hour}
+	c := &cell{t: t, begun: time.Now(), from: 6 * time.Hour, sent: bytes.Clone}
 	c.journal = memory.NewJournal(memory.Options{Latency: func(int) time.Duration { return time.Millisecond }})
 	c.bases = memory.NewBases(memory.BasesOptions{})
 	for i := range nodes {
@@ -83,6 +85,10 @@ func newCell(t *testing.T, nodes int) *cell {
 		n.House, err = Open(t.Context(), Config{
 			Node: n.name, Shared: true, Partitions: 8, Journal: n.link, Bases: c.bases, Feed: persistence.NewFeed(n.link, 1<<20),
 			Now: c.now, Boottime: func() time.Duration { return time.Since(c.begun) }, SweepGrid: time.Second, BaseAge: 24 * time.Hour, PassivateAll: passivateAll,
+			Hand: func(_ context.Context, to string, b persistence.Base) error {
+				b.State = c.sent(b.State)
+				return c.node(to).Take(b)
+			},
 		})
 		require.NoError(t, err)
 		c.nodes = append(c.nodes, n)

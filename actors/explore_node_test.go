@@ -346,7 +346,7 @@ func (w *explored) open(n *xnode, r int) (opened, error) {
 		var o opened
 		return o, o.fromBase(context.Background(), cfg.Bases, id, 0)
 	}
-	return n.fold.open(context.Background(), &cfg, id)
+	return n.fold.open(context.Background(), &cfg, id, nil)
 }
 
 // foldTo folds up to the Claim and begins the incarnation, as writer.foldTo and writer.claimed do.

@@ -123,20 +123,23 @@ type opened struct {
 	agg      engine.Aggregate
 	revision persistence.Revision // of its base; 0 = none
 	based    engine.Version       // of its base
+	sent     bool                 // from a state that another node sent
 }
 
 // maxOpenTries bounds how often a base that moves on under the reader is read again.
 const maxOpenTries = 3
 
 // open reads an aggregate: its base, then every event after it by position. The versions must be contiguous and the last one
-// the one that the fold knows: a stale base or a hole is an error, never a shorter history.
-func (f *fold) open(ctx context.Context, cfg *Config, id engine.AggregateID) (opened, error) {
+// the one that the fold knows: a stale base or a hole is an error, never a shorter history. sent is a state from another node that
+// will do if it is of that version; nil = none.
+func (f *fold) open(ctx context.Context, cfg *Config, id engine.AggregateID, sent *persistence.Base) (opened, error) {
 	for try := 1; ; try++ {
-		o, err := f.openOnce(ctx, cfg, id)
-		again := errors.Is(err, persistence.ErrNotFound) || errors.Is(err, errStaleBase) || errors.Is(err, errFoldBehind)
+		o, err := f.openOnce(ctx, cfg, id, sent)
+		again := err != nil && sent != nil || errors.Is(err, persistence.ErrNotFound) || errors.Is(err, errStaleBase) || errors.Is(err, errFoldBehind)
 		if !again || try == maxOpenTries {
 			return o, err
 		}
+		sent = nil
 	}
 }
 
@@ -147,7 +150,7 @@ var errStaleBase = errors.New("actors: stale base")
 // by now, and the fold will say so: no reason to distrust the aggregate.
 var errFoldBehind = fmt.Errorf("actors: the fold has not reached the base: %w", persistence.ErrUnknown)
 
-func (f *fold) openOnce(ctx context.Context, cfg *Config, id engine.AggregateID) (o opened, err error) {
+func (f *fold) openOnce(ctx context.Context, cfg *Config, id engine.AggregateID, sent *persistence.Base) (o opened, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("open %s: the engine panicked: %v", id, p)
@@ -157,6 +160,11 @@ func (f *fold) openOnce(ctx context.Context, cfg *Config, id engine.AggregateID)
 	last, based := f.tail.Last(id), f.tail.Base(id)
 	positions := f.tail.Positions(id, nil)
 	f.mu.Unlock()
+	if sent != nil && sent.Version == max(last, based) {
+		err = o.fromState(*sent)
+		o.based, o.sent = 0, true // the state is no base; its revision is that of the last one
+		return o, err
+	}
 	if err := o.begin(ctx, cfg, id, based, len(positions)); err != nil {
 		return o, err
 	}
@@ -207,12 +215,16 @@ func (o *opened) fromBase(ctx context.Context, bases persistence.Bases, id engin
 	if b.Version < want {
 		return fmt.Errorf("%w of %s: version %d, known is %d", errStaleBase, id, b.Version, want)
 	}
-	agg, err := engine.OpenBase(id, b.State)
+	return o.fromState(b)
+}
+
+func (o *opened) fromState(b persistence.Base) error {
+	agg, err := engine.OpenBase(b.ID, b.State)
 	if err != nil {
-		return fmt.Errorf("base of %s: %w", id, err)
+		return fmt.Errorf("base of %s: %w", b.ID, err)
 	}
 	if agg.Version() != b.Version {
-		return fmt.Errorf("base of %s: header says version %d, state %d", id, b.Version, agg.Version())
+		return fmt.Errorf("base of %s: header says version %d, state %d", b.ID, b.Version, agg.Version())
 	}
 	o.agg, o.revision, o.based = agg, b.Revision, b.Version
 	return nil

@@ -49,6 +49,9 @@ type Config struct {
 	// Pressure stops admission while it is true (the disk fills up). Called by many goroutines. nil = never. The journal's
 	// own limit is watched in any case.
 	Pressure func() bool
+	// Hand sends the state of an aggregate to the node that gets its partition, which gives it to Take. Its Revision is that of the last
+	// base in SNAP, 0 = none known. nil = nothing is sent.
+	Hand func(ctx context.Context, to string, state persistence.Base) error
 	// OnClaimed is told, from a goroutine of its own, of each node whose slot another one claimed: it answers nobody any more. nil =
 	// nobody is told.
 	OnClaimed func(node string)
@@ -100,6 +103,7 @@ type House struct {
 	timers *timers
 	budget *cacheBudget
 	denied denyList
+	handed handed
 
 	handles   *xsync.Map[engine.AggregateID, *handle]
 	taken     atomic.Int64 // places of MaxResident: one for each handle, and for each that is about to be made

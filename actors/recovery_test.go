@@ -167,7 +167,7 @@ func TestPurgeWhileOpening(t *testing.T) {
 			require.NoError(t, w.journal.Purge(t.Context(), f.seq()+1))
 		}}
 		cfg.Journal = journal
-		o, err := f.open(t.Context(), &cfg, id)
+		o, err := f.open(t.Context(), &cfg, id, nil)
 		require.Positive(t, journal.reads.Load(), "the meddling happened")
 		if err == nil {
 			require.Equal(t, want, o.agg.Version())

@@ -26,7 +26,7 @@ var (
 
 // Bounds of the hop, both ends.
 const (
-	maxHopBody   = 1 << 20  // bytes of a request
+	maxHopBody   = 4 << 20  // bytes of a request: the state of a restaurant that moves with its partition
 	maxHopAnswer = 16 << 20 // bytes
 
 	maxHopConns    = 512 // to a peer

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -308,16 +309,16 @@ func TestEventsOf(t *testing.T) {
 // asked counts what is asked of a journal.
 type asked struct {
 	persistence.Journal
-	gets, reads int
+	gets, reads atomic.Int64
 }
 
 func (j *asked) Get(ctx context.Context, seq persistence.Seq) (persistence.Entry, error) {
-	j.gets++
+	j.gets.Add(1)
 	return j.Journal.Get(ctx, seq)
 }
 
 func (j *asked) Read(ctx context.Context, from, to persistence.Seq, fn func(persistence.Entry) error) error {
-	j.reads++
+	j.reads.Add(1)
 	return j.Journal.Read(ctx, from, to, fn)
 }
 
@@ -325,7 +326,10 @@ func (j *asked) Read(ctx context.Context, from, to persistence.Seq, fn func(pers
 // longer than a caller waits.
 func TestEventsOfAsksForFewOrReadsMany(t *testing.T) {
 	a, other := aggregate(1), aggregate(2)
-	for name, c := range map[string]struct{ events, gap, gets, reads int }{
+	for name, c := range map[string]struct {
+		events, gap int
+		gets, reads int64
+	}{
 		"close":        {60, 4, 0, 1},
 		"far apart":    {60, 12, 60, 0},
 		"few":          {10, 4, 10, 0},
@@ -346,7 +350,7 @@ func TestEventsOfAsksForFewOrReadsMany(t *testing.T) {
 		events, err := persistence.EventsOf(t.Context(), j, at, a, 0)
 		require.NoError(t, err, name)
 		require.Len(t, events, c.events, name)
-		require.Equal(t, [2]int{c.gets, c.reads}, [2]int{j.gets, j.reads}, name)
+		require.Equal(t, [2]int64{c.gets, c.reads}, [2]int64{j.gets.Load(), j.reads.Load()}, name)
 		if c.reads == 1 {
 			var hole *persistence.HoleError
 			_, err = persistence.EventsOf(t.Context(), j, append(at[:5:5], at[6:]...), a, 0)

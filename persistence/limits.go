@@ -36,6 +36,8 @@ const (
 	positionGap = 10
 	// positionRun is how many positions are worth a Read, which costs 0.6 ms to begin.
 	positionRun = 16
+	// positionsAsked is how many records EventsOf asks for at the same time.
+	positionsAsked = 16
 	// LongTail is how many events of one aggregate outside a base are many: at one Get each it takes 60 ms to open.
 	LongTail = 1024
 )

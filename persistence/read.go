@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"maitred/engine"
 )
@@ -52,19 +53,34 @@ func EventsOf(ctx context.Context, j Journal, positions []Seq, id engine.Aggrega
 func (s *Seal) EventsOf(ctx context.Context, j Journal, positions []Seq, id engine.AggregateID, after engine.Version) ([]*engine.Event, error) {
 	o := opening{seal: s, id: id, next: after + 1}
 	for len(positions) > 0 {
-		run := 1
-		for run < len(positions) && positions[run]-positions[run-1] <= positionGap {
-			run++
+		read, n := o.read, closeBy(positions)
+		if n < positionRun {
+			read, n = o.ask, farApart(positions)
 		}
-		if run < positionRun {
-			run = 1
-		}
-		if err := o.read(ctx, j, positions[:run]); err != nil {
+		if err := read(ctx, j, positions[:n]); err != nil {
 			return nil, fmt.Errorf("open %s: %w", id, err)
 		}
-		positions = positions[run:]
+		positions = positions[n:]
 	}
 	return o.events, nil
+}
+
+// closeBy is how many of the first positions lie so close that what is between them may be read in passing.
+func closeBy(positions []Seq) int {
+	n := 1
+	for n < len(positions) && positions[n]-positions[n-1] <= positionGap {
+		n++
+	}
+	return n
+}
+
+// farApart is how many of the first positions are asked for together: those before the next that are worth a Read.
+func farApart(positions []Seq) int {
+	n := 1
+	for n < min(len(positions), positionsAsked) && closeBy(positions[n:]) < positionRun {
+		n++
+	}
+	return n
 }
 
 // opening collects the events of one aggregate.
@@ -75,14 +91,27 @@ type opening struct {
 	events []*engine.Event
 }
 
-func (o *opening) read(ctx context.Context, j Journal, positions []Seq) error {
-	if len(positions) == 1 {
-		e, err := j.Get(ctx, positions[0])
-		if err != nil {
-			return fmt.Errorf("record %d: %w", positions[0], err)
-		}
-		return o.take(e)
+// ask gets the records at positions at the same time: most of what one takes is the way to the journal's leader and back.
+func (o *opening) ask(ctx context.Context, j Journal, positions []Seq) error {
+	entries, errs := make([]Entry, len(positions)), make([]error, len(positions))
+	var wg sync.WaitGroup
+	for i := range positions[1:] {
+		wg.Go(func() { entries[i+1], errs[i+1] = j.Get(ctx, positions[i+1]) })
 	}
+	entries[0], errs[0] = j.Get(ctx, positions[0])
+	wg.Wait()
+	for i, e := range entries {
+		if errs[i] != nil {
+			return fmt.Errorf("record %d: %w", positions[i], errs[i])
+		}
+		if err := o.take(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *opening) read(ctx context.Context, j Journal, positions []Seq) error {
 	return j.Read(ctx, positions[0], positions[len(positions)-1], func(e Entry) error {
 		if e.Seq < positions[0] {
 			return nil
