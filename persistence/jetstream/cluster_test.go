@@ -128,3 +128,16 @@ func TestClusterLosesItsLeader(t *testing.T) {
 	_, err := third.Append(t.Context(), "j.w.n1", []byte("zombie"), last-1)
 	require.ErrorIs(t, err, persistence.ErrConflict)
 }
+
+// Whoever leads the journal leads the bases too, also after somebody else was chosen: who leads neither can be lost without an election.
+func TestOneServerLeadsJournalAndBases(t *testing.T) {
+	all := openCluster(t, clusterOptions(t, t.TempDir(), 3))
+	journal := leaderOf(t, all, journalStream)
+	if l := all[journal].now.Load(); leaderOf(t, all, baseStream) == journal {
+		require.NoError(t, l.server.JetStreamStepdownStream("$G", baseStream))
+		require.Eventually(t, func() bool { return !l.server.JetStreamIsStreamLeader("$G", baseStream) }, electionLimit, time.Millisecond)
+	}
+	require.Eventually(t, func() bool {
+		return leaderOf(t, all, baseStream) == leaderOf(t, all, journalStream)
+	}, electionLimit, 50*time.Millisecond)
+}
