@@ -45,12 +45,11 @@ func (s *handed) put(b persistence.Base, now time.Time) error {
 	if !engine.IsAggregateID(string(b.ID)) || b.Version == 0 {
 		return ErrHanded
 	}
+	s.expire(now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, old := range s.states {
-		if id == b.ID || now.After(old.until) {
-			s.forget(id)
-		}
+	if _, there := s.states[b.ID]; there {
+		s.forget(b.ID)
 	}
 	if s.bytes+len(b.State) > maxHanded {
 		return ErrHanded
@@ -61,6 +60,17 @@ func (s *handed) put(b persistence.Base, now time.Time) error {
 	s.states[b.ID] = handedState{b, now.Add(handedFor)}
 	s.bytes += len(b.State)
 	return nil
+}
+
+// expire forgets what nobody asked for in time.
+func (s *handed) expire(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, st := range s.states {
+		if now.After(st.until) {
+			s.forget(id)
+		}
+	}
 }
 
 // take gives the state of id away; nil when there is none.

@@ -135,10 +135,11 @@ func TestHandedStatesAreBounded(t *testing.T) {
 			require.NoError(t, n.Take(base(i)), "the same again takes its place")
 		}
 		require.ErrorIs(t, n.Take(base(4)), ErrHanded)
-		pause(t.Context(), handedFor+1)
+		pause(t.Context(), handedFor+2*keepEvery)
+		require.Zero(t, n.House.handed.bytes)
+		require.Nil(t, n.House.handed.take(base(0).ID))
 		require.NoError(t, n.Take(base(4)))
 		require.Equal(t, maxHanded/4, n.House.handed.bytes)
-		require.Nil(t, n.House.handed.take(base(0).ID))
 		require.NotNil(t, n.House.handed.take(base(4).ID))
 		require.Zero(t, n.House.handed.bytes)
 		require.ErrorIs(t, n.Take(persistence.Base{}), ErrHanded)

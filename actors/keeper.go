@@ -56,6 +56,7 @@ func (k *keeper) round(now time.Time) {
 	h := k.house
 	h.cfg.Metrics.resident.Set(float64(h.handles.Size()))
 	h.cfg.Metrics.credits.Set(float64(h.queued.Load()))
+	h.handed.expire(now)
 	h.watchJournal()
 	if !h.writer.open.Load() {
 		return
