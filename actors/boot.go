@@ -49,6 +49,9 @@ func restoreOnce(ctx context.Context, cfg *Config, t *timers) (*fold, error) {
 		if b, err = cfg.Journal.Bounds(ctx); err != nil {
 			return nil, fmt.Errorf("bounds of the journal: %w", err)
 		}
+		if b.Last < b.First {
+			return nil, fmt.Errorf("another node's genesis is on its way: %w", persistence.ErrUnknown)
+		}
 	}
 	f := new(fold)
 	if f.custody, err = beginFold(ctx, cfg.Journal, b); err != nil {
