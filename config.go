@@ -67,6 +67,7 @@ type Config struct {
 	ShutdownGrace time.Duration `default:"10s" help:"How long a stop may take."`
 
 	// What only tests may ask for.
+	TestClock     time.Duration `hidden:"" help:"Be this much ahead of the time of day."`
 	TestPassivate bool          `hidden:"" help:"Passivate every actor after every command."`
 	TestLazySync  bool          `hidden:"" help:"Acknowledge before fsync: loses data by design (negative control)."`
 	TestClear     bool          `hidden:"" help:"Keep personal data in clear (negative control)."`
@@ -157,3 +158,6 @@ func (c *Config) logger() *slog.Logger {
 	}
 	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
+
+// now is the time of day.
+func (c *Config) now() time.Time { return time.Now().Add(c.TestClock) }

@@ -21,7 +21,7 @@ var requests atomic.Uint32
 
 func newAPI(addr string, conns int) *api {
 	return &api{&httpfast.HostClient{
-		Addr: addr, MaxConns: conns, MaxIdemponentCallAttempts: 1, MaxConnWaitTimeout: time.Second,
+		Addr: addr, Dial: dialFromGuests, MaxConns: conns, MaxIdemponentCallAttempts: 1, MaxConnWaitTimeout: time.Second,
 		RetryIfErr:          func(*httpfast.Request, int, error) (bool, bool) { return false, false },
 		ReadTimeout:         30 * time.Second,
 		WriteTimeout:        30 * time.Second,

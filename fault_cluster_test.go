@@ -39,15 +39,28 @@ func newCluster(t *testing.T, args ...string) *cluster3 {
 	t.Helper()
 	dir := t.TempDir()
 	c := &cluster3{t: t, secrets: filepath.Join(dir, "secrets"), peers: freePeers(t, 3)}
-	for i, peer := range c.peers {
-		own := []string{"--node", fmt.Sprintf("n%d", i+1), "--cluster-dir", c.secrets, "--peer-listen", peer, "--join", strings.Join(c.peers, ","), "--journal-bytes", "2147483648"}
-		s := newServer(t, filepath.Join(dir, fmt.Sprintf("d%d", i+1)), append(own, args...)...)
-		s.keys = c.secrets
-		c.nodes = append(c.nodes, s)
+	for i := range c.peers {
+		c.prepare(dir, i, args...)
 	}
-	out, err := c.nodes[0].run("cluster", "init", c.secrets)
-	require.NoError(t, err, out)
+	c.initialize()
 	return c
+}
+
+// prepare adds node i, with its data below dir.
+func (c *cluster3) prepare(dir string, i int, args ...string) *server {
+	c.t.Helper()
+	own := []string{"--node", fmt.Sprintf("n%d", i+1), "--cluster-dir", c.secrets, "--peer-listen", c.peers[i], "--join", strings.Join(c.peers, ","), "--journal-bytes", "2147483648"}
+	s := newServer(c.t, filepath.Join(dir, fmt.Sprintf("d%d", i+1)), append(own, args...)...)
+	s.keys = c.secrets
+	c.nodes = append(c.nodes, s)
+	return s
+}
+
+// initialize makes the secrets.
+func (c *cluster3) initialize() {
+	c.t.Helper()
+	out, err := c.nodes[0].run("cluster", "init", c.secrets)
+	require.NoError(c.t, err, out)
 }
 
 // freePeers finds addresses with three free ports in a row each, for TCP and UDP.
@@ -93,9 +106,15 @@ func (c *cluster3) serves(nodes ...*server) {
 	}
 }
 
+// adminClient asks nodes what they know, from where the guests are.
+var adminClient = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+	DialContext:       func(_ context.Context, _, addr string) (net.Conn, error) { return dialFromGuests(addr) },
+	DisableKeepAlives: true,
+}}
+
 // status is what a node says of the cluster.
 func (c *cluster3) status(s *server) (st cellStatus, err error) {
-	res, err := http.Get("http://" + s.admin + clusterPath)
+	res, err := adminClient.Get("http://" + s.admin + clusterPath)
 	if err != nil {
 		return st, err
 	}
@@ -118,14 +137,17 @@ func (c *cluster3) spread() {
 }
 
 // addrs are all nodes' API addresses, for a client that takes them in turn.
-func (c *cluster3) addrs(without ...*server) string {
+func (c *cluster3) addrs() string {
 	var all []string
 	for _, s := range c.nodes {
-		if !slices.Contains(without, s) {
-			all = append(all, s.addr)
-		}
+		all = append(all, s.addr)
 	}
 	return strings.Join(all, ",")
+}
+
+// others are the nodes without some.
+func (c *cluster3) others(without ...*server) []*server {
+	return slices.DeleteFunc(slices.Clone(c.nodes), func(s *server) bool { return slices.Contains(without, s) })
 }
 
 // leads tells whether a node's server leads the journal, by its own word.
@@ -137,17 +159,21 @@ func (c *cluster3) leads(s *server) bool {
 // probes counts the reservations that no ledger has: each has a mark of its own.
 var probes atomic.Int64
 
-// outage measures from now on until every restaurant has decided something anew, asked by way of addrs.
-func (c *cluster3) outage(addrs string, w *world, token string) time.Duration {
+// outage measures from now on until every restaurant has decided something anew, asked by way of the nodes in turn.
+func (c *cluster3) outage(nodes []*server, w *world, token string) time.Duration {
 	c.t.Helper()
 	begun := time.Now()
-	a := newAPI(addrs, 64)
-	defer a.close()
+	var apis []*api
+	for _, s := range nodes {
+		a := newAPI(s.addr, 64)
+		defer a.close()
+		apis = append(apis, a)
+	}
 	var slowest time.Duration
 	var mu sync.Mutex
 	each(len(w.places), len(w.places), func(i int) {
 		for try := 0; time.Since(begun) < time.Minute; try++ {
-			got, err := a.do(request{method: "POST", path: "/reservations", token: token, within: 3 * time.Second, body: map[string]any{
+			got, err := apis[(i+try)%len(apis)].do(request{method: "POST", path: "/reservations", token: token, within: 3 * time.Second, body: map[string]any{
 				"restaurant_id": w.places[i].id, "date": day(20), "time_slot": w.slots[try%len(w.slots)], "guests_count": 2,
 				"special_requests": fmt.Sprintf("probe-%d", probes.Add(1)),
 			}})
@@ -170,7 +196,7 @@ func (c *cluster3) shelve(y *tally) *shelf {
 	secret, err := cluster.ReadSecret(filepath.Join(c.secrets, secretFile))
 	require.NoError(c.t, err)
 	var routes []string
-	for _, peer := range c.peers {
+	for _, peer := range freePeers(c.t, len(c.nodes)) {
 		at, err := peerAddr(peer, routePort)
 		require.NoError(c.t, err)
 		routes = append(routes, "nats-route://"+at)
@@ -312,7 +338,7 @@ func (c *cluster3) victim(rng *rand.Rand, leader bool) *server {
 // hurt does it to a node, brings it back, and says how long some restaurant was not served by the others.
 func (c *cluster3) hurt(s *server, fault string, w *world, token string) time.Duration {
 	c.t.Helper()
-	others := c.addrs(s)
+	others := c.others(s)
 	switch fault {
 	case "stop":
 		require.NoError(c.t, syscall.Kill(s.pid, syscall.SIGTERM))

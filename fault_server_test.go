@@ -85,6 +85,7 @@ type server struct {
 	args  []string // of serve, beside --data and --listen
 	wrap  []string // in front of the binary, e.g. strace; its child is the server
 	env   []string // beside the test's own
+	at    *netns   // where it runs; nil = where the test does
 
 	cmd    *exec.Cmd
 	pid    int // of the server, not of what wraps it
@@ -153,7 +154,9 @@ func (s *server) launch() {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.Env = s.said, s.said, append(os.Environ(), s.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(s.t, cmd.Start(), "start %s", argv[0])
+	var err error
+	s.at.do(func() { err = cmd.Start() })
+	require.NoError(s.t, err, "start %s", argv[0])
 	s.cmd, s.pid, s.exited = cmd, cmd.Process.Pid, make(chan struct{})
 	go func(cmd *exec.Cmd, exited chan struct{}) {
 		_ = cmd.Wait()

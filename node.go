@@ -114,8 +114,10 @@ func (n *Node) openSeal(ctx context.Context) (err error) {
 	if n.Config.TestClear {
 		return nil
 	}
-	n.seal, err = openSeal(ctx, n.Config.secrets(), n.embedded.Journal(), n.embedded.Bases())
-	return err
+	return n.patiently(ctx, func() (err error) {
+		n.seal, err = openSeal(ctx, n.Config.secrets(), n.embedded.Journal(), n.embedded.Bases())
+		return err
+	})
 }
 
 func (n *Node) journalOptions() jetstream.Options {
@@ -138,7 +140,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		Metrics: metrics, Pressure: func() bool { return n.embedded.Pressure() >= jetstream.StopAt }, OnHalt: n.halted, OnClaimed: n.cutOff,
 		Node: n.Config.Node, Shared: n.cell != nil, Journal: n.embedded.Journal(), Bases: persistence.SealBases(n.embedded.Bases(), n.seal), Feed: feed, Seal: n.seal,
 		FrameEvery: n.Config.FrameEvery, MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
-		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: time.Now,
+		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: n.Config.now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
 		Known: n.knownHeads, Hand: n.handState(), BaseAge: n.Config.TestKeeping, PurgeEvery: n.Config.TestKeeping,
 	}
@@ -147,7 +149,8 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		return fmt.Errorf("open the house: %w (maitred journal verify --data %s tells what is missing)", err, n.Config.Data)
 	}
 	n.opened("house", n.house.Close)
-	journal, err := journalID(ctx, n.embedded.Journal())
+	var journal string
+	err = n.patiently(ctx, func() (err error) { journal, err = journalID(ctx, n.embedded.Journal()); return err })
 	if err != nil {
 		return err
 	}
@@ -156,6 +159,17 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		Moved: func(at persistence.Position) { n.stored.Store(uint64(at.Seq)) },
 	})
 	return n.openSinks(journal, feed)
+}
+
+// startPatience is how long a start waits for the journal of several nodes to have somebody to answer.
+const startPatience = 10 * time.Minute
+
+// patiently does a step of the start that asks the journal. With several nodes it may have nobody to answer at the moment.
+func (n *Node) patiently(ctx context.Context, step func() error) error {
+	if n.cell == nil {
+		return step()
+	}
+	return persistence.Patiently(ctx, startPatience, step)
 }
 
 // halted ends the process when the writer has stopped for good: a supervisor starts it anew, or an operator reads why.
@@ -237,11 +251,11 @@ func (n *Node) openEdge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.eraser = newEraser(n.store, n.house, time.Now, n.Log, cmp.Or(n.Config.TestGrace, edge.EraseGrace))
+	n.eraser = newEraser(n.store, n.house, n.Config.now, n.Log, cmp.Or(n.Config.TestGrace, edge.EraseGrace))
 	n.edge, err = edge.New(edge.Config{
 		House: n.house, Cell: n.edgeCell(), Lists: n.store, Followers: n.shownFollowers(), Space: n.space, Keys: keys, Copies: n.copies, SharedLimits: n.sharedLimits,
 		Erasures: edge.Erasures{Owns: n.ownsRestaurant, Begun: n.eraser.signal},
-		Registry: n.Registry, Now: time.Now, Log: n.Log, CloseTimeout: n.Config.ShutdownGrace / 2,
+		Registry: n.Registry, Now: n.Config.now, Log: n.Log, CloseTimeout: n.Config.ShutdownGrace / 2,
 		RateLimit: n.Config.RateLimit, TrustedProxies: n.Config.TrustedProxy, CORSOrigins: n.Config.CORSOrigin,
 		MaxConns: n.Config.MaxConns, MaxConnsPerIP: n.Config.MaxConnsPerIP, MaxInHand: n.Config.MaxRequests,
 		TLS: n.tlsConfig(), AccessLog: n.Config.AccessLog, Tracing: n.tracing,

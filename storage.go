@@ -49,7 +49,8 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 // on would forget in silence what the store still knows (holes H10). A store that is away cannot be asked: then only a journal that
 // has something goes on, since its own witnesses lie beside it.
 func (n *Node) checkStoreWitness(ctx context.Context) error {
-	bounds, err := n.embedded.Journal().Bounds(ctx)
+	var bounds persistence.Bounds
+	err := n.patiently(ctx, func() (err error) { bounds, err = n.embedded.Journal().Bounds(ctx); return err })
 	if err != nil {
 		return fmt.Errorf("read the journal's bounds: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"maitred/engine"
 	"maitred/persistence"
@@ -18,12 +19,19 @@ import (
 // questions and look like a loss.
 const restoreTries = 3
 
+// restorePatience is how long a start waits for a journal of several nodes to have somebody to answer.
+const restorePatience = 10 * time.Minute
+
 // restore folds the journal from its newest checkpoint, or its genesis, to its end, and tells the timers what may be due.
 // An empty journal gets a genesis.
 func restore(ctx context.Context, cfg *Config, t *timers) (*fold, error) {
+	if !cfg.Shared {
+		return restoreOnce(ctx, cfg, t)
+	}
 	for try := 1; ; try++ {
-		f, err := restoreOnce(ctx, cfg, t)
-		if err == nil || !cfg.Shared || try == restoreTries || ctx.Err() != nil {
+		var f *fold
+		err := persistence.Patiently(ctx, restorePatience, func() (err error) { f, err = restoreOnce(ctx, cfg, t); return err })
+		if err == nil || try == restoreTries || ctx.Err() != nil || errors.Is(err, persistence.ErrUnknown) {
 			return f, err
 		}
 	}
@@ -40,6 +48,9 @@ func restoreOnce(ctx context.Context, cfg *Config, t *timers) (*fold, error) {
 		}
 		if b, err = cfg.Journal.Bounds(ctx); err != nil {
 			return nil, fmt.Errorf("bounds of the journal: %w", err)
+		}
+		if b.Last < b.First {
+			return nil, fmt.Errorf("another node's genesis is on its way: %w", persistence.ErrUnknown)
 		}
 	}
 	f := new(fold)

@@ -98,7 +98,9 @@ func (w *explored) step(n *xnode, op foldOp) error {
 	}
 	for r := range n.res {
 		if f.custody.Part(persistence.Partition(r)).Owner != n.name {
-			n.res[r], n.frozen[r] = xres{}, false
+			if n.frozen[r] = false; !w.ctl.sinceOff {
+				n.res[r] = xres{}
+			}
 		}
 	}
 	if len(n.core.since) > 0 && !w.ctl.packAfterRelease {
@@ -409,7 +411,8 @@ func (w *explored) basePut(n *xnode, p *packet) {
 
 // reads tells whether the node would give a strong read of r now.
 func (n *xnode) reads(r int, now time.Duration, ctl *control) bool {
-	return n.state == nodeUp && n.res[r].view != nil && now < n.core.lease && (!n.frozen[r] || ctl.readsAfterRelease)
+	return n.state == nodeUp && n.res[r].view != nil && (now < n.core.lease || ctl.leaseOff) &&
+		(!n.frozen[r] || ctl.readsAfterRelease) && (n.core.since[r] != 0 || !ctl.sinceOff)
 }
 
 func (n *xnode) fingerprint(now time.Duration, b []byte) []byte {

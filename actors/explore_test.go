@@ -16,7 +16,7 @@ import (
 // control switches a guard off: the explorer must then find a violation.
 type control struct {
 	name                                                             string
-	refusalsEarly, viewsEarly, leaseFromRetry                        bool
+	refusalsEarly, viewsEarly, leaseFromRetry, leaseOff, sinceOff    bool
 	readsAfterRelease, packAfterRelease                              bool
 	claimWithoutSilence, claimExpectsNothing, silenceThroughOutage   bool
 	baseWithoutCAS, openWithoutTail, purgePastFloor, keepExpectation bool
@@ -214,6 +214,7 @@ var scenarios = []scenario{
 	{"two nodes: claims", false, bounds{nodes: 2, restaurants: 1, commands: []wish{{}, {}}, attempts: 1, ticks: 2, claims: 1}, []control{
 		{name: "claim without silence", claimWithoutSilence: true},
 		{name: "claim that expects nothing", claimExpectsNothing: true},
+		{name: "reads without a lease", leaseOff: true},
 	}},
 	{"two nodes: claims and answers that come late", true, bounds{nodes: 2, restaurants: 1, commands: []wish{{}, {}}, attempts: 1, late: 1, ticks: 2, claims: 1}, []control{
 		{name: "lease counted from a retry", leaseFromRetry: true},
@@ -221,6 +222,7 @@ var scenarios = []scenario{
 	{"two nodes: releases", false, bounds{nodes: 2, restaurants: 1, commands: []wish{{}, {}}, attempts: 1, releases: 2, lost: 1}, []control{
 		{name: "reads go on after the release was sent", readsAfterRelease: true},
 		{name: "an event is packed after the release", packAfterRelease: true},
+		{name: "a state of an earlier custody is believed", sinceOff: true},
 	}},
 	{"two nodes: the record of an absent node is purged", false, bounds{nodes: 2, restaurants: 1, nextSeq: 4093, crashes: 1, restarts: 1, floors: 1, checkpoints: 1, purge: 1}, []control{
 		{name: "expectation kept after a purge", keepExpectation: true},

@@ -28,6 +28,7 @@ type Metrics struct {
 	sweeps        prometheus.Counter
 	tailEvents    prometheus.Gauge
 	states        *prometheus.CounterVec
+	skew          prometheus.Gauge
 }
 
 // NewMetrics makes the collectors of a house.
@@ -65,13 +66,14 @@ func NewMetrics() *Metrics {
 		sweeps:       counter("actors_sweeps_total", "Timers that fired."),
 		tailEvents:   gauge("journal_tail_events", "Events that are in no base."),
 		states:       vec("actors_states_handed_total", "States of restaurants that travelled with their partition: sent, refused by the next owner, opened from.", "step"),
+		skew:         gauge("clock_skew_seconds", "How far the other nodes' time of day is ahead of this one's, in the middle; timers stand still beyond 2 s."),
 	}
 }
 
 func (m *Metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.appendSeconds, m.appendFailed, m.frames, m.frameEvents, m.frameBytes, m.incarnations, m.resident, m.credits,
-		m.quarantined, m.passivations, m.loads, m.bases, m.refused, m.panics, m.sweeps, m.tailEvents, m.states,
+		m.quarantined, m.passivations, m.loads, m.bases, m.refused, m.panics, m.sweeps, m.tailEvents, m.states, m.skew,
 	}
 }
 

@@ -138,7 +138,7 @@ func (t *timers) run() {
 		case <-t.house.ctx.Done():
 			return
 		}
-		if !t.house.admits() {
+		if t.house.skewed() || !t.house.admits() {
 			continue
 		}
 		if t.fresh.Swap(false) {

@@ -55,6 +55,7 @@ type writer struct {
 	moved    chan struct{}   // closed when what is held changes
 	wanted   chan struct{}   // closed when the fold goes on; nil when nobody waits
 	silence  silence
+	skew     skew
 
 	stopping atomic.Bool
 	stopped  chan struct{}
@@ -64,7 +65,7 @@ func newWriter(h *House) *writer {
 	w := &writer{
 		house: h, journal: h.fold.custody.Journal(), subject: persistence.SlotSubject(h.cfg.Node),
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}), moved: make(chan struct{}), reason: "claiming",
-		silence: silence{acked: -1},
+		silence: silence{acked: -1}, skew: skew{opened: h.cfg.Boottime()},
 	}
 	w.held.Store(nothing)
 	h.fold.custody.Nodes(func(s persistence.SlotState) { w.silence.saw(s.Node, "", s.Seq, h.cfg.Boottime()) })
@@ -76,7 +77,7 @@ func newWriter(h *House) *writer {
 }
 
 func (w *writer) now() moment {
-	return moment{boot: w.house.cfg.Boottime(), wall: time.Now().UnixMilli()}
+	return moment{boot: w.house.cfg.Boottime(), wall: w.house.cfg.Now().UnixMilli()}
 }
 
 // start claims the slot and folds to exactly the claim.
@@ -371,7 +372,7 @@ func (w *writer) watch() {
 	}
 	w.out = w.out[:0]
 	w.take()
-	w.out = w.core.expire(w.now(), w.out)
+	w.out = w.core.expire(time.Now().UnixMilli(), w.out) // deadlines are by the process's clock
 	w.settle()
 	w.late.Reset(lateEvery)
 }

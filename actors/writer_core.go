@@ -37,8 +37,8 @@ var (
 	errRefused = errors.New("actors: entry refused by the writer")
 )
 
-// moment is a reading of the two clocks: boot counts through suspension (leases, waits), wall is Unix milliseconds
-// (deadlines, frames).
+// moment is a reading of the two clocks: boot counts through suspension (leases, waits), wall is the time of day in
+// Unix milliseconds (frames, incarnations).
 type moment struct {
 	boot time.Duration
 	wall int64
@@ -427,11 +427,11 @@ func (c *core) resolve(entries []entry, out []effect) []effect {
 	return out
 }
 
-// expire answers ErrUnknownOutcome to those whose deadline has passed while they wait.
-func (c *core) expire(m moment, out []effect) []effect {
+// expire answers ErrUnknownOutcome to those whose deadline has passed at a time, Unix milliseconds, while they wait.
+func (c *core) expire(at int64, out []effect) []effect {
 	for _, entries := range [2][]entry{c.flightOpen(), c.queue} {
 		for i := range entries {
-			if e := &entries[i]; !e.expired && e.deadline != 0 && e.deadline <= m.wall {
+			if e := &entries[i]; !e.expired && e.deadline != 0 && e.deadline <= at {
 				out = append(out, effect{kind: effectExpire, entries: []entry{*e}, err: ErrUnknownOutcome})
 				e.expired = true
 			}

@@ -155,7 +155,7 @@ func TestCoreSettlesWhoWasToldBefore(t *testing.T) {
 	c.enqueue(event(4, 1, 10), nil)
 	c.next(moment{}, nil)
 	c.enqueue(entry{id: testID, stands: 4, deadline: 500}, nil)
-	require.Equal(t, []effectKind{effectExpire}, kinds(c.expire(moment{wall: 1000}, nil)))
+	require.Equal(t, []effectKind{effectExpire}, kinds(c.expire(1000, nil)))
 	c.acked(moment{}, 9, nil)
 	out := c.next(moment{}, nil)
 	require.Equal(t, []effectKind{effectSettle}, kinds(out))

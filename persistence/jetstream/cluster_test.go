@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"maitred/persistence"
@@ -129,15 +131,66 @@ func TestClusterLosesItsLeader(t *testing.T) {
 	require.ErrorIs(t, err, persistence.ErrConflict)
 }
 
-// Whoever leads the journal leads the bases too, also after somebody else was chosen: who leads neither can be lost without an election.
-func TestOneServerLeadsJournalAndBases(t *testing.T) {
+// The bases are led where the journal is: the loss of another server costs nobody an election.
+func TestClusterLeadsBasesWhereTheJournalIs(t *testing.T) {
 	all := openCluster(t, clusterOptions(t, t.TempDir(), 3))
-	journal := leaderOf(t, all, journalStream)
-	if l := all[journal].now.Load(); leaderOf(t, all, baseStream) == journal {
-		require.NoError(t, l.server.JetStreamStepdownStream("$G", baseStream))
-		require.Eventually(t, func() bool { return !l.server.JetStreamIsStreamLeader("$G", baseStream) }, electionLimit, time.Millisecond)
+	for range 2 { // the second time certainly from another server
+		l := all[0].now.Load()
+		_, err := l.reads.Request("$JS.API.STREAM.LEADER.STEPDOWN."+baseStream, nil, requestTimeout)
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return leaderOf(t, all, baseStream) == leaderOf(t, all, journalStream) }, electionLimit, 20*time.Millisecond)
 	}
-	require.Eventually(t, func() bool {
-		return leaderOf(t, all, baseStream) == leaderOf(t, all, journalStream)
-	}, electionLimit, 50*time.Millisecond)
+}
+
+func TestTogetherWaitsUntilItLasts(t *testing.T) {
+	at := func(leader string, replicas ...*jetstream.PeerInfo) *jetstream.ClusterInfo {
+		return &jetstream.ClusterInfo{Leader: leader, Replicas: replicas}
+	}
+	ready, behind := &jetstream.PeerInfo{Name: "a", Current: true}, &jetstream.PeerInfo{Name: "a"}
+	now := time.Now()
+	for name, c := range map[string]struct {
+		journal, bases *jetstream.ClusterInfo
+		want           string
+	}{
+		"apart":                          {at("a"), at("b", ready), "a"},
+		"together":                       {at("b"), at("b", ready), ""},
+		"somebody else leads them":       {at("a"), at("c", ready), ""},
+		"nobody leads the journal":       {at(""), at("b", ready), ""},
+		"its leader is behind":           {at("a"), at("b", behind), ""},
+		"a server that stands by itself": {nil, nil, ""},
+	} {
+		var together together
+		require.Empty(t, together.due("b", c.journal, c.bases, now), name)
+		require.Empty(t, together.due("b", c.journal, c.bases, now.Add(togetherAfter-1)), name)
+		require.Equal(t, c.want, together.due("b", c.journal, c.bases, now.Add(togetherAfter)), name)
+	}
+}
+
+// Without a quorum nothing is concluded: who asks is told that nobody knows, and asks again. A start ended here, and a scan took such
+// bases for damaged ones.
+func TestClusterWithoutQuorumKnowsNothing(t *testing.T) {
+	all := openCluster(t, clusterOptions(t, t.TempDir(), 3))
+	_, err := all[0].Journal().Append(t.Context(), "j.w.n1", []byte("record"), 0)
+	require.NoError(t, err)
+	require.NoError(t, all[1].Close())
+	require.NoError(t, all[2].Close())
+	l := all[0].now.Load()
+	for until := time.Now().Add(electionLimit); ; {
+		require.True(t, time.Now().Before(until), "the server never says that the stream is away")
+		_, err := l.get(t.Context(), journalStream, getRequest{Seq: 1})
+		if err == nil {
+			continue
+		}
+		require.ErrorIs(t, err, persistence.ErrUnknown)
+		require.True(t, transient(err), "%v", err)
+		if strings.Contains(err.Error(), "(10008)") {
+			break
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err = l.bounds(ctx); err != nil {
+		require.ErrorIs(t, err, persistence.ErrUnknown)
+		require.True(t, transient(err), "%v", err)
+	}
 }

@@ -102,7 +102,7 @@ func streamInfo(ctx context.Context, s jetstream.Stream) (*jetstream.StreamInfo,
 	defer cancel()
 	info, err := s.Info(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read state of stream: %w", err)
+		return nil, fmt.Errorf("read state of stream: %w: %w", persistence.ErrUnknown, err)
 	}
 	return info, nil
 }
@@ -164,7 +164,10 @@ type getResponse struct {
 	Error   apiError `json:"error"`
 }
 
-const noMessageFound = 10037
+const (
+	noMessageFound = 10037
+	unavailable    = 503 // nobody leads the stream now
+)
 
 // get asks the leader of stream for one message.
 func (l *link) get(ctx context.Context, stream string, r getRequest) (*message, error) {
@@ -185,6 +188,8 @@ func (l *link) get(ctx context.Context, stream string, r getRequest) (*message, 
 	switch {
 	case resp.Error.ErrCode == noMessageFound:
 		return nil, fmt.Errorf("get %s from %s: %w", body, stream, persistence.ErrNotFound)
+	case resp.Error.Code == unavailable:
+		return nil, fmt.Errorf("get %s from %s: %w: %s (%d)", body, stream, persistence.ErrUnknown, resp.Error.Description, resp.Error.ErrCode)
 	case resp.Error != apiError{}:
 		return nil, fmt.Errorf("get %s from %s: %s (%d)", body, stream, resp.Error.Description, resp.Error.ErrCode)
 	case resp.Message == nil:

@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"maitred/persistence"
 )
 
 // link is one life of the embedded server with this process' connections to it. A restart makes another one.
@@ -142,7 +144,7 @@ func (l *link) openOnce(ctx context.Context, o Options) (err error) {
 // transient errors pass when the cluster has its leaders.
 func transient(err error) bool {
 	var api *jetstream.APIError
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
+	return errors.Is(err, persistence.ErrUnknown) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, jetstream.ErrStreamNotFound) || errors.As(err, &api) && api.Code >= 500
 }
 

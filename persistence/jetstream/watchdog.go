@@ -45,7 +45,7 @@ type watchdog struct {
 	health Health
 
 	growth      growth        // of run alone
-	gathered    time.Time     // when the lead of the bases was last asked for
+	together    together      // of run alone
 	pressure    atomic.Uint64 // Health.Pressure, for admission
 	silent      atomic.Int32  // appends without an answer since the last one with
 	silentSince atomic.Int64  // Unix nanoseconds
@@ -197,7 +197,7 @@ func (w *watchdog) look(ctx context.Context) error {
 		h.Pressure, h.BasePressure, h.FreeBytes = pressure, share(bases), free
 		h.HoursLeft = w.growth.hoursLeft(time.Now(), own, pressure)
 	})
-	return w.gather(ctx, l, bases)
+	return w.bringTogether(ctx, l, journal, bases)
 }
 
 // growth is how fast the streams grow, what is purged left out: a mean over about growthOver.
