@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"maitred/cluster"
 	"maitred/edge"
 	"maitred/persistence/jetstream"
@@ -108,7 +110,9 @@ func (n *Node) journalCluster(secret cluster.Secret) (*jetstream.Cluster, error)
 	if err != nil {
 		return nil, err
 	}
-	c := &jetstream.Cluster{Name: secret.Label(), Host: host, Port: number, Secret: secret.RoutePassword()}
+	c := &jetstream.Cluster{
+		Name: secret.Label(), Host: host, Port: number, Secret: secret.RoutePassword(), TLS: secret.RouteTLS(n.Config.Node), Refused: n.routesRefused(),
+	}
 	for _, addr := range n.Config.Join {
 		route, err := peerAddr(addr, routePort)
 		if err != nil {
@@ -117,6 +121,15 @@ func (n *Node) journalCluster(secret cluster.Secret) (*jetstream.Cluster, error)
 		c.Routes = append(c.Routes, route)
 	}
 	return c, nil
+}
+
+// routesRefused counts connections of the journal's servers that did not come to be.
+func (n *Node) routesRefused() func() {
+	refused := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "maitred_cluster_routes_refused_total", Help: "Connections between the journal's servers that were refused, or refused this node.",
+	})
+	n.Registry.MustRegister(refused)
+	return refused.Inc
 }
 
 // openHop makes the client of the other nodes: the edge needs it.

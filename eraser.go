@@ -42,9 +42,7 @@ type eraser struct {
 	now   func() time.Time
 	log   *slog.Logger
 	grace time.Duration // from the erasure until it can be complete (edge.EraseGrace)
-	// revoke voids the account's access tokens, again: a restart forgets that they were. nil = nobody is told.
-	revoke func(engine.AccountID)
-	leads  func() bool // one node of several does it; nil = this one
+	leads func() bool   // one node of several does it; nil = this one
 
 	wake chan struct{}
 	stop context.CancelFunc
@@ -169,9 +167,6 @@ func (e *eraser) step(ctx context.Context, account engine.AccountID) (more bool,
 	at, pending := picture.Erasure()
 	if !pending {
 		return false, nil // the store does not know it yet
-	}
-	if e.revoke != nil {
-		e.revoke(account)
 	}
 	ripe := e.now().UnixMilli() >= int64(at)+e.grace.Milliseconds()
 	durable := e.house.Status().Last

@@ -123,15 +123,12 @@ func (w *ward) completed(a engine.AccountID) bool {
 func TestEraserWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := newWard(t)
-		var revoked []engine.AccountID
-		e.revoke = func(a engine.AccountID) { revoked = append(revoked, a) }
 		a := w.erased(1, 100, engine.MakeRestaurantID(1))
 		w.shown = w.seq
 		left, err := e.round(t.Context())
 		require.NoError(t, err)
 		require.True(t, left)
 		require.Equal(t, []string{"forget", "forget"}, w.sent, "100 to cancel take two commands, at once")
-		require.Equal(t, []engine.AccountID{a}, revoked)
 		w.shown = w.seq
 		left, err = e.round(t.Context())
 		require.NoError(t, err)

@@ -37,6 +37,7 @@ type Node struct {
 	eraser    *eraser
 	seal      *persistence.Seal
 	edge      *edge.Server
+	revoked   *edge.Revocations
 	listener  net.Listener
 	admin     net.Listener // nil: none
 
@@ -135,6 +136,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 	feed := persistence.NewFeed(n.embedded.Journal(), n.Config.FeedBytes)
 	feed.Seal = n.seal
 	metrics := actors.NewMetrics()
+	n.revoked = edge.NewRevocations()
 	n.Registry.MustRegister(metrics)
 	cfg := actors.Config{
 		Metrics: metrics, Pressure: func() bool { return n.embedded.Pressure() >= jetstream.StopAt }, OnHalt: n.halted, OnClaimed: n.cutOff,
@@ -142,6 +144,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		FrameEvery: n.Config.FrameEvery, MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: n.Config.now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
+		OnAccount: n.revoked.Saw, Recall: edge.RevocationsFor,
 		Known: n.knownHeads, Hand: n.handState(), BaseAge: n.Config.TestKeeping, PurgeEvery: n.Config.TestKeeping,
 	}
 	n.house, err = actors.Open(ctx, cfg)
@@ -208,22 +211,8 @@ func (n *Node) openProjectors(context.Context) error {
 	return nil
 }
 
-// revokeErased voids the access tokens of erased accounts before anybody can show one: which were void is not journaled. When the
-// store is away the eraser does it as soon as it is back.
-func (n *Node) revokeErased(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, storeWait)
-	defer cancel()
-	erased, err := n.store.PendingErasures(ctx, eraseBatch)
-	if err != nil {
-		n.Log.Warn("the store does not say which accounts are being erased; their access tokens work until it does, or they end", "error", err)
-	}
-	for _, account := range erased {
-		n.edge.Revoke(account)
-	}
-}
-
 func (n *Node) openEraser(context.Context) error {
-	n.eraser.revoke, n.eraser.leads = n.edge.Revoke, n.house.Leads
+	n.eraser.leads = n.house.Leads
 	n.eraser.start()
 	n.opened("eraser", n.eraser.Close)
 	return nil
@@ -246,14 +235,14 @@ func (n *Node) space() edge.JournalSpace {
 	return edge.JournalSpace{Used: h.Pressure, HoursLeft: h.HoursLeft}
 }
 
-func (n *Node) openEdge(ctx context.Context) error {
+func (n *Node) openEdge(context.Context) error {
 	keys, err := edge.OpenKeys(n.Config.secrets())
 	if err != nil {
 		return err
 	}
 	n.eraser = newEraser(n.store, n.house, n.Config.now, n.Log, cmp.Or(n.Config.TestGrace, edge.EraseGrace))
 	n.edge, err = edge.New(edge.Config{
-		House: n.house, Cell: n.edgeCell(), Lists: n.store, Followers: n.shownFollowers(), Space: n.space, Keys: keys, Copies: n.copies, SharedLimits: n.sharedLimits,
+		House: n.house, Cell: n.edgeCell(), Revocations: n.revoked, Lists: n.store, Followers: n.shownFollowers(), Space: n.space, Keys: keys, Copies: n.copies, SharedLimits: n.sharedLimits,
 		Erasures: edge.Erasures{Owns: n.ownsRestaurant, Begun: n.eraser.signal},
 		Registry: n.Registry, Now: n.Config.now, Log: n.Log, CloseTimeout: n.Config.ShutdownGrace / 2,
 		RateLimit: n.Config.RateLimit, TrustedProxies: n.Config.TrustedProxy, CORSOrigins: n.Config.CORSOrigin,
@@ -264,7 +253,6 @@ func (n *Node) openEdge(ctx context.Context) error {
 		return err
 	}
 	n.eraser.house = n.edge.House()
-	n.revokeErased(ctx)
 	return nil
 }
 

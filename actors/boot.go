@@ -179,9 +179,17 @@ func (f *fold) readTail(ctx context.Context, cfg *Config, b persistence.Bounds) 
 	// Floors that rose after the checkpoint may have let the journal go beyond those that it holds: what the fold ends with
 	// is checked below.
 	tailFrom = min(max(tailFrom, b.First), from)
-	err := persistence.ReadRecords(ctx, cfg.Journal, tailFrom, b.Last, func(e persistence.Entry, r persistence.Record) error {
-		if e.Seq >= from {
+	recall, err := cfg.recallFrom(ctx, b)
+	if err != nil {
+		return fmt.Errorf("look for the events of accounts: %w", err)
+	}
+	err = persistence.ReadRecords(ctx, cfg.Journal, min(tailFrom, recall), b.Last, func(e persistence.Entry, r persistence.Record) error {
+		cfg.tell(r)
+		switch {
+		case e.Seq >= from:
 			return f.apply(e, r)
+		case e.Seq < tailFrom:
+			return nil
 		}
 		if fr, ok := r.(*persistence.Frame); ok {
 			return f.index(e.Seq, fr)
@@ -237,7 +245,10 @@ func (f *fold) compareStore(ctx context.Context, cfg *Config, lost map[engine.Ag
 	}
 	b, err := cfg.Journal.Bounds(ctx)
 	if err == nil && b.Last > f.custody.Seq() {
-		err = persistence.ReadRecords(ctx, cfg.Journal, f.custody.Seq()+1, b.Last, f.apply)
+		err = persistence.ReadRecords(ctx, cfg.Journal, f.custody.Seq()+1, b.Last, func(e persistence.Entry, r persistence.Record) error {
+			cfg.tell(r)
+			return f.apply(e, r)
+		})
 	}
 	for id, v := range ahead {
 		if have(id) < v {

@@ -55,6 +55,11 @@ type Config struct {
 	// OnClaimed is told, from a goroutine of its own, of each node whose slot another one claimed: it answers nobody any more. nil =
 	// nobody is told.
 	OnClaimed func(node string)
+	// OnAccount is told of every durable event of an account, whoever wrote it, and at the start of those of the last Recall. Some are told
+	// more than once; personal strings may be sealed. The writer waits meanwhile: it must be quick, and may not call the house. nil =
+	// nobody is told.
+	OnAccount func(id engine.AccountID, v engine.Version, e *engine.Event)
+	Recall    time.Duration // 0 = only what the start reads anyway
 	// OnHalt is told once, from a goroutine of its own, that the house has stopped for good. nil = nobody is told.
 	OnHalt func(error)
 	// Metrics is what the house counts in; nil = counted nowhere.

@@ -319,6 +319,7 @@ func (w *writer) durable(e *effect) error {
 			continue
 		}
 		c := x.token.(*call)
+		h.cfg.tellOwn(x.id, x.first, c.events)
 		for j, ev := range c.events {
 			w.feedNext = append(w.feedNext, persistence.Committed{
 				Seq: e.seq, Index: len(w.feedNext), Aggregate: x.id, Version: x.first + engine.Version(j), Event: ev,

@@ -86,6 +86,7 @@ func (w *writer) foldLocked(e persistence.Entry, r persistence.Record, events []
 	if err := w.house.fold.apply(e, r); err != nil {
 		return err
 	}
+	w.house.cfg.tell(r)
 	switch r := r.(type) {
 	case *persistence.Frame:
 		w.silence.saw(r.Node, r.Node, e.Seq, w.house.cfg.Boottime())

@@ -45,6 +45,10 @@ func (s Secret) ClientTLS(node, peer string) *tls.Config {
 	return newCredential(s, node, time.Now).client(peer)
 }
 
+// RouteTLS is for the journal's servers among themselves, either end: TLS 1.3, and the other one is a node of this cluster. Which one is not
+// asked: the servers find each other by gossip of their own, and whoever has the secret could call itself anything.
+func (s Secret) RouteTLS(node string) *tls.Config { return newCredential(s, node, time.Now).routes() }
+
 // authority is the cluster's own, derived from its secret by every node alike.
 type authority struct {
 	label string
@@ -200,6 +204,16 @@ func (c *credential) client(peer string) *tls.Config {
 		return nil
 	})
 	config.InsecureSkipVerify = true // of host names, which nodes do not have: VerifyConnection does the rest, and more
+	return config
+}
+
+func (c *credential) routes() *tls.Config {
+	anyNode := func(string) error { return nil }
+	accept := c.config(x509.ExtKeyUsageClientAuth, anyNode)
+	accept.ClientAuth = tls.RequireAnyClientCert
+	config := c.config(x509.ExtKeyUsageServerAuth, anyNode)
+	config.InsecureSkipVerify = true // of host names: see client
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return accept, nil }
 	return config
 }
 

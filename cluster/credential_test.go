@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"math/big"
 	"net"
 	"net/url"
@@ -162,4 +163,63 @@ func TestCertificateIsRenewedBeforeItEnds(t *testing.T) {
 	require.NotEqual(t, first, second, "its end is near")
 	at.move(-40 * 24 * time.Hour)
 	require.NotEqual(t, second, shown(), "it would not be good yet")
+}
+
+// The journal's servers: either end wants a certificate of this cluster, and takes any node of it.
+func TestRoutesAreBetweenNodesOfTheCluster(t *testing.T) {
+	s, other := NewSecret(), NewSecret()
+	none := func(server bool) *tls.Config {
+		if server {
+			return showingTo(certificate(t, other, "b", time.Now()))
+		}
+		return &tls.Config{InsecureSkipVerify: true}
+	}
+	for name, c := range map[string]struct {
+		client, server *tls.Config
+		reason         string // why the end of this cluster refuses; empty = it does not
+	}{
+		"two nodes":                              {s.RouteTLS("a"), s.RouteTLS("b"), ""},
+		"a client of another cluster":            {other.RouteTLS("a"), s.RouteTLS("b"), "not of this cluster"},
+		"a server of another cluster":            {s.RouteTLS("a"), other.RouteTLS("b"), "not of this cluster"},
+		"a client without a certificate":         {none(false), s.RouteTLS("b"), "didn't provide a certificate"},
+		"a server that anybody would take":       {s.RouteTLS("a"), none(true), "not of this cluster"},
+		"a client whose certificate has ended":   {showingTo(certificate(t, s, "a", time.Now().Add(-31*24*time.Hour))), s.RouteTLS("b"), "expired"},
+		"a server without any secret of its own": {s.RouteTLS("a"), Secret{}.RouteTLS("b"), "internal error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := handshake(t, c.client, c.server)
+			if c.reason == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.reason)
+		})
+	}
+}
+
+func showingTo(c tls.Certificate) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{c}, InsecureSkipVerify: true}
+}
+
+// handshake is what either end has against the other.
+func handshake(t *testing.T, client, server *tls.Config) error {
+	t.Helper()
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", server)
+	require.NoError(t, err)
+	defer ln.Close()
+	served := make(chan error, 1)
+	go func() {
+		c, err := ln.Accept()
+		if err == nil {
+			defer c.Close()
+			err = errors.Join(c.SetDeadline(in(soon)), c.(*tls.Conn).Handshake())
+		}
+		served <- err
+	}()
+	c, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.SetDeadline(in(soon)))
+	err = tls.Client(c, client).Handshake()
+	return errors.Join(err, <-served)
 }

@@ -90,7 +90,7 @@ func (s *Server) register(x *exchange) {
 	if out == nil {
 		return
 	}
-	x.answerSession(201, out.Account, token)
+	x.answerSession(201, out, token)
 }
 
 func checkRegister(w *registerRequest) (string, engine.Role, *trouble) {
@@ -149,8 +149,10 @@ func (x *exchange) passwordFault(err error) {
 	x.fault(err)
 }
 
-func (x *exchange) answerSession(status int, info *engine.AccountInfo, refresh string) {
-	access, err := x.s.tokens.Issue(info.ID, info.Role, x.now)
+// answerSession answers with both tokens of the session that out has opened or renewed.
+func (x *exchange) answerSession(status int, out *engine.Outcome, refresh string) {
+	info := out.Account
+	access, err := x.s.tokens.issue(info.ID, info.Role, out.Family, out.Version, x.now)
 	if err != nil {
 		x.fault(err)
 		return
@@ -187,11 +189,11 @@ func (s *Server) refresh(x *exchange) {
 		Body:   &engine.RotateSession{Old: sha256.Sum256([]byte(w.RefreshToken)), New: hash},
 	})
 	if out != nil {
-		x.answerSession(200, info, token)
+		x.answerSession(200, out, token)
 	}
 }
 
-// logout ends the family of a refresh token. One that is not valid any more has nothing to end: 204 as well (RFC 7009).
+// logout ends the family of a refresh token, and its access tokens. One that is not valid any more has nothing to end: 204 as well (RFC 7009).
 func (s *Server) logout(x *exchange) {
 	var w refreshRequest
 	if t := decode(x.body(), &w); t != nil {
@@ -211,6 +213,7 @@ func (s *Server) logout(x *exchange) {
 	case err != nil:
 		x.fault(err)
 	case done(out.Code), out.Code == engine.CodeUnauthorized, out.Code == engine.CodeNotFound:
+		x.revoked(id, out.Family, &out)
 		x.empty()
 	default:
 		x.refuse(&out)
@@ -227,10 +230,21 @@ func (s *Server) revokeAll(x *exchange) {
 func (x *exchange) endSessions() bool {
 	id := x.caller.account
 	out := x.do(engine.AggregateID(id), &engine.Command{Caller: x.who(), Body: &engine.RevokeSession{All: true}})
-	if out != nil || x.mayBeDone() {
-		x.s.tokens.revoke(id, x.clock())
-	}
+	x.revoked(id, "", out)
 	return out != nil
+}
+
+// revoked voids at this node what a command has revoked, before it is answered: whoever was answered may ask here next. The other nodes
+// see it in the journal. out is nil when the command was refused, or may be done.
+func (x *exchange) revoked(id engine.AccountID, part string, out *engine.Outcome) {
+	r := x.s.tokens.revocations
+	switch {
+	case out == nil && !x.mayBeDone(), out != nil && !done(out.Code):
+	case out == nil || out.Version == 0:
+		r.suspect(mark{id, part}, x.clock())
+	default:
+		r.add(mark{id, part}, out.Version, x.clock())
+	}
 }
 
 // mayBeDone says whether the command that was answered last may be done although its outcome is not known.
@@ -276,8 +290,8 @@ func (s *Server) patchMe(x *exchange) {
 	out := x.do(engine.AggregateID(x.caller.account), &engine.Command{
 		Caller: x.who(), IfMatch: match, Body: &engine.ChangeProfile{Change: change},
 	})
-	if w.Password != nil && (out != nil || x.mayBeDone()) { // it has ended the sessions; access tokens end here
-		s.tokens.revoke(x.caller.account, x.clock())
+	if w.Password != nil { // it has ended the sessions
+		x.revoked(x.caller.account, "", out)
 	}
 	if out == nil {
 		return

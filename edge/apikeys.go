@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"slices"
 	"strings"
-	"time"
 
 	"maitred/engine"
 )
@@ -50,7 +49,7 @@ func (x *exchange) verifyAPIKey() (*bearer, kind) {
 	if !engine.IsAccountID(id) {
 		return nil, kindUnauthorized
 	}
-	epoch := t.epoch.Load()
+	epoch := t.revocations.epoch.Load() // the account is read after that
 	v, err := x.accountView(engine.AccountID(id))
 	if err != nil {
 		return nil, kindOfFault(err)
@@ -66,16 +65,9 @@ func (x *exchange) verifyAPIKey() (*bearer, kind) {
 		apiKey: k.ID, readOnly: k.ReadOnly, quota: k.Quota, limitKey: limitKeyOf(v.Info().ID),
 	}
 	_, b.hash = t.known(token, x.now)
-	t.admitKey(b, epoch, x.now)
+	b.seen.Store(epoch)
+	t.remember(b, place(b.hash), x.now)
 	return b, kind{}
-}
-
-// admitKey remembers an API key unless something was revoked since epoch: the account may have been read before.
-func (t *Tokens) admitKey(b *bearer, epoch uint64, now time.Time) {
-	at := t.remember(b, place(b.hash), now)
-	if t.epoch.Load() != epoch {
-		at.CompareAndSwap(b, nil)
-	}
 }
 
 type apiKeyJSON struct {
@@ -185,15 +177,12 @@ func (s *Server) getAPIKeys(x *exchange) {
 	}{items})
 }
 
-// deleteAPIKey revokes a key: this node refuses it from its answer on, others within maxAPIKeyNote.
+// deleteAPIKey revokes a key: this node refuses it from its answer on, others when they have folded so far.
 func (s *Server) deleteAPIKey(x *exchange) {
 	id := strings.Clone(x.param)
-	if x.do(engine.AggregateID(x.caller.account), &engine.Command{Caller: x.who(), Body: &engine.RevokeAPIKey{ID: id}}) == nil {
-		if x.mayBeDone() {
-			s.tokens.sweep(x.caller.account)
-		}
-		return
+	out := x.do(engine.AggregateID(x.caller.account), &engine.Command{Caller: x.who(), Body: &engine.RevokeAPIKey{ID: id}})
+	x.revoked(x.caller.account, id, out)
+	if out != nil {
+		x.empty()
 	}
-	s.tokens.sweep(x.caller.account)
-	x.empty()
 }

@@ -121,17 +121,20 @@ func TestAPIKeyRevokedWhileItIsVerified(t *testing.T) {
 	tokens := testTokens(t)
 	b := &bearer{token: "mtk_x", account: guestID, expires: testNow.Add(time.Minute), key: &keyForAPIKeys, apiKey: "key_1"}
 	_, b.hash = tokens.known([]byte(b.token), testNow)
-	epoch := tokens.epoch.Load()
-	tokens.sweep(guestID)
-	tokens.admitKey(b, epoch, testNow)
-	got, _ := tokens.known([]byte(b.token), testNow)
-	require.Nil(t, got)
-	tokens.admitKey(b, tokens.epoch.Load(), testNow)
-	got, _ = tokens.known([]byte(b.token), testNow)
-	require.Same(t, b, got)
-	tokens.revoke(guestID, testNow)
-	got, _ = tokens.known([]byte(b.token), testNow)
-	require.Nil(t, got, "revoke-all looks at the account anew")
+	r := tokens.revocations
+	known := func() *bearer {
+		got, _ := tokens.known([]byte(b.token), testNow)
+		return got
+	}
+	r.suspect(mark{guestID, "key_1"}, testNow) // since the epoch that b has from before the look at its account
+	tokens.remember(b, place(b.hash), testNow)
+	require.Nil(t, known())
+	b.seen.Store(r.epoch.Load())
+	require.Same(t, b, known())
+	r.add(mark{guestID, "key_2"}, 7, testNow)
+	require.Same(t, b, known(), "another key")
+	r.add(mark{guestID, ""}, 8, testNow)
+	require.Nil(t, known(), "revoke-all looks at the account anew")
 }
 
 func TestAtMostTwentyAPIKeys(t *testing.T) {

@@ -20,15 +20,6 @@ type Erasures struct {
 // then every access token of the former has expired, and every request that one of them let in is decided or refused.
 const EraseGrace = tokenTTL + commandTimeout + time.Second
 
-// Revoke voids the account's access tokens issued until now.
-func (s *Server) Revoke(account engine.AccountID) {
-	now := time.Now
-	if s.now != nil {
-		now = s.now
-	}
-	s.tokens.revoke(account, now())
-}
-
 var kindOwns = kind{409, "in_use", "The account owns restaurants", 0}
 
 type eraseRequest struct {
@@ -60,8 +51,8 @@ func (s *Server) deleteMe(x *exchange) {
 	if s.cfg.Erasures.Begun != nil {
 		s.cfg.Erasures.Begun() // also when the outcome is unknown
 	}
+	x.revoked(id, "", out)
 	if out != nil {
-		s.tokens.revoke(id, x.clock())
 		x.empty()
 	}
 }

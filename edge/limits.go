@@ -35,8 +35,8 @@ const (
 	lastYear          = 2100
 	tokenSlots        = 1 << 16 // verified tokens remembered
 	tokenWays         = 4
-	passwordQueue     = 50 // waiting beyond those that are hashed: 429
-	maxRevocations    = 1 << 16
+	passwordQueue     = 50      // waiting beyond those that are hashed: 429
+	maxRevocations    = 1 << 17 // kept apart, 218 a second for the life of a token; beyond that everybody logs in again
 	maxInHand         = 8192    // requests at once
 	maxPerConn        = 100_000 // requests of a connection: then it is closed, so that clients spread anew
 	workerSlack       = 1024    // workers beyond the connections: one is free only a moment after its connection is
@@ -53,6 +53,7 @@ const (
 	closeTimeout   = 5 * time.Second
 	refusalTimeout = 50 * time.Millisecond // for telling a connection that there is no room
 	tokenTTL       = 10 * time.Minute
+	clockSlack     = 5 * time.Second     // by which clocks of nodes may differ before a token of one looks like the future to another
 	sessionTTL     = 30 * 24 * time.Hour // absolute, of a refresh family
 )
 

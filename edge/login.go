@@ -124,7 +124,7 @@ func (x *exchange) openSession(info *engine.AccountInfo, session *engine.OpenSes
 		return unjudged
 	}
 	x.rehash(info, password)
-	x.answerSession(200, info, token)
+	x.answerSession(200, &out, token)
 	return passed
 }
 

@@ -51,6 +51,7 @@ var (
 type Config struct {
 	House        House
 	Cell         *Cell               // the other nodes; nil = this one is alone
+	Revocations  *Revocations        // fed with the journal's events; nil = only what this server revokes itself
 	Lists        Lists               // nil: "mine" answers 503
 	Followers    map[string]Follower // by the name that /readyz shows
 	Space        func() JournalSpace // nil: not shown

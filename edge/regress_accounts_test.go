@@ -127,15 +127,15 @@ func TestGuessesFromManyNetworks(t *testing.T) {
 func TestMoreRevocationsThanAreKept(t *testing.T) {
 	tokens := testTokens(t)
 	victim := accountNumber(1)
-	for n := 2; len(tokens.revoked) < maxRevocations; n++ {
+	for n := 2; len(tokens.revocations.marks) < maxRevocations; n++ {
 		if id := accountNumber(n); id != victim {
-			tokens.revoked[id] = testNow
+			tokens.revocations.add(mark{id, ""}, 2, testNow)
 		}
 	}
 	token, err := tokens.Issue(victim, engine.RoleCustomer, testNow)
 	require.NoError(t, err)
 	line := []byte("Bearer " + token)
 	require.NotNil(t, tokens.verify(line, testNow))
-	tokens.revoke(victim, testNow.Add(time.Second))
+	tokens.revocations.add(mark{victim, ""}, 2, testNow.Add(time.Second))
 	require.Nil(t, tokens.verify(line, testNow.Add(2*time.Second)))
 }

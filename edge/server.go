@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -81,7 +82,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, house: cfg.House, log: cfg.Log, now: cfg.Now, mint: mint{cfg.Random}, metrics: m,
-		tokens: NewTokens(cfg.Keys), limiter: newLimiter(cfg.RateLimit, cfg.SharedLimits != nil),
+		tokens: newTokens(cfg.Keys, cmp.Or(cfg.Revocations, NewRevocations())), limiter: newLimiter(cfg.RateLimit, cfg.SharedLimits != nil),
 		throttle: newThrottle(), notes: make(chan struct{}, maxNotes), searches: make(chan struct{}, maxSearches), stop: make(chan struct{}),
 		reads: map[string]*endpoint{},
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,15 +32,18 @@ func roleOf(name string) (engine.Role, bool) {
 	return 0, false
 }
 
-// bearer is what a verified token says. Immutable.
+// bearer is what a verified token says. Immutable but for seen.
 type bearer struct {
 	token   string // the whole token: a hit is a match of all its bytes
 	hash    uint64
 	account engine.AccountID
 	role    engine.Role
-	issued  time.Time // to the millisecond
+	version engine.Version // of the account when its session was opened or renewed; 0 = not told
+	family  string         // of that session; empty = not told
+	issued  time.Time      // to the millisecond
 	expires time.Time
-	key     *signingKey // that verified it: when the key is dropped, so is the token
+	seen    atomic.Uint64 // the revocations with which it was last compared
+	key     *signingKey   // that verified it: when the key is dropped, so is the token
 
 	// Of an API key only.
 	apiKey   string   // its id; empty for an access token
@@ -54,6 +56,10 @@ type claims struct {
 	jwt.RegisteredClaims
 	Role   string `json:"role"`
 	Issued int64  `json:"iat_ms"` // Unix milliseconds: a revocation separates tokens of one second
+
+	// What a revocation goes by: versions of an account have one order on all nodes, times have not.
+	Version uint64 `json:"acv,omitempty"` // of the account when the session was opened or renewed
+	Family  string `json:"sid,omitempty"` // of that session
 }
 
 // Tokens issues and verifies access tokens. Verified ones are remembered, whole, until they expire: at most tokenSlots.
@@ -61,33 +67,38 @@ type Tokens struct {
 	keys  *Keys
 	seed  maphash.Seed
 	slots []atomic.Pointer[bearer]
-	epoch atomic.Uint64 // counts what may have voided an API key
 
-	mu         sync.RWMutex
-	revokedAll time.Time                      // tokens of anybody issued up to then are void
-	revoked    map[engine.AccountID]time.Time // tokens issued up to then are void; kept for tokenTTL
+	revocations *Revocations
 }
 
-// NewTokens makes an issuer and verifier with keys.
-func NewTokens(keys *Keys) *Tokens {
-	return &Tokens{
-		keys: keys, seed: maphash.MakeSeed(), slots: make([]atomic.Pointer[bearer], tokenSlots),
-		revoked: map[engine.AccountID]time.Time{},
-	}
+// NewTokens makes an issuer and verifier with keys, and revocations of its own.
+func NewTokens(keys *Keys) *Tokens { return newTokens(keys, NewRevocations()) }
+
+func newTokens(keys *Keys, revocations *Revocations) *Tokens {
+	return &Tokens{keys: keys, seed: maphash.MakeSeed(), slots: make([]atomic.Pointer[bearer], tokenSlots), revocations: revocations}
 }
 
-// Issue signs an access token that lives ten minutes from now.
+// Issue signs an access token that lives ten minutes from now and belongs to no session.
 func (t *Tokens) Issue(account engine.AccountID, role engine.Role, now time.Time) (string, error) {
 	return t.IssueFor(account, role, now, tokenTTL)
+}
+
+// issue signs an access token of a session that was opened or renewed at a version of its account.
+func (t *Tokens) issue(account engine.AccountID, role engine.Role, family string, v engine.Version, now time.Time) (string, error) {
+	return t.sign(claims{Role: roleNames[role], Version: uint64(v), Family: family}, account, now, tokenTTL)
 }
 
 // IssueFor signs an access token that lives ttl from now: for load generators and tests, which outlast tokenTTL. A revocation
 // is surely remembered only as long as an ordinary token lives.
 func (t *Tokens) IssueFor(account engine.AccountID, role engine.Role, now time.Time, ttl time.Duration) (string, error) {
-	c := claims{Role: roleNames[role], Issued: now.UnixMilli(), RegisteredClaims: jwt.RegisteredClaims{
+	return t.sign(claims{Role: roleNames[role]}, account, now, ttl)
+}
+
+func (t *Tokens) sign(c claims, account engine.AccountID, now time.Time, ttl time.Duration) (string, error) {
+	c.Issued, c.RegisteredClaims = now.UnixMilli(), jwt.RegisteredClaims{
 		Issuer: issuer, Audience: jwt.ClaimStrings{audience}, Subject: string(account),
 		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(ttl)),
-	}}
+	}
 	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, c)
 	key := t.keys.ring.Load().current
 	token.Header["typ"], token.Header["kid"] = tokenType, key.kid
@@ -132,14 +143,14 @@ func (t *Tokens) verify(authorization []byte, now time.Time) *bearer {
 // place is where the set of a token begins.
 func place(hash uint64) uint64 { return hash & (tokenSlots - 1) &^ (tokenWays - 1) }
 
-// known finds a remembered token or API key; nil when it is not here, expired, or its signing key was dropped.
+// known finds a remembered token or API key; nil when it is not here, expired, revoked, or its signing key was dropped.
 func (t *Tokens) known(token []byte, now time.Time) (*bearer, uint64) {
 	hash := maphash.Bytes(t.seed, token)
 	base := place(hash)
 	for way := range uint64(tokenWays) {
 		b := t.slots[base+way].Load()
 		if b != nil && b.hash == hash && b.token == string(token) {
-			if !now.Before(b.expires) || b.key.dropped.Load() {
+			if !now.Before(b.expires) || b.key.dropped.Load() || t.revocations.void(b) {
 				return nil, hash
 			}
 			return b, hash
@@ -150,16 +161,15 @@ func (t *Tokens) known(token []byte, now time.Time) (*bearer, uint64) {
 
 // admit remembers a token that was just verified; nil when it was revoked meanwhile.
 func (t *Tokens) admit(b *bearer, base uint64, now time.Time) *bearer {
-	at := t.remember(b, base, now)
-	if t.isRevoked(b) { // again: a revocation may have swept the slots just before
-		at.CompareAndSwap(b, nil)
+	if t.revocations.void(b) {
 		return nil
 	}
+	t.remember(b, base, now)
 	return b
 }
 
 // remember takes a free or expired place of the set, else one that the hash picks.
-func (t *Tokens) remember(b *bearer, base uint64, now time.Time) *atomic.Pointer[bearer] {
+func (t *Tokens) remember(b *bearer, base uint64, now time.Time) {
 	at := base + b.hash>>62
 	for way := range uint64(tokenWays) {
 		if old := t.slots[base+way].Load(); old == nil || !now.Before(old.expires) || old.key.dropped.Load() {
@@ -168,14 +178,13 @@ func (t *Tokens) remember(b *bearer, base uint64, now time.Time) *atomic.Pointer
 		}
 	}
 	t.slots[at].Store(b)
-	return &t.slots[at]
 }
 
 func (t *Tokens) parse(token string, now time.Time) (*bearer, error) {
 	var c claims
 	parser := jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
-		jwt.WithExpirationRequired(), jwt.WithStrictDecoding(), jwt.WithIssuedAt(), jwt.WithStrictDecoding(), jwt.WithTimeFunc(func() time.Time { return now }),
+		jwt.WithExpirationRequired(), jwt.WithStrictDecoding(), jwt.WithTimeFunc(func() time.Time { return now }),
 	)
 	var key *signingKey
 	choose := func(token *jwt.Token) (_ any, err error) {
@@ -187,18 +196,17 @@ func (t *Tokens) parse(token string, now time.Time) (*bearer, error) {
 	if _, err := parser.ParseWithClaims(token, &c, choose); err != nil {
 		return nil, err
 	}
+	if c.IssuedAt != nil && c.IssuedAt.After(now.Add(clockSlack)) {
+		return nil, errors.New("edge: issued in the future")
+	}
 	role, ok := roleOf(c.Role)
 	if !ok || !engine.IsAccountID(c.Subject) {
 		return nil, errors.New("edge: unknown role or subject")
 	}
-	b := &bearer{
-		token: token, account: engine.AccountID(c.Subject), role: role,
+	return &bearer{
+		token: token, account: engine.AccountID(c.Subject), role: role, version: engine.Version(c.Version), family: c.Family,
 		issued: time.UnixMilli(c.Issued), expires: c.ExpiresAt.Time, key: key,
-	}
-	if t.isRevoked(b) {
-		return nil, errors.New("edge: revoked")
-	}
-	return b, nil
+	}, nil
 }
 
 // key checks the header before the signature and takes the key from the ring. jku, x5u and jwk are never looked at.
@@ -211,41 +219,4 @@ func (t *Tokens) key(token *jwt.Token, now time.Time) (*signingKey, error) {
 		return nil, errors.New("edge: not a token of ours")
 	}
 	return key, nil
-}
-
-// revoke voids the account's tokens issued up to at.
-func (t *Tokens) revoke(account engine.AccountID, at time.Time) {
-	t.mu.Lock()
-	if len(t.revoked) >= maxRevocations {
-		for a, when := range t.revoked {
-			if at.Sub(when) > tokenTTL {
-				delete(t.revoked, a)
-			}
-		}
-	}
-	if len(t.revoked) >= maxRevocations { // too many to keep apart: everybody logs in again
-		clear(t.revoked)
-		t.revokedAll = at
-	}
-	t.revoked[account] = at
-	t.mu.Unlock()
-	t.sweep(account)
-}
-
-// sweep forgets the account's tokens and API keys. What is being verified meanwhile is not kept: admit looks at the list of
-// revocations again, admitKey at the epoch.
-func (t *Tokens) sweep(account engine.AccountID) {
-	t.epoch.Add(1)
-	for i := range t.slots {
-		if b := t.slots[i].Load(); b != nil && b.account == account {
-			t.slots[i].CompareAndSwap(b, nil)
-		}
-	}
-}
-
-func (t *Tokens) isRevoked(b *bearer) bool {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	at, ok := t.revoked[b.account]
-	return ok && !b.issued.After(at) || !b.issued.After(t.revokedAll)
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"maitred/engine/enginepb"
@@ -15,13 +16,28 @@ func (a *account) Decide(now Instant, cmd *Command) (Outcome, []*Event) {
 			if rec.payload != cmd.Payload {
 				return refuse(CodeKeyReused), nil
 			}
-			return Outcome{Code: rec.code, Replayed: true, Account: a.info, Family: rec.subject}, nil
+			return Outcome{Code: rec.code, Replayed: true, Account: a.info, Family: rec.subject, Version: a.replayed(rec.subject)}, nil
 		}
 	}
 	out := d.decide()
 	assert(!out.Code.Refused() || len(d.events) == 0 || out.Code == CodeUnauthorized, "I10: a refusal makes no event")
 	assert(len(d.events) <= MaxEvents, "I9: too many events")
+	if !out.Code.Refused() {
+		out.Version = d.version + Version(len(d.events))
+	}
 	return out, d.events
+}
+
+// replayed is the version of a replayed answer about a family: nothing can have revoked one that is still there, and whatever has
+// revoked another one came after the first version. 0 = the answer is about none.
+func (a *account) replayed(family string) Version {
+	switch {
+	case family == "":
+		return 0
+	case slices.ContainsFunc(a.sessions, func(x session) bool { return x.family == family }):
+		return a.version
+	}
+	return 1
 }
 
 type accountDecision struct {
@@ -148,7 +164,7 @@ func (d *accountDecision) changeProfile(c *ChangeProfile) Outcome {
 		return invalid(field)
 	}
 	d.emit(&enginepb.Event_AccountChanged{AccountChanged: &enginepb.AccountChanged{Account: info.proto()}})
-	if c.Change.PasswordHash != nil && len(d.sessions) > 0 {
+	if c.Change.PasswordHash != nil { // also without sessions: access tokens may live
 		d.end("", "password changed")
 	}
 	return d.done(CodeOK, &info, "")

@@ -27,7 +27,7 @@ func TestErasedAccount(t *testing.T) {
 	require.Zero(t, first(h.view.(*engine.AccountView).Erasure()))
 
 	h.now += 5
-	require.Equal(t, engine.Outcome{Code: engine.CodeOK}, h.send(&engine.Command{Caller: keyed.Caller, IfMatch: 2, Body: &engine.EraseAccount{}}))
+	require.Equal(t, engine.Outcome{Code: engine.CodeOK, Version: 4}, h.send(&engine.Command{Caller: keyed.Caller, IfMatch: 2, Body: &engine.EraseAccount{}}))
 	at, pending := h.view.(*engine.AccountView).Erasure()
 	require.Equal(t, h.now, at)
 	require.True(t, pending)

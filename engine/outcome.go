@@ -48,6 +48,7 @@ type Outcome struct {
 	Account      *AccountInfo
 	APIKey       *APIKey // for AddAPIKey
 	Review       ReviewID
-	Family       string // session family, for OpenSession and RotateSession
+	Family       string  // session family, for OpenSession and RotateSession
+	Version      Version // of an account with what was decided: what was revoked later has a higher one; 0 for others and refusals
 	Alternatives []Alternative
 }

@@ -2527,6 +2527,7 @@ type Outcome struct {
 	Review            string                 `protobuf:"bytes,14,opt,name=review,proto3" json:"review,omitempty"`
 	Family            string                 `protobuf:"bytes,15,opt,name=family,proto3" json:"family,omitempty"`
 	Alternatives      []*Alternative         `protobuf:"bytes,16,rep,name=alternatives,proto3" json:"alternatives,omitempty"`
+	Version           uint64                 `protobuf:"varint,17,opt,name=version,proto3" json:"version,omitempty"` // of an account with what was decided; 0 = not told
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2671,6 +2672,13 @@ func (x *Outcome) GetAlternatives() []*Alternative {
 		return x.Alternatives
 	}
 	return nil
+}
+
+func (x *Outcome) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
 }
 
 type Alternative struct {
@@ -3010,7 +3018,7 @@ const file_command_proto_rawDesc = "" +
 	"\fRevokeApiKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x0e\n" +
 	"\fEraseAccount\"\x11\n" +
-	"\x0fCompleteErasure\"\x96\x05\n" +
+	"\x0fCompleteErasure\"\xb0\x05\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1a\n" +
@@ -3031,7 +3039,8 @@ const file_command_proto_rawDesc = "" +
 	"\aapi_key\x18\r \x01(\v2\x19.maitred.engine.v1.ApiKeyR\x06apiKey\x12\x16\n" +
 	"\x06review\x18\x0e \x01(\tR\x06review\x12\x16\n" +
 	"\x06family\x18\x0f \x01(\tR\x06family\x12B\n" +
-	"\falternatives\x18\x10 \x03(\v2\x1e.maitred.engine.v1.AlternativeR\falternatives\"Y\n" +
+	"\falternatives\x18\x10 \x03(\v2\x1e.maitred.engine.v1.AlternativeR\falternatives\x12\x18\n" +
+	"\aversion\x18\x11 \x01(\x04R\aversion\"Y\n" +
 	"\vAlternative\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\x05R\x03day\x12\x1b\n" +
 	"\tlocal_min\x18\x02 \x01(\x05R\blocalMin\x12\x1b\n" +

@@ -1025,6 +1025,7 @@ func (m *Outcome) CloneVT() *Outcome {
 	r.ApiKey = m.ApiKey.CloneVT()
 	r.Review = m.Review
 	r.Family = m.Family
+	r.Version = m.Version
 	if rhs := m.Alternatives; rhs != nil {
 		tmpContainer := make([]*Alternative, len(rhs))
 		for k, v := range rhs {
@@ -3477,6 +3478,13 @@ func (m *Outcome) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Version != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Version))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x88
+	}
 	if len(m.Alternatives) > 0 {
 		for iNdEx := len(m.Alternatives) - 1; iNdEx >= 0; iNdEx-- {
 			size, err := m.Alternatives[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
@@ -4839,6 +4847,9 @@ func (m *Outcome) SizeVT() (n int) {
 			l = e.SizeVT()
 			n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
+	}
+	if m.Version != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.Version))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -11283,6 +11294,25 @@ func (m *Outcome) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 17:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Version", wireType)
+			}
+			m.Version = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Version |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -45,7 +45,7 @@ func (a *Account) Do(now engine.Instant, cmd *engine.Command) engine.Outcome {
 			case r.payload != cmd.Payload:
 				return engine.Outcome{Code: engine.CodeKeyReused}
 			default:
-				return engine.Outcome{Code: r.code, Replayed: true, Account: a.Info, Family: r.subject}
+				return engine.Outcome{Code: r.code, Replayed: true, Account: a.Info, Family: r.subject, Version: a.replayed(r.subject)}
 			}
 		}
 	}
@@ -58,7 +58,23 @@ func (a *Account) Do(now engine.Instant, cmd *engine.Command) engine.Outcome {
 			a.receipts = a.receipts[max(0, len(a.receipts)-engine.MaxAccountReceipts):]
 		}
 	}
+	if !out.Code.Refused() {
+		out.Version = a.Version
+	}
 	return out
+}
+
+// replayed is the present version while the family lives; of one that ended, any before its end.
+func (a *Account) replayed(name string) engine.Version {
+	if name == "" {
+		return 0
+	}
+	for _, f := range a.sessions {
+		if f.name == name {
+			return a.Version
+		}
+	}
+	return 1
 }
 
 func (a *Account) act(now engine.Instant, cmd *engine.Command) engine.Outcome {
@@ -192,10 +208,8 @@ func (a *Account) change(cmd *engine.Command, c *engine.ChangeProfile) engine.Ou
 	a.Version++
 	if c.Change.PasswordHash != nil {
 		next.PasswordHash = *c.Change.PasswordHash
-		if len(a.sessions) > 0 {
-			a.sessions = nil
-			a.Version++
-		}
+		a.sessions = nil
+		a.Version++
 	}
 	a.Info = &next
 	return engine.Outcome{Code: engine.CodeOK, Account: a.Info}

@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	"net"
 	"net/url"
 	"time"
@@ -16,7 +17,15 @@ type Cluster struct {
 	Port   int
 	Routes []string
 	Secret string // the same on every server; empty = routes are taken from anybody
+
+	// TLS is of the routes, for both ends: it has to ask for a certificate, and to verify the other's. nil = they are in clear.
+	TLS *tls.Config `json:"-"`
+	// Refused is told of each connection between servers that failed before both ends were known: a stranger's, or to one. nil = nobody.
+	Refused func() `json:"-"`
 }
+
+// routeTLSTimeout is for the handshake of a route, in seconds: longer than the server's own 2 s, because a machine that recovers is busy.
+const routeTLSTimeout = 5
 
 // apply also opens a listener for clients, on a free port of the loopback and behind a secret that nobody is told: the
 // server does not start its routes without one. This process keeps talking to it in memory.
@@ -24,6 +33,9 @@ func (c *Cluster) apply(so *server.Options) {
 	so.DontListen, so.Host, so.Port = false, "127.0.0.1", server.RANDOM_PORT
 	so.Authorization = rand.Text()
 	so.Cluster = server.ClusterOpts{Name: c.Name, Host: c.Host, Port: c.Port}
+	if c.TLS != nil {
+		so.Cluster.TLSConfig, so.Cluster.TLSTimeout = c.TLS, routeTLSTimeout
+	}
 	var user *url.Userinfo
 	if c.Secret != "" {
 		so.Cluster.Username, so.Cluster.Password = "route", c.Secret

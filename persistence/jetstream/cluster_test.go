@@ -41,7 +41,7 @@ func clusterOptions(t testing.TB, dir string, n int) []Options {
 	for i := range all {
 		o := testOptions(filepath.Join(dir, fmt.Sprint(i)))
 		o.Name, o.Replicas = fmt.Sprintf("s%d", i), 3
-		o.Cluster = &Cluster{Name: "test", Host: "127.0.0.1", Port: ports[i], Routes: routes, Secret: "for the test"}
+		o.Cluster = &Cluster{Name: "test", Host: "127.0.0.1", Port: ports[i], Routes: routes, Secret: "for the test", TLS: routeTLS(t, "for the test")}
 		all[i] = o
 	}
 	return all

@@ -19,7 +19,10 @@ import (
 const (
 	measureEnv     = "JETSTREAM_MEASURE"
 	measureNodeEnv = "JETSTREAM_TEST_NODE"
-	measureBytes   = 32 << 10 // about 128 events
+
+	measureClearEnv = "JETSTREAM_MEASURE_CLEAR" // without TLS between the servers
+
+	measureBytes = 32 << 10 // about 128 events
 )
 
 // measured is what a process tells of its appends.
@@ -150,6 +153,9 @@ func TestMeasureNode(t *testing.T) {
 	var o Options
 	require.NoError(t, json.Unmarshal([]byte(config), &o))
 	o.MaxBytes = 2 << 30
+	if os.Getenv(measureClearEnv) == "" {
+		o.Cluster.TLS = routeTLS(t, o.Cluster.Secret)
+	}
 	e := openTest(t, o)
 	fmt.Println("\nready")
 	in := bufio.NewScanner(os.Stdin)

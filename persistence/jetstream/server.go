@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -52,7 +51,7 @@ func startLink(ctx context.Context, o Options) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: make server: %w", err)
 	}
-	s.SetLoggerV2(serverLog{o.Logger}, false, false, false)
+	s.SetLoggerV2(newServerLog(o), false, false, false)
 	l := &link{server: s, secret: so.Authorization, gone: make(chan struct{}), readers: make(chan struct{}, maxReaders)}
 	s.Start() // reads what is stored; that takes as long as it takes
 	ctx, cancel := context.WithTimeout(ctx, o.patience())
@@ -181,27 +180,4 @@ func (l *link) unwell() string {
 		return health.Error
 	}
 	return ""
-}
-
-// serverLog hands what the server has to say from warnings upwards to slog.
-type serverLog struct{ to *slog.Logger }
-
-func (serverLog) Noticef(string, ...any) {}
-func (serverLog) Debugf(string, ...any)  {}
-func (serverLog) Tracef(string, ...any)  {}
-
-func (l serverLog) Warnf(f string, v ...any) {
-	if strings.HasPrefix(f, "Maximum payloads over") {
-		return // the base of a full restaurant needs it, and its client is in the same process
-	}
-	l.to.Warn("nats-server", "message", fmt.Sprintf(f, v...))
-}
-
-func (l serverLog) Errorf(f string, v ...any) {
-	l.to.Error("nats-server", "message", fmt.Sprintf(f, v...))
-}
-
-// Fatalf does not end the process: the caller of Open, or the watchdog, decides.
-func (l serverLog) Fatalf(f string, v ...any) {
-	l.to.Error("nats-server: fatal", "message", fmt.Sprintf(f, v...))
 }
