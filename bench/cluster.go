@@ -18,6 +18,7 @@ type clusterCmd struct {
 	Conns   int     `default:"256" help:"Connections of the closed loops."`
 	Dir     string  `help:"Parent of the temporary folder; must be on a real disk." placeholder:"DIR"`
 	Quick   bool    `help:"One round."`
+	Store   string  `default:"sqlite" enum:"sqlite,postgres" help:"Read model: a file of each node, or one PostgreSQL of all."`
 
 	size clusterSize // for tests
 }
@@ -47,13 +48,15 @@ const (
 // clusterRun is one run.
 type clusterRun struct {
 	*comparison
-	size  clusterSize
-	trio  *trio
-	few   struct{ site, tokens string }
-	out   clusterReport
-	runs  []string // that have a ledger, since the last check
-	last  job      // of the closed loop
-	plots string
+	size   clusterSize
+	store  string
+	trio   *trio
+	beside *services
+	few    struct{ site, tokens string }
+	out    clusterReport
+	runs   []string // that have a ledger, since the last check
+	last   job      // of the closed loop
+	plots  string
 }
 
 // Run implements the command.
@@ -70,14 +73,18 @@ func (c *clusterCmd) Run() error {
 	if size.rooms == 0 {
 		size = fullCluster
 	}
-	r := &clusterRun{size: size, plots: c.Plots, comparison: &comparison{
+	r := &clusterRun{size: size, store: c.Store, plots: c.Plots, comparison: &comparison{
 		cmd: &compareCmd{Conns: c.Conns}, dir: dir, slice: time.Duration(slice * float64(time.Second)), offsets: map[string]int{},
 	}}
 	err = r.run(context.Background(), rounds)
 	if err == nil {
 		err = errors.Join(r.out.write(c.JSON), r.out.verdict())
 	}
-	return errors.Join(err, r.trio.kill(), r.close(err == nil || r.out.whole()))
+	err = errors.Join(err, r.trio.kill())
+	if r.beside != nil {
+		err = errors.Join(err, r.beside.close())
+	}
+	return errors.Join(err, r.close(err == nil || r.out.whole()))
 }
 
 func (r *clusterRun) run(ctx context.Context, rounds int) error {
@@ -109,7 +116,14 @@ func (r *clusterRun) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	say("building maitred, starting three nodes")
-	if r.trio, err = newTrio(ctx, r.dir, r.size.binary); err != nil {
+	if r.store == "postgres" {
+		if r.beside, err = startServices(ctx, "", []string{"postgres"}); err != nil {
+			return err
+		}
+	} else {
+		r.beside = &services{}
+	}
+	if r.trio, err = newTrio(ctx, r.dir, r.size.binary, r.beside.flags...); err != nil {
 		return err
 	}
 	r.house = r.trio.nodes[0]

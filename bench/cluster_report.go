@@ -136,7 +136,7 @@ func (c *clusterReport) write(file string) error {
 }
 
 func (c *clusterReport) printDrains() {
-	t := newTable("planned drain of a node at half load, by way of all three; latency counts from when a request should have been sent",
+	t := newTable("planned drain of a node at half load, by way of all three; latency from when a request was due",
 		"round", "node", "rate/s", "drained in s", "part", "requests", "failed", "p50 ms", "p99 ms", "max ms")
 	for _, d := range c.Drains {
 		for i, s := range []span{d.Before, d.During, d.Back, d.All} {

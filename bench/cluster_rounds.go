@@ -14,6 +14,9 @@ func (r *clusterRun) round(ctx context.Context, n int) error {
 	if err := r.warmUp(ctx, n); err != nil {
 		return err
 	}
+	if err := r.trio.caughtUp(ctx); err != nil {
+		return err
+	}
 	for i, p := range r.rowlocks {
 		if err := r.rowlockStep(ctx, n, rowlockPeers[i].name, p); err != nil {
 			return err
@@ -68,6 +71,9 @@ func (r *clusterRun) clusterJob(k kind, run string) job {
 
 // closed measures a closed loop on some of the nodes.
 func (r *clusterRun) closed(ctx context.Context, round int, name string, k kind, asked ...*house) (*row, error) {
+	if err := r.trio.caughtUp(ctx); err != nil {
+		return nil, err
+	}
 	r.last = r.clusterJob(k, fmt.Sprintf("r%d-%s", round, strings.ReplaceAll(name, " ", "-")))
 	return r.step(ctx, round, r.trio.target(name, r.files.site, asked...), r.last)
 }
@@ -102,6 +108,9 @@ func (r *clusterRun) forwarding(ctx context.Context, round int) error {
 
 // open offers a constant rate of reservations over few restaurants, and lets act do something from the beginning of the window on.
 func (r *clusterRun) open(ctx context.Context, run string, rate float64, lasts time.Duration, asked []*house, act func(begin time.Time) error) ([]traced, error) {
+	if err := r.trio.caughtUp(ctx); err != nil {
+		return nil, err
+	}
 	j := r.clusterJob(kindSpread, run)
 	j.Offset, j.Rate, j.Conns = r.offsets["few"], max(1, rate), clusterConns
 	j.TokenFile, j.WarmMs, j.MeasureMs = r.few.tokens, 2000, int(lasts.Milliseconds())

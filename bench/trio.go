@@ -21,6 +21,7 @@ const (
 	trioSettle    = 120 * time.Second // for every partition to be where it should be
 	trioLook      = 100 * time.Millisecond
 	trioPorts     = 3      // that a node takes in a row, from --peer-listen on
+	trioBacklog   = 20     // records: a few seconds of heartbeats
 	trioFirstPort = 12_000 // below the ports that the kernel gives away
 	trioLastPort  = 30_000
 )
@@ -32,7 +33,7 @@ type trio struct {
 }
 
 // newTrio prepares the three nodes with one binary.
-func newTrio(ctx context.Context, dir, binary string) (*trio, error) {
+func newTrio(ctx context.Context, dir, binary string, flags ...string) (*trio, error) {
 	first, err := buildHouse(ctx, dir, binary)
 	if err != nil {
 		return nil, err
@@ -46,7 +47,7 @@ func newTrio(ctx context.Context, dir, binary string) (*trio, error) {
 		name := fmt.Sprintf("n%d", i+1)
 		t.nodes = append(t.nodes, &house{
 			bin: first.bin, data: filepath.Join(dir, name), output: filepath.Join(dir, name+".txt"), keys: t.secrets,
-			flags: []string{"--node", name, "--cluster-dir", t.secrets, "--peer-listen", peer, "--join", strings.Join(peers, ",")},
+			flags: append([]string{"--node", name, "--cluster-dir", t.secrets, "--peer-listen", peer, "--join", strings.Join(peers, ",")}, flags...),
 		})
 	}
 	if text, err := exec.CommandContext(ctx, first.bin, "cluster", "init", t.secrets).CombinedOutput(); err != nil {
@@ -201,6 +202,23 @@ func await(ctx context.Context, what string, limit time.Duration, nodes []*house
 
 func (t *trio) settle(ctx context.Context) error {
 	return await(ctx, "every partition in its place", trioSettle, t.nodes, (*trioStatus).settled)
+}
+
+// caughtUp waits until the sinks of all nodes have what was done: each follows the journal by itself, on the cores that are measured.
+func (t *trio) caughtUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	for _, h := range t.nodes {
+		for {
+			if left, known := scrape(h.metrics).backlog(); known && left <= trioBacklog {
+				break
+			}
+			if err := after(ctx, trioLook); err != nil {
+				return fmt.Errorf("the sinks of the node at %s have not caught up within %s", h.addr, drainLimit)
+			}
+		}
+	}
+	return nil
 }
 
 // drain orders a node to give everything away, or to take its share again, and does not wait for it.

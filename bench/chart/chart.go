@@ -53,6 +53,12 @@ func (p *Plot) Log(low, high float64) {
 	p.Y.Min, p.Y.Max = low, high
 }
 
+// LogX makes the x axis logarithmic.
+func (p *Plot) LogX(low, high float64) {
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.X.Min, p.X.Max = low, high
+}
+
 // Line adds a line in the next colour; without points it is only in the legend.
 func (p *Plot) Line(name string, xys plotter.XYs) error {
 	l := &plotter.Line{XYs: xys, LineStyle: draw.LineStyle{Color: colours[p.lines%len(colours)], Width: vg.Points(1.2)}}
@@ -63,7 +69,7 @@ func (p *Plot) Line(name string, xys plotter.XYs) error {
 	if len(xys) > 0 {
 		p.Add(l)
 	}
-	p.Legend.Add(name, l)
+	p.Legend.Add("  "+name+"  ", l) // room for fonts that are wider than the one that it was measured with
 	return nil
 }
 
