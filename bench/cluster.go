@@ -42,7 +42,7 @@ const (
 	fewGuests    = 500 // of the open loops: their tokens are soon known to a node that was started anew
 	fullLoad     = 0.9 // of what the closed loop reached: an open loop cannot hold more
 	halfLoad     = 0.5
-	clusterConns = 1024 // of the open loops
+	clusterConns = 1024 // of the open loops, at most
 )
 
 // clusterRun is one run.

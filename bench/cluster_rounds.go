@@ -112,7 +112,7 @@ func (r *clusterRun) open(ctx context.Context, run string, rate float64, lasts t
 		return nil, err
 	}
 	j := r.clusterJob(kindSpread, run)
-	j.Offset, j.Rate, j.Conns = r.offsets["few"], max(1, rate), clusterConns
+	j.Offset, j.Rate, j.Conns = r.offsets["few"], max(1, rate), openConnsOf(rate)
 	j.TokenFile, j.WarmMs, j.MeasureMs = r.few.tokens, 2000, int(lasts.Milliseconds())
 	j.TraceFile = filepath.Join(r.dir, "trace-"+run+".gob")
 	t := r.trio.target(run, r.few.site, asked...)
@@ -132,6 +132,9 @@ func (r *clusterRun) open(ctx context.Context, run string, rate float64, lasts t
 	}
 	return trace, errors.Join(err, <-acted)
 }
+
+// openConnsOf is one connection for each request of a second: a server ends one that lets it wait for 5 s.
+func openConnsOf(rate float64) int { return int(min(clusterConns, max(16, rate))) }
 
 // drained takes everything from a node at half load, all nodes being asked, and gives it back.
 func (r *clusterRun) drained(ctx context.Context, round int, rate float64) error {
