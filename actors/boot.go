@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"maitred/engine"
 	"maitred/persistence"
@@ -68,10 +69,36 @@ func genesis(ctx context.Context, cfg *Config) error {
 		WallMs: cfg.Now().UnixMilli(),
 	}
 	_, err := cfg.Journal.Append(ctx, persistence.Control, persistence.Encode(nil, g), 0)
-	if err != nil && !errors.Is(err, persistence.ErrConflict) {
+	if errors.Is(err, persistence.ErrConflict) {
+		err = awaitGenesis(ctx, cfg.Journal)
+	}
+	if err != nil {
 		return fmt.Errorf("begin a journal: %w", err)
 	}
 	return nil
+}
+
+// What refuses an append may be on its way still: the journal's leader judges before a majority has the record.
+const (
+	genesisWithin = 10 * time.Second
+	genesisLook   = 20 * time.Millisecond
+)
+
+// awaitGenesis waits until the record of the node that was faster can be read.
+func awaitGenesis(ctx context.Context, j persistence.Journal) error {
+	ctx, cancel := context.WithTimeout(ctx, genesisWithin)
+	defer cancel()
+	for {
+		_, err := j.Last(ctx, persistence.Control)
+		if err == nil || !errors.Is(err, persistence.ErrNotFound) {
+			return err
+		}
+		select {
+		case <-time.After(genesisLook):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // noBases refuses to begin a journal beside the bases of another one.
