@@ -17,6 +17,7 @@ import (
 
 	"maitred/cluster"
 	"maitred/edge"
+	"maitred/engine"
 	"maitred/persistence/jetstream"
 )
 
@@ -47,6 +48,11 @@ func (c *Config) clustered() bool { return c.PeerListen != "" || len(c.Join) > 0
 // secrets is where the keys lie that all nodes share.
 func (c *Config) secrets() string { return cmp.Or(c.ClusterDir, c.Data) }
 
+// nodes are the peer addresses of all nodes, each once.
+func (c *Config) nodes() []string {
+	return slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(c.Join), c.PeerListen))))
+}
+
 func (c *Config) validateCluster() error {
 	if !c.clustered() {
 		return nil
@@ -54,7 +60,7 @@ func (c *Config) validateCluster() error {
 	if c.PeerListen == "" || len(c.Join) == 0 || c.ClusterDir == "" {
 		return errors.New("a node of a cluster needs --peer-listen, --join with the peer addresses of all nodes, and --cluster-dir (maitred cluster init makes one)")
 	}
-	nodes := slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(c.Join), c.PeerListen))))
+	nodes := c.nodes()
 	if len(nodes) < minReplicas {
 		return fmt.Errorf("--join names %d nodes with this one; a cluster has %d at least: with two, the loss of one is the loss of the journal", len(nodes), minReplicas)
 	}
@@ -155,7 +161,15 @@ func (n *Node) edgeCell() *edge.Cell {
 		return nil
 	}
 	find := func(name string) (cluster.Member, bool) { return n.cell.members.Get(name) }
-	return &edge.Cell{Node: n.Config.Node, Peers: &cluster.Peers{Hop: n.cell.hop, Find: find}, Custody: n.house}
+	return &edge.Cell{Node: n.Config.Node, Peers: &cluster.Peers{Hop: n.cell.hop, Find: find}, Custody: n.house, Protocol: n.cellProtocol}
+}
+
+// cellProtocol is what every node of --join understands.
+func (n *Node) cellProtocol() uint16 {
+	if n.cell.members == nil {
+		return 0
+	}
+	return n.cell.members.Protocol(len(n.Config.nodes()))
 }
 
 // openCell lets other nodes ask this one, tells them that it is there, and begins to move and to claim partitions.
@@ -188,7 +202,7 @@ func (n *Node) openMembers(hop string) (err error) {
 		Name: n.Config.Node, Cluster: n.cell.secret.Label(), Key: n.cell.secret.GossipKey(), Listen: n.Config.PeerListen,
 		Join: n.Config.Join, Registry: n.Registry, Log: n.Log, Conflict: n.halted,
 		Meta: cluster.Meta{
-			Incarnation: rand.Uint64() | 1, Weight: n.Config.Weight, Version: version(), API: n.Config.Listen, Hop: hop,
+			Incarnation: rand.Uint64() | 1, Weight: n.Config.Weight, Version: version(), Protocol: engine.Protocol, API: n.Config.Listen, Hop: hop,
 		},
 	})
 	if err != nil {

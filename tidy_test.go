@@ -57,9 +57,13 @@ var table = map[string]rule{
 	"edge/openapi": {},
 	"edge/hoppb":   {third: generated},
 	"bench": {
-		ours:  []string{"engine", "engine/enginetest", "deploy/dev"},
+		ours:  []string{"engine", "engine/enginetest", "deploy/dev", "bench/chart"},
 		third: []string{fasthttpLib, "github.com/jackc/pgx", "github.com/HdrHistogram", "github.com/alecthomas/kong", "github.com/jedib0t/go-pretty", "golang.org/x/sys", "golang.org/x/sync", "gonum.org/v1/plot", "github.com/prometheus/common", "github.com/prometheus/client_model"},
 	},
+	// What many nodes would be like is worked out with the ring and the times of the code itself, not with a copy of them.
+	"bench/plan":  {ours: []string{"engine", "actors", "cluster", "persistence", "bench/chart"}, third: []string{"gonum.org/v1/plot"}},
+	"bench/chart": {third: []string{"gonum.org/v1/plot"}},
+
 	"migrations":      {},
 	"deploy/demo":     {ours: []string{"engine"}},
 	"deploy/services": {ours: []string{"deploy/dev"}, third: []string{"github.com/alecthomas/kong"}},

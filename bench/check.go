@@ -18,6 +18,7 @@ type checkResult struct {
 	Found        int      `json:"found"`
 	Lost         int      `json:"lost"`
 	Doubled      int      `json:"doubled"`
+	Unavailable  int      `json:"unavailable"` // of the lost ones: the server would not say now
 	Examples     []string `json:"examples,omitempty"`
 }
 
@@ -46,6 +47,9 @@ func (c *checker) answer(i int, a answer) {
 	want := c.acks[i].id
 	if a.status != 200 || string(member(a.body, idMember)) != want || string(member(a.body, statusMember)) != "confirmed" {
 		c.result.Lost++
+		if a.status == 503 {
+			c.result.Unavailable++
+		}
 		c.example(fmt.Sprintf("%s: status %d: %.160s", want, a.status, a.body))
 		return
 	}

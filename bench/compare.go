@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -136,6 +137,10 @@ func (r *comparison) setUp(ctx context.Context) error {
 		return err
 	}
 	say("starting PostgreSQL")
+	return r.startRowlocks(ctx)
+}
+
+func (r *comparison) startRowlocks(ctx context.Context) error {
 	r.report.Rowlock = rowlockSettings()
 	for _, p := range rowlockPeers {
 		started, err := startRowlock(ctx, r.dir, p.variant, p.pool, rowlockSettings())
@@ -160,16 +165,24 @@ func (r *comparison) furnishWith(ctx context.Context, rooms int) error {
 	if err != nil {
 		return err
 	}
-	f := newFounder(r.house.addr, owner[0])
 	r.site = site{SpreadCap: rowlockTables, HotCap: 500, ReadsCap: rowlockTables, Today: today()}
-	for _, use := range []struct {
-		plan floorPlan
-		ids  *[]string
-	}{
+	return r.found(ctx, owner[0], []floorUse{
 		{floorPlan{"spread", rooms, sameTables(rowlockTables)}, &r.site.Spread},
 		{floorPlan{"reads", 100, sameTables(rowlockTables)}, &r.site.Reads},
 		{floorPlan{"real", 275, realTables()}, &r.site.Real},
-	} {
+	})
+}
+
+// floorUse says where the ids of restaurants go.
+type floorUse struct {
+	plan floorPlan
+	ids  *[]string
+}
+
+// found makes restaurants and writes the site's file.
+func (r *comparison) found(ctx context.Context, owner string, uses []floorUse) (err error) {
+	f := newFounder(r.house.addr, owner)
+	for _, use := range uses {
 		if *use.ids, err = f.found(ctx, use.plan); err != nil {
 			return err
 		}
@@ -246,6 +259,13 @@ func (r *comparison) step(ctx context.Context, round int, t target, j job) (*row
 		r.acked += got.Load.Acked
 	}
 	return got, nil
+}
+
+func writeLines(file string, lines []string) error {
+	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write lines: %w", err)
+	}
+	return nil
 }
 
 func say(format string, args ...any) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -110,6 +111,7 @@ type generator struct {
 	status   [600]int
 	ledger   *ledger
 	check    *checker
+	trace    []traced
 	result   loadResult
 	began    int64
 	cpuBegan float64
@@ -131,8 +133,12 @@ func newGenerator(j *job) (*generator, error) {
 	if g.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
+	if j.TraceFile != "" {
+		g.trace = make([]traced, 0, 1<<16)
+	}
+	addrs := strings.Split(j.Addr, ",")
 	for i := range j.Conns {
-		c, err := dial(j.Addr)
+		c, err := dial(addrs[i%len(addrs)])
 		if err != nil {
 			return nil, err
 		}
@@ -229,9 +235,11 @@ func (g *generator) run() error {
 		g.feed(now)
 	}
 	if g.ledger != nil {
-		return g.ledger.close()
+		if err := g.ledger.close(); err != nil {
+			return err
+		}
 	}
-	return nil
+	return g.writeTrace()
 }
 
 // wait returns connections that have an answer. In a closed loop as soon as there is one; in an open loop at the next
@@ -386,6 +394,7 @@ func (g *generator) account(c *conn, a answer, now int64) error {
 		return nil
 	}
 	g.status[a.status]++
+	g.note(c, a.status, now)
 	latency := max(1, (now-c.sent)/1000)
 	if c.req.booking {
 		g.result.Bookings++

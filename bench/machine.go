@@ -169,6 +169,13 @@ func (m metrics) highest(name string) (top float64, ok bool) {
 	return top, ok
 }
 
+// add adds the series of another process to those of the same name and labels.
+func (m metrics) add(other metrics) {
+	for series, v := range other {
+		m[series] += v
+	}
+}
+
 // by is the series of a name by the value of a label.
 func (m metrics) by(name, label string) map[string]float64 {
 	out := map[string]float64{}

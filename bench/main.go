@@ -7,6 +7,7 @@
 //	go run ./bench recovery   restart with a long journal
 //	go run ./bench mix        three reads and one booking with every sink beside
 //	go run ./bench search     searches over 100,000 restaurants
+//	go run ./bench cluster    three nodes: replicated, forwarded, drained, killed
 //
 // README.md beside it explains the method and how to read the figures.
 package main
@@ -26,6 +27,7 @@ type cli struct {
 	Recovery recoveryCmd `cmd:"" help:"Time from start to the first booking after a crash with a long journal."`
 	Mix      mixCmd      `cmd:"" help:"Three reads and one booking at a constant rate, with PostgreSQL and RabbitMQ on the same machine."`
 	Search   searchCmd   `cmd:"" help:"Searches at a constant rate over many restaurants."`
+	Cluster  clusterCmd  `cmd:"" help:"Three nodes as one: beside the row-lock way, what a hop costs, a drain, kill -9."`
 
 	Echo    echoCmd    `cmd:"" hidden:""`
 	Rowlock rowlockCmd `cmd:"" hidden:""`

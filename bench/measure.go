@@ -33,17 +33,38 @@ type target struct {
 	pid      int
 	metrics  string // address of its /metrics; empty = it has none
 	siteFile string
+	others   []*house // of the same cluster: what they use and count is added
+}
+
+// sample is what the target and the machine have used up by now.
+func (t target) sample() sample {
+	s := takeSample(t.pid, t.metrics)
+	for _, h := range t.others {
+		s.server += processCPU(h.pid)
+		if s.metrics != nil {
+			s.metrics.add(scrape(h.metrics))
+		}
+	}
+	return s
+}
+
+func (t target) residentMiB() float64 {
+	all := residentMiB(t.pid)
+	for _, h := range t.others {
+		all += residentMiB(h.pid)
+	}
+	return all
 }
 
 // measure runs one load against a target and turns it into figures.
 func measure(ctx context.Context, dir string, t target, j job) (*row, error) {
 	j.Addr, j.SiteFile = t.addr, t.siteFile
 	var begin, end sample
-	result, err := load(ctx, dir, &j, func() { begin = takeSample(t.pid, t.metrics) }, func() { end = takeSample(t.pid, t.metrics) })
+	result, err := load(ctx, dir, &j, func() { begin = t.sample() }, func() { end = t.sample() })
 	if err != nil {
 		return nil, err
 	}
-	r := &row{Name: t.name, Load: result, Resident: residentMiB(t.pid)}
+	r := &row{Name: t.name, Load: result, Resident: t.residentMiB()}
 	done, asked := result.Created, result.Bookings
 	if j.Kind == kindReads || j.Kind == kindUniform {
 		done, asked = result.Status["200"]+result.Created, result.Requests

@@ -144,12 +144,26 @@ func (r *comparison) joinLedgers(name string, runs []string) (string, error) {
 // verify reads back every reservation of a ledger as its guest.
 func (r *comparison) verify(ctx context.Context, ledger string) (*checkResult, error) {
 	j := job{Addr: r.house.addr, Kind: kindVerify, Conns: 64, MeasureMs: 600_000, SiteFile: r.files.site, TokenFile: r.files.tokens, AckFile: ledger}
-	got, err := load(ctx, r.dir, &j, func() {}, func() {})
-	if err != nil {
-		return nil, err
+	for try := 1; ; try++ {
+		got, err := load(ctx, r.dir, &j, func() {}, func() {})
+		if err != nil {
+			return nil, err
+		}
+		if got.Check.Unavailable == 0 || try == verifyTries {
+			return got.Check, nil
+		}
+		say("  %d of %d are not to be had now; once more", got.Check.Unavailable, got.Check.Acknowledged)
+		if err := after(ctx, verifyPause); err != nil {
+			return nil, err
+		}
 	}
-	return got.Check, nil
 }
+
+// A server that says "not now" has lost nothing yet.
+const (
+	verifyTries = 10
+	verifyPause = 2 * time.Second
+)
 
 // replay repeats the first bookings of a run with their keys: each must answer with the id of the ledger.
 func (r *comparison) replay(ctx context.Context, j job) (repeated int, faults []string, err error) {

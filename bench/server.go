@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,12 +25,14 @@ const (
 // house is maitred under test: its binary, its data directory, and the process while it runs.
 type house struct {
 	bin, data, output string
+	keys              string   // directory of the signing keys; empty = data
 	flags             []string // of serve, besides the usual ones
 	addr              string
 	metrics           string // address of /metrics
 	profiler          string // address of the profiler
 	pid               int
 	cmd               *exec.Cmd
+	began             time.Time
 	done              chan error
 }
 
@@ -66,29 +69,37 @@ func freeAddress() (string, error) {
 
 // start runs `maitred serve` and waits until it is ready. It returns the time from start to ready.
 func (h *house) start() (time.Duration, error) {
+	if err := h.launch(); err != nil {
+		return 0, err
+	}
+	return h.awaitReady()
+}
+
+// launch runs `maitred serve`.
+func (h *house) launch() error {
 	var err error
 	if h.addr, err = freeAddress(); err != nil {
-		return 0, err
+		return err
 	}
 	out, err := os.OpenFile(h.output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return 0, fmt.Errorf("start maitred: %w", err)
+		return fmt.Errorf("start maitred: %w", err)
 	}
 	defer func() { _ = out.Close() }()
 	args, err := h.arguments()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	h.cmd = exec.Command(h.bin, args...)
 	h.cmd.Stdout, h.cmd.Stderr = out, out
 	h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	begin := time.Now()
+	h.began = time.Now()
 	if err := h.cmd.Start(); err != nil {
-		return 0, fmt.Errorf("start maitred: %w", err)
+		return fmt.Errorf("start maitred: %w", err)
 	}
 	h.pid, h.done = h.cmd.Process.Pid, make(chan error, 1)
 	go func(cmd *exec.Cmd, done chan<- error) { done <- cmd.Wait() }(h.cmd, h.done)
-	return h.awaitReady(begin)
+	return nil
 }
 
 // arguments of serve. A binary from before the admin listener serves its metrics beside the API and has the profiler apart.
@@ -115,10 +126,10 @@ func (h *house) arguments() ([]string, error) {
 	return append(args, h.flags...), nil
 }
 
-func (h *house) awaitReady(begin time.Time) (time.Duration, error) {
+func (h *house) awaitReady() (time.Duration, error) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for time.Since(begin) < readyTimeout {
+	for time.Since(h.began) < readyTimeout {
 		select {
 		case err := <-h.done:
 			h.cmd = nil
@@ -127,7 +138,7 @@ func (h *house) awaitReady(begin time.Time) (time.Duration, error) {
 		case <-tick.C:
 		}
 		if status, _, err := fasthttp.GetTimeout(nil, "http://"+h.addr+"/readyz", time.Second); err == nil && status == fasthttp.StatusOK {
-			return time.Since(begin), nil
+			return time.Since(h.began), nil
 		}
 	}
 	return 0, errors.Join(fmt.Errorf("maitred is not ready after %s", readyTimeout), h.kill())
@@ -154,7 +165,7 @@ func (h *house) kill() error {
 // tokens makes access tokens of made-up accounts with the signing key of the data directory: registering ten thousand
 // guests would cost ten minutes of password hashing. They are written to file, one a line.
 func (h *house) tokens(count int, role, file string) ([]string, error) {
-	out, err := exec.Command(h.bin, "token", "--data", h.data, "--role", role, "--count", strconv.Itoa(count)).Output()
+	out, err := exec.Command(h.bin, "token", "--data", cmp.Or(h.keys, h.data), "--role", role, "--count", strconv.Itoa(count)).Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {

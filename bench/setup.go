@@ -14,7 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const setupWorkers = 128
+const (
+	setupWorkers = 128
+	setupTries   = 10
+)
 
 // floorPlan says how many restaurants of each use to make, and with which tables.
 type floorPlan struct {
@@ -131,8 +134,14 @@ func (f *founder) post(path string, body any) ([]byte, error) {
 	request.Header.Set("Authorization", "Bearer "+f.token)
 	request.SetRequestURI("http://" + f.client.Addr + path)
 	request.SetBodyRaw(text)
-	if err := f.client.Do(request, response); err != nil {
-		return nil, fmt.Errorf("POST %s: %w", path, err)
+	for try := range setupTries { // 503 = surely not done: a cluster may say so for a moment
+		if err := f.client.Do(request, response); err != nil {
+			return nil, fmt.Errorf("POST %s: %w", path, err)
+		}
+		if response.StatusCode() != fasthttp.StatusServiceUnavailable {
+			break
+		}
+		time.Sleep(time.Duration(try) * 100 * time.Millisecond)
 	}
 	if response.StatusCode() != fasthttp.StatusCreated {
 		return nil, fmt.Errorf("POST %s: status %d: %.300s", path, response.StatusCode(), response.Body())

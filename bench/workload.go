@@ -49,7 +49,7 @@ type site struct {
 
 // job tells a load process what to do.
 type job struct {
-	Addr      string  `json:"addr"`
+	Addr      string  `json:"addr"` // of the server; of several, with commas: connections go to them in turn
 	Kind      kind    `json:"kind"`
 	Conns     int     `json:"conns"`
 	Rate      float64 `json:"rate"` // requests/s, open loop; 0 = closed loop
@@ -61,6 +61,7 @@ type job struct {
 	TokenFile string  `json:"token_file"`
 	AckFile   string  `json:"ack_file"` // written for bookings, read for verify
 	SyncAcks  bool    `json:"sync_acks"`
+	TraceFile string  `json:"trace_file"` // gets each answer of the window; empty = none
 	Seed      uint64  `json:"seed"`
 	Run       string  `json:"run"` // makes idempotency keys unique over rounds
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -65,7 +66,8 @@ type Members struct {
 	meta         []byte
 
 	mu      sync.Mutex
-	alive   []Member // ascending by name; never changed, only replaced
+	alive   []Member          // ascending by name; never changed, only replaced
+	said    map[string]uint16 // protocol that each one announced last, also of those that are away
 	changed chan struct{}
 }
 
@@ -75,7 +77,7 @@ func OpenMembers(cfg MembersConfig) (*Members, error) {
 	if cfg.Registry == nil {
 		cfg.Registry = prometheus.NewRegistry()
 	}
-	m := &Members{cfg: cfg, changed: make(chan struct{}), metrics: prometheus.NewRegistry()}
+	m := &Members{cfg: cfg, changed: make(chan struct{}), said: map[string]uint16{}, metrics: prometheus.NewRegistry()}
 	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "maitred_cluster_refused_total", Help: "Gossip that was not believed.",
 	}, []string{"reason"})
@@ -207,9 +209,34 @@ func (m *Members) change(name string, with ...Member) {
 		to++
 	}
 	m.alive = slices.Replace(slices.Clone(m.alive), i, to, with...)
+	m.listen(with)
 	m.count.Set(float64(len(m.alive)))
 	close(m.changed)
 	m.changed = make(chan struct{})
+}
+
+// listen remembers what members announce. More of them than a journal can have are strangers, and then nothing new is agreed on.
+func (m *Members) listen(to []Member) {
+	for _, s := range to {
+		if _, known := m.said[s.Name]; known || len(m.said) <= persistence.MaxNodes {
+			m.said[s.Name] = s.Protocol
+		}
+	}
+}
+
+// Protocol is the lowest that any node has announced last, and 0 as long as fewer than so many nodes have: what all of them understand. A
+// node that is away counts with its last word, so that a crash takes nothing back; one that comes back as an older build does.
+func (m *Members) Protocol(nodes int) uint16 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.said) < nodes || len(m.said) > persistence.MaxNodes {
+		return 0
+	}
+	lowest := uint16(math.MaxUint16)
+	for _, p := range m.said {
+		lowest = min(lowest, p)
+	}
+	return lowest
 }
 
 // broadcastTime is the longest that one wait for the gossip to go round.

@@ -16,6 +16,7 @@ type Meta struct {
 	Version     string // of the build
 	API, Hop    string // host:port of the public API and of the listener for other nodes; may be empty
 	Draining    bool   // wants to give its partitions away
+	Protocol    uint16 // engine.Protocol of the build; 0 = of a build that did not say
 }
 
 const (
@@ -25,7 +26,7 @@ const (
 
 var errMeta = errors.New("cluster: not the meta of a member")
 
-// encode writes format, flags, weight, incarnation, and three strings with their lengths. A later build may append fields, and
+// encode writes format, flags, weight, incarnation, three strings with their lengths, and the protocol. A later build may append fields, and
 // this one passes over them, so that both are members of one cluster during a roll-out.
 func (m Meta) encode() ([]byte, error) {
 	flags := byte(0)
@@ -37,6 +38,7 @@ func (m Meta) encode() ([]byte, error) {
 	for _, s := range []string{m.Version, m.API, m.Hop} {
 		out = append(append(out, byte(len(s))), s...)
 	}
+	out = binary.BigEndian.AppendUint16(out, m.Protocol)
 	if len(out) > memberlist.MetaMaxSize {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", errMeta, len(out), memberlist.MetaMaxSize)
 	}
@@ -64,6 +66,12 @@ func decodeMeta(b []byte) (Meta, error) {
 		if !printable(*s) {
 			return Meta{}, errMeta
 		}
+	}
+	if len(b) == 1 {
+		return Meta{}, errMeta
+	}
+	if len(b) > 1 { // else of a build from before
+		m.Protocol = binary.BigEndian.Uint16(b)
 	}
 	if m.Incarnation == 0 || !address(m.API) || !address(m.Hop) {
 		return Meta{}, errMeta

@@ -463,6 +463,7 @@ func TestMetaComesBack(t *testing.T) {
 		m := Meta{
 			rapid.Uint64Min(1).Draw(t, "incarnation"), rapid.Uint16().Draw(t, "weight"),
 			rapid.StringMatching(`[!-~]{0,64}`).Draw(t, "version"), host.Draw(t, "api"), host.Draw(t, "hop"), rapid.Bool().Draw(t, "draining"),
+			rapid.Uint16().Draw(t, "protocol"),
 		}
 		b, err := m.encode()
 		require.NoError(t, err)
@@ -471,8 +472,14 @@ func TestMetaComesBack(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, m, back)
 		for n := range b {
-			_, err := decodeMeta(b[:n])
-			require.ErrorIs(t, err, errMeta)
+			back, err := decodeMeta(b[:n])
+			if n != len(b)-2 {
+				require.ErrorIs(t, err, errMeta)
+				continue
+			}
+			require.NoError(t, err, "a build from before says no protocol")
+			m.Protocol = 0
+			require.Equal(t, m, back)
 		}
 	})
 }

@@ -170,6 +170,8 @@ func (s *Server) answer(q *hoppb.Request, a *hoppb.Answer, deadline time.Time) e
 		rank, err := s.rankHere(engine.RestaurantID(id), who, deadline)
 		a.Rank = uint32(rank)
 		return err
+	case len(q.ProtoReflect().GetUnknown()) > 0: // a newer node's question, not the one that has no field of its own
+		return fmt.Errorf("%w: it asks for nothing that this build knows", engine.ErrCommand)
 	}
 	v, err := s.cfg.House.View(id, deadline)
 	if err != nil {

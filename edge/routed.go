@@ -19,6 +19,9 @@ type Cell struct {
 	Node    string // this one
 	Peers   Peers
 	Custody Custody
+
+	// Protocol is the lowest engine.Protocol of all nodes, 0 as long as one has not said; nil = all are as this one.
+	Protocol func() uint16
 }
 
 // Peers reaches other nodes: *cluster.Peers. An error is cluster.ErrNotSent or cluster.ErrNoAnswer.
@@ -54,6 +57,9 @@ type routed struct {
 
 // Do implements House. A command without a key gets one, so that it may be sent again when its answer was lost.
 func (r *routed) Do(id engine.AggregateID, cmd *engine.Command, deadline time.Time) (out engine.Outcome, err error) {
+	if !r.agreed(cmd.Protocol()) {
+		return out, errNotAgreed
+	}
 	here := func() error {
 		out, err = r.House.Do(id, cmd, deadline)
 		return err
@@ -76,6 +82,14 @@ func (r *routed) Do(id engine.AggregateID, cmd *engine.Command, deadline time.Ti
 		return nil
 	}
 	return out, r.route(deadline, here, there)
+}
+
+// errNotAgreed: some node is of a build that would not understand the command, or what it becomes in the journal.
+var errNotAgreed = errors.Join(actors.ErrUnavailable, errors.New("edge: not before every node runs the new build"))
+
+// agreed tells whether every node understands a protocol. The first one is understood by all, also by those that do not say.
+func (r *routed) agreed(protocol uint16) bool {
+	return protocol <= 1 || r.cell.Protocol == nil || protocol <= r.cell.Protocol()
 }
 
 // View implements House. Of a restaurant elsewhere it is a *actors.NotOwnerError: whoever reads it sends the whole question there.

@@ -260,3 +260,18 @@ func TestNonsenseFromANode(t *testing.T) {
 	require.Equal(t, hoppb.Fault_NOT_UNDERSTOOD, ask(&hoppb.Request{Read: &hoppb.Read{Pattern: "/nowhere", Id: "x", Uri: "/"}}))
 	require.Zero(t, house.Status().Quarantined)
 }
+
+// A command that not every node understands is refused before anybody decides it, also when its restaurant is here.
+func TestWhatNotEveryNodeUnderstandsIsNotDecided(t *testing.T) {
+	lowest := uint16(0)
+	r := &routed{cell: Cell{Node: "n1", Protocol: func() uint16 { return lowest }}}
+	require.True(t, r.agreed(1), "the first protocol, also beside a build that says none")
+	require.False(t, r.agreed(2))
+	lowest = 1
+	require.False(t, r.agreed(2))
+	lowest = 2
+	require.True(t, r.agreed(2))
+	require.ErrorIs(t, errNotAgreed, actors.ErrUnavailable, "surely not done")
+	r.cell.Protocol = nil
+	require.True(t, r.agreed(2), "nobody else is there")
+}

@@ -11,6 +11,14 @@ import (
 // ErrCommand is what DecodeCommand wraps: the bytes are no command that this build understands in full.
 var ErrCommand = errors.New("engine: not a command")
 
+// Protocol numbers what builds say to each other, and what they write because of it. It rises by one with the build that is the first to
+// know a new command, event, or field of one; nodes announce it, and during a rolling upgrade the lowest one counts.
+const Protocol = 1
+
+// Protocol is what every node of a cluster must announce before the command may be decided on any of them: an older owner would refuse
+// it, and an older heir would leave out what it has become. A new kind of command, or one with a new field that is set, names its own.
+func (c *Command) Protocol() uint16 { return 1 }
+
 // AppendCommand appends the command's protobuf encoding, for the node that owns the aggregate. Equal commands give equal bytes.
 // A Sweep panics: the timers of a node send it to themselves only.
 func AppendCommand(dst []byte, c *Command) []byte { return appendMessage(dst, c.proto()) }
