@@ -158,12 +158,12 @@ func TestRequestsAreBounded(t *testing.T) {
 	b := serve(t, s, "b", echo)
 	own := showing(certificate(t, s, "a", time.Now()))
 	for request, status := range map[string]int{
-		fmt.Sprintf("POST /x HTTP/1.1\r\nHost: b\r\nContent-Length: %d\r\n\r\n", maxHopBody+1): 413,
-		"POST /x HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\n100001\r\n":          413,
-		"GET /x HTTP/1.1\r\nHost: b\r\n\r\n":                                                   405,
-		"GET / HTTP/1.1\r\nHost: b\r\n\r\n":                                                    405,
-		"PUT /x HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\n\r\n":                              405,
-		"nonsense\r\n\r\n": 400,
+		fmt.Sprintf("POST /x HTTP/1.1\r\nHost: b\r\nContent-Length: %d\r\n\r\n", maxHopBody+1):               413,
+		fmt.Sprintf("POST /x HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n", maxHopBody+1): 413,
+		"GET /x HTTP/1.1\r\nHost: b\r\n\r\n":                      405,
+		"GET / HTTP/1.1\r\nHost: b\r\n\r\n":                       405,
+		"PUT /x HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\n\r\n": 405,
+		"nonsense\r\n\r\n":                                        400,
 	} {
 		require.Equal(t, status, ask(raw(t, b.addr, own), request), "%.40q", request)
 	}
