@@ -380,3 +380,27 @@ func TestTimersMoveWithThePartition(t *testing.T) {
 		require.ErrorIs(t, err, ErrUnavailable)
 	})
 }
+
+// A passivation that has looked at an aggregate meets the loss of its partition: the actor is not gone before it has answered.
+func TestPassivationMeetsALostPartition(t *testing.T) {
+	c := newCell(t, 1)
+	defer c.close()
+	n := c.nodes[0]
+	id := c.as(n).restaurant(1, 1)
+	hd := c.as(n).opened(id)
+	hd.mu.Lock() // holds both up, the passivation first
+	passivated, lost := make(chan bool, 1), make(chan error, 1)
+	go func() { passivated <- n.passivate(hd) }()
+	<-time.After(50 * time.Millisecond)
+	go func() { lost <- n.drop(t.Context(), hd.partition) }()
+	<-time.After(50 * time.Millisecond)
+	hd.mu.Unlock()
+	select {
+	case <-passivated:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for an actor that is gone")
+	}
+	require.NoError(t, <-lost)
+	_, there := n.handles.Load(id)
+	require.False(t, there)
+}
