@@ -404,3 +404,38 @@ func TestPassivationMeetsALostPartition(t *testing.T) {
 	_, there := n.handles.Load(id)
 	require.False(t, there)
 }
+
+// Who owns what is said by records whose events this node cannot open: it goes on, and its sinks do not pass them.
+func TestEventsThatCannotBeOpenedStopNoFold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, 2)
+		defer c.close()
+		n1, n2 := c.nodes[0], c.nodes[1]
+		for i, n := range c.nodes {
+			seal, err := persistence.NewSeal(bytes.Repeat([]byte{byte(i)}, persistence.SealKeyBytes))
+			require.NoError(t, err)
+			n.cfg.Seal, n.cfg.Feed.Seal = seal, seal
+		}
+		account := engine.MakeAccountID([16]byte{1})
+		out, err := n1.Do(engine.AggregateID(account), &engine.Command{
+			Caller: engine.Caller{Account: account, Role: engine.RoleCustomer},
+			Body:   &engine.Register{Profile: engine.Profile{ID: account, Email: "a@b.example", Role: engine.RoleCustomer, PasswordHash: "x"}},
+		}, soon())
+		require.NoError(t, err)
+		require.Equal(t, engine.CodeCreated, out.Code)
+		<-time.After(10 * time.Second)
+		require.True(t, n2.Status().Serving, n2.Status().Reason)
+		require.NoError(t, n2.Reach(t.Context(), c.last()))
+		for seq := persistence.Seq(0); err == nil; {
+			var events []persistence.Committed
+			events, seq, err = n2.cfg.Feed.Next(t.Context(), seq, 100)
+			require.Empty(t, events)
+			require.Less(t, seq, c.last(), "a sink passed what it was not given")
+		}
+		require.ErrorIs(t, err, persistence.ErrSealed)
+		id := c.as(n1).restaurant(1, 1)
+		c.move(id, n1, n2)
+		_, err = c.as(n2).reserve(id, 1, 12*60)
+		require.NoError(t, err)
+	})
+}

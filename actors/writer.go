@@ -33,6 +33,7 @@ type writer struct {
 	leaseUntil atomic.Int64 // BOOTTIME in nanoseconds
 	held       atomic.Pointer[holding]
 	fault      atomic.Pointer[error] // what the standing reader met: the writer ends
+	dark       atomic.Bool           // a record of another node could not be opened
 
 	inbox struct {
 		sync.Mutex
