@@ -439,3 +439,40 @@ func TestEventsThatCannotBeOpenedStopNoFold(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// noBasesNow cannot be read.
+type noBasesNow struct{ persistence.Bases }
+
+func (noBasesNow) Get(context.Context, engine.AggregateID) (persistence.Base, error) {
+	return persistence.Base{}, persistence.ErrUnknown
+}
+
+// What falls due in a partition that has come is done also when somebody asked for it before it could be opened.
+func TestTimersOfWhatCouldNotBeOpenedAtFirst(t *testing.T) {
+	if passivateAll {
+		t.Skip("nothing is in memory")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, 2)
+		defer c.close()
+		n1, n2 := c.nodes[0], c.nodes[1]
+		id := c.as(n1).restaurant(1, 2)
+		_, err := c.as(n1).reserve(id, 1, 12*60)
+		require.NoError(t, err)
+		require.True(t, n1.passivate(c.as(n1).opened(id)))
+		n1.offerFloors() // nobody has another reason to open it
+		<-time.After(time.Second)
+		c.move(id, n1, n2)
+		bases := n2.cfg.Bases
+		n2.cfg.Bases = noBasesNow{bases}
+		_, err = n2.View(id, soon())
+		require.ErrorIs(t, err, ErrUnavailable)
+		<-time.After(3 * time.Second)
+		n2.cfg.Bases = bases
+		due := time.UnixMilli(int64(day) * 86_400_000).Add(14 * time.Hour)
+		<-time.After(due.Sub(c.now()))
+		sheet := c.as(n2).view(id).DaySheet(day, nil)
+		require.Len(t, sheet, 1)
+		require.Equal(t, engine.StatusNoShow, sheet[0].Status)
+	})
+}
