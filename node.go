@@ -147,6 +147,9 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		OnAccount: n.revoked.Saw, Recall: edge.RevocationsFor,
 		Known: n.knownHeads, Hand: n.handState(), BaseAge: n.Config.TestKeeping, PurgeEvery: n.Config.TestKeeping,
 	}
+	if n.cell != nil {
+		cfg.Former, cfg.OnIncarnation = n.formerIncarnation(), n.noteIncarnation
+	}
 	n.house, err = actors.Open(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("open the house: %w (maitred journal verify --data %s tells what is missing)", err, n.Config.Data)

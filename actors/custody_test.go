@@ -476,3 +476,42 @@ func TestTimersOfWhatCouldNotBeOpenedAtFirst(t *testing.T) {
 		require.Equal(t, engine.StatusNoShow, sheet[0].Status)
 	})
 }
+
+// A process that begins elsewhere under a node's name does not serve before the former one's lease is over; over the same directory it
+// does, and beside one that writes it does not begin at all.
+func TestAStartElsewhereWaitsForTheFormer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, 1)
+		defer c.close()
+		n1 := c.nodes[0]
+		id := c.as(n1).restaurant(1, 1)
+		require.Empty(t, c.as(n1).view(id).DaySheet(day, nil))
+		begin := func(former uint64) (*House, error) {
+			cfg := n1.cfg
+			cfg.Journal, cfg.Feed, cfg.Metrics, cfg.Former = c.journal, persistence.NewFeed(c.journal, 1<<20), nil, former
+			return Open(t.Context(), cfg)
+		}
+		_, err := begin(0)
+		require.ErrorIs(t, err, ErrAnotherProcess, "it lives")
+		require.True(t, n1.Status().Serving)
+
+		n1.link.cut.Store(true)
+		began := time.Now()
+		n2, err := begin(0)
+		require.NoError(t, err)
+		out, err := c.as(&cellNode{House: n2}).reserve(id, 1, 12*60)
+		require.NoError(t, err)
+		require.Equal(t, engine.CodeCreated, out.Code)
+		_, err = n1.View(id, soon())
+		require.ErrorIs(t, err, ErrUnavailable, "what it knows is not true any more")
+		require.Less(t, time.Since(began), Silence+time.Second)
+
+		former := n2.Status().Incarnation
+		require.NoError(t, n2.Close())
+		began = time.Now()
+		n3, err := begin(former)
+		require.NoError(t, err)
+		require.Less(t, time.Since(began), time.Second)
+		require.NoError(t, n3.Close())
+	})
+}
