@@ -95,6 +95,12 @@ func (n *Node) openSecret(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--cluster-dir: %w", err)
 	}
+	// A node alone makes what is missing. Made by one of several, these would be keys that no other node has.
+	for _, file := range []string{edge.KeysFile, sealFile} {
+		if _, err := os.Stat(filepath.Join(n.Config.ClusterDir, file)); err != nil {
+			return fmt.Errorf("--cluster-dir is to be a copy of all that maitred cluster init made, or that another node has: %w", err)
+		}
+	}
 	journal, err := n.journalCluster(secret)
 	if err != nil {
 		return fmt.Errorf("--peer-listen, --join: %w", err)
