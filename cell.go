@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -94,6 +95,12 @@ func (n *Node) openSecret(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--cluster-dir: %w", err)
 	}
+	// A node alone makes what is missing. Made by one of several, these would be keys that no other node has.
+	for _, file := range []string{edge.KeysFile, sealFile} {
+		if _, err := os.Stat(filepath.Join(n.Config.ClusterDir, file)); err != nil {
+			return fmt.Errorf("--cluster-dir is to be a copy of all that maitred cluster init made, or that another node has: %w", err)
+		}
+	}
 	journal, err := n.journalCluster(secret)
 	if err != nil {
 		return fmt.Errorf("--peer-listen, --join: %w", err)
@@ -152,6 +159,26 @@ func (n *Node) openHop(context.Context) error {
 func (n *Node) cutOff(node string) {
 	if n.cell != nil && node != n.Config.Node {
 		n.cell.hop.Cut(node)
+	}
+}
+
+// incarnationFile says which incarnation ran last over a data directory: whoever has its lock knows that one dead. When the file is not
+// there, or of an older one, a start waits for a lease that may be over.
+const incarnationFile = "incarnation"
+
+func (n *Node) formerIncarnation() uint64 {
+	text, err := os.ReadFile(filepath.Join(n.Config.Data, incarnationFile))
+	if err != nil {
+		return 0
+	}
+	former, _ := strconv.ParseUint(string(text), 10, 64) // 0 when it cannot be read
+	return former
+}
+
+func (n *Node) noteIncarnation(incarnation uint64) {
+	path := filepath.Join(n.Config.Data, incarnationFile)
+	if err := os.WriteFile(path, strconv.AppendUint(nil, incarnation, 10), 0o600); err != nil {
+		n.Log.Warn("the next start will wait longer than it has to", "error", err)
 	}
 }
 

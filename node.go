@@ -147,6 +147,9 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		OnAccount: n.revoked.Saw, Recall: edge.RevocationsFor,
 		Known: n.knownHeads, Hand: n.handState(), BaseAge: n.Config.TestKeeping, PurgeEvery: n.Config.TestKeeping,
 	}
+	if n.cell != nil {
+		cfg.Former, cfg.OnIncarnation = n.formerIncarnation(), n.noteIncarnation
+	}
 	n.house, err = actors.Open(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("open the house: %w (maitred journal verify --data %s tells what is missing)", err, n.Config.Data)
@@ -218,16 +221,48 @@ func (n *Node) openEraser(context.Context) error {
 	return nil
 }
 
-// ownsRestaurant asks the store once it shows what is durable now.
+// ownsRestaurant asks the store once it shows every event that is durable now, whichever node wrote it.
 func (n *Node) ownsRestaurant(ctx context.Context, account engine.AccountID) (bool, error) {
-	for last := n.house.Status().Last; persistence.Seq(n.stored.Load()) < last; {
+	b, err := n.embedded.Journal().Bounds(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read the journal's bounds: %w", err)
+	}
+	for {
+		shown, err := n.shows(ctx, b.Last)
+		if err != nil {
+			return false, fmt.Errorf("the store is behind: %w", err)
+		}
+		if shown {
+			return n.store.OwnsRestaurant(ctx, account)
+		}
 		select {
 		case <-ctx.Done():
 			return false, fmt.Errorf("the store is behind: %w", ctx.Err())
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return n.store.OwnsRestaurant(ctx, account)
+}
+
+// quietRecords is how many records are looked through for events: what several nodes' heartbeats are until the store's cursor passes
+// them.
+const quietRecords = 256
+
+// shows tells whether the store has every event up to seq. Its cursor waits for company when only heartbeats follow.
+func (n *Node) shows(ctx context.Context, seq persistence.Seq) (bool, error) {
+	at := persistence.Seq(n.stored.Load())
+	if at >= seq {
+		return true, nil
+	}
+	if seq-at > quietRecords {
+		return false, nil
+	}
+	quiet := true
+	err := persistence.ReadRecords(ctx, n.embedded.Journal(), at+1, seq, func(_ persistence.Entry, r persistence.Record) error {
+		f, ok := r.(*persistence.Frame)
+		quiet = quiet && (!ok || len(f.Index) == 0)
+		return nil
+	})
+	return quiet, err
 }
 
 func (n *Node) space() edge.JournalSpace {

@@ -30,9 +30,6 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 		return fmt.Errorf("open the store: %w", err)
 	}
 	n.opened("store", n.store.Close)
-	if embedded, ok := n.store.(*sqlite.Store); ok { // it lives on the same cores and disk
-		embedded.GiveWay = (&rush{waiting: func() int { return n.house.Waiting() }, lag: func() time.Duration { return n.projector.Status().Lag }}).giveWay
-	}
 	if server, ok := n.store.(*postgres.Store); ok {
 		server.Log = n.Log
 		if url := n.Config.StoreReadURL; url != "" {
@@ -42,7 +39,42 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 		}
 		n.Registry.MustRegister(server)
 	}
-	return n.checkStoreWitness(ctx)
+	if err := n.checkStoreWitness(ctx); err != nil {
+		return err
+	}
+	if err := n.refillStore(ctx); err != nil {
+		return err
+	}
+	if embedded, ok := n.store.(*sqlite.Store); ok { // it lives on the same cores and disk
+		embedded.GiveWay = (&rush{waiting: func() int { return n.house.Waiting() }, lag: func() time.Duration { return n.projector.Status().Lag }}).giveWay
+	}
+	return nil
+}
+
+// refillStore makes the store of a cluster's node anew when the journal was purged beyond it: the node is new, or was away for longer than the
+// journal keeps. There is nothing to decide for an operator, who could not rebuild it either: the journal is open in a cluster only. Left
+// behind it would answer no list and, if the node came to lead, let nobody purge the journal.
+func (n *Node) refillStore(ctx context.Context) error {
+	if n.cell == nil || n.Config.StoreURL != "" {
+		return nil
+	}
+	journal := n.embedded.Journal()
+	b, err := journal.Bounds(ctx)
+	if err != nil {
+		return fmt.Errorf("read the journal's bounds: %w", err)
+	}
+	at, err := n.store.Cursor(ctx)
+	if err != nil {
+		return fmt.Errorf("read the store's cursor: %w", err)
+	}
+	if b.Last < b.First || at.Seq+1 >= b.First {
+		return nil
+	}
+	if id, err := persistence.JournalOf(ctx, journal, b.First); err != nil || at.Journal != "" && at.Journal != id {
+		return err // another journal's is left alone: the projector says so
+	}
+	n.Log.Warn("the journal begins beyond the store of this node, which is made anew from bases and journal", "cursor", at.Seq, "first", b.First)
+	return persistence.Rebuild(ctx, n.store, journal, n.embedded.Bases(), n.seal)
 }
 
 // checkStoreWitness refuses an empty journal beside a store that has followed one: the journal's disk was lost, and going

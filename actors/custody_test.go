@@ -380,3 +380,138 @@ func TestTimersMoveWithThePartition(t *testing.T) {
 		require.ErrorIs(t, err, ErrUnavailable)
 	})
 }
+
+// A passivation that has looked at an aggregate meets the loss of its partition: the actor is not gone before it has answered.
+func TestPassivationMeetsALostPartition(t *testing.T) {
+	c := newCell(t, 1)
+	defer c.close()
+	n := c.nodes[0]
+	id := c.as(n).restaurant(1, 1)
+	hd := c.as(n).opened(id)
+	hd.mu.Lock() // holds both up, the passivation first
+	passivated, lost := make(chan bool, 1), make(chan error, 1)
+	go func() { passivated <- n.passivate(hd) }()
+	<-time.After(50 * time.Millisecond)
+	go func() { lost <- n.drop(t.Context(), hd.partition) }()
+	<-time.After(50 * time.Millisecond)
+	hd.mu.Unlock()
+	select {
+	case <-passivated:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for an actor that is gone")
+	}
+	require.NoError(t, <-lost)
+	_, there := n.handles.Load(id)
+	require.False(t, there)
+}
+
+// Who owns what is said by records whose events this node cannot open: it goes on, and its sinks do not pass them.
+func TestEventsThatCannotBeOpenedStopNoFold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, 2)
+		defer c.close()
+		n1, n2 := c.nodes[0], c.nodes[1]
+		for i, n := range c.nodes {
+			seal, err := persistence.NewSeal(bytes.Repeat([]byte{byte(i)}, persistence.SealKeyBytes))
+			require.NoError(t, err)
+			n.cfg.Seal, n.cfg.Feed.Seal = seal, seal
+		}
+		account := engine.MakeAccountID([16]byte{1})
+		out, err := n1.Do(engine.AggregateID(account), &engine.Command{
+			Caller: engine.Caller{Account: account, Role: engine.RoleCustomer},
+			Body:   &engine.Register{Profile: engine.Profile{ID: account, Email: "a@b.example", Role: engine.RoleCustomer, PasswordHash: "x"}},
+		}, soon())
+		require.NoError(t, err)
+		require.Equal(t, engine.CodeCreated, out.Code)
+		<-time.After(10 * time.Second)
+		require.True(t, n2.Status().Serving, n2.Status().Reason)
+		require.NoError(t, n2.Reach(t.Context(), c.last()))
+		for seq := persistence.Seq(0); err == nil; {
+			var events []persistence.Committed
+			events, seq, err = n2.cfg.Feed.Next(t.Context(), seq, 100)
+			require.Empty(t, events)
+			require.Less(t, seq, c.last(), "a sink passed what it was not given")
+		}
+		require.ErrorIs(t, err, persistence.ErrSealed)
+		id := c.as(n1).restaurant(1, 1)
+		c.move(id, n1, n2)
+		_, err = c.as(n2).reserve(id, 1, 12*60)
+		require.NoError(t, err)
+	})
+}
+
+// noBasesNow cannot be read.
+type noBasesNow struct{ persistence.Bases }
+
+func (noBasesNow) Get(context.Context, engine.AggregateID) (persistence.Base, error) {
+	return persistence.Base{}, persistence.ErrUnknown
+}
+
+// What falls due in a partition that has come is done also when somebody asked for it before it could be opened.
+func TestTimersOfWhatCouldNotBeOpenedAtFirst(t *testing.T) {
+	if passivateAll {
+		t.Skip("nothing is in memory")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, 2)
+		defer c.close()
+		n1, n2 := c.nodes[0], c.nodes[1]
+		id := c.as(n1).restaurant(1, 2)
+		_, err := c.as(n1).reserve(id, 1, 12*60)
+		require.NoError(t, err)
+		require.True(t, n1.passivate(c.as(n1).opened(id)))
+		n1.offerFloors() // nobody has another reason to open it
+		<-time.After(time.Second)
+		c.move(id, n1, n2)
+		bases := n2.cfg.Bases
+		n2.cfg.Bases = noBasesNow{bases}
+		_, err = n2.View(id, soon())
+		require.ErrorIs(t, err, ErrUnavailable)
+		<-time.After(3 * time.Second)
+		n2.cfg.Bases = bases
+		due := time.UnixMilli(int64(day) * 86_400_000).Add(14 * time.Hour)
+		<-time.After(due.Sub(c.now()))
+		sheet := c.as(n2).view(id).DaySheet(day, nil)
+		require.Len(t, sheet, 1)
+		require.Equal(t, engine.StatusNoShow, sheet[0].Status)
+	})
+}
+
+// A process that begins elsewhere under a node's name does not serve before the former one's lease is over; over the same directory it
+// does, and beside one that writes it does not begin at all.
+func TestAStartElsewhereWaitsForTheFormer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, 1)
+		defer c.close()
+		n1 := c.nodes[0]
+		id := c.as(n1).restaurant(1, 1)
+		require.Empty(t, c.as(n1).view(id).DaySheet(day, nil))
+		begin := func(former uint64) (*House, error) {
+			cfg := n1.cfg
+			cfg.Journal, cfg.Feed, cfg.Metrics, cfg.Former = c.journal, persistence.NewFeed(c.journal, 1<<20), nil, former
+			return Open(t.Context(), cfg)
+		}
+		_, err := begin(0)
+		require.ErrorIs(t, err, ErrAnotherProcess, "it lives")
+		require.True(t, n1.Status().Serving)
+
+		n1.link.cut.Store(true)
+		began := time.Now()
+		n2, err := begin(0)
+		require.NoError(t, err)
+		out, err := c.as(&cellNode{House: n2}).reserve(id, 1, 12*60)
+		require.NoError(t, err)
+		require.Equal(t, engine.CodeCreated, out.Code)
+		_, err = n1.View(id, soon())
+		require.ErrorIs(t, err, ErrUnavailable, "what it knows is not true any more")
+		require.Less(t, time.Since(began), Silence+time.Second)
+
+		former := n2.Status().Incarnation
+		require.NoError(t, n2.Close())
+		began = time.Now()
+		n3, err := begin(former)
+		require.NoError(t, err)
+		require.Less(t, time.Since(began), time.Second)
+		require.NoError(t, n3.Close())
+	})
+}

@@ -119,8 +119,8 @@ func (hd *handle) use() {
 	}
 }
 
-// tryClose closes a handle on which nothing is in flight: nothing can be lost.
-func (hd *handle) tryClose() bool { return hd.inflight.CompareAndSwap(0, closedBit) }
+// tryClose closes a handle on which nothing is in flight but the caller's credit, which it takes: nothing can be lost.
+func (hd *handle) tryClose() bool { return hd.inflight.CompareAndSwap(1, closedBit) }
 
 func (hd *handle) setBase(rev persistence.Revision, v engine.Version) {
 	hd.mu.Lock()

@@ -52,6 +52,10 @@ type Config struct {
 	// Hand sends the state of an aggregate to the node that gets its partition, which gives it to Take. Its Revision is that of the last
 	// base in SNAP, 0 = none known. nil = nothing is sent.
 	Hand func(ctx context.Context, to string, state persistence.Base) error
+	// Former is the incarnation of the last process that ran here and is surely dead, whose lease nobody has to wait for; 0 = not known.
+	Former uint64
+	// OnIncarnation is told of each incarnation that begins, before it serves: the next process's Former. nil = nobody is told.
+	OnIncarnation func(uint64)
 	// OnClaimed is told, from a goroutine of its own, of each node whose slot another one claimed: it answers nobody any more. nil =
 	// nobody is told.
 	OnClaimed func(node string)

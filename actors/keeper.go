@@ -282,12 +282,14 @@ func (h *House) passivate(hd *handle) bool {
 		return false
 	}
 	defer hd.maintain.Unlock()
-	if h.closing.Load() || hd.inflight.Load() != 0 {
+	// With a credit: whoever loses the partition meanwhile ends no actor that is being asked for its base.
+	if h.closing.Load() || !hd.inflight.CompareAndSwap(0, 1) {
 		return false
 	}
 	hd.start.Do(hd.spawn) // it may be in the directory, and not yet an actor
 	// The base is written while the aggregate still serves, so that callers wait only for the rest.
 	if h.putBaseLocked(hd) != nil || !hd.tryClose() {
+		hd.leave()
 		return false
 	}
 	if h.putBaseLocked(hd) != nil || !h.settled(hd) {

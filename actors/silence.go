@@ -3,6 +3,8 @@ package actors
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"slices"
 	"time"
 
 	"maitred/persistence"
@@ -79,6 +81,31 @@ func (w *writer) silentFor(node string) time.Duration {
 		return -Silence
 	}
 	return now - over
+}
+
+// formerTries is how often the slot's last record may have become another one while a start waits for its silence: a record that was
+// on its way when its process ended is one.
+const formerTries = 2
+
+// awaitFormer waits until nobody who ran under this node's name can still have a lease: a process that began elsewhere, on another
+// machine or volume, does not know whether the former one is dead. ErrAnotherProcess when it writes.
+func (w *writer) awaitFormer(ctx context.Context) error {
+	cfg, slot := &w.house.cfg, w.house.fold.slot(w.house.cfg.Node)
+	mine := slices.ContainsFunc(w.house.fold.owned(cfg.Node), func(since persistence.Seq) bool { return since != 0 })
+	if !cfg.Shared || !mine || slot.Incarnation == 0 || slot.Incarnation == cfg.Former {
+		return nil // nobody before, claimed by another node since, or dead
+	}
+	slog.Warn("the last process of this name may still run elsewhere: waiting until it is surely silent", "node", cfg.Node, "incarnation", slot.Incarnation)
+	last := slot.Seq
+	for range formerTries {
+		pause(ctx, Silence)
+		e, err := cfg.Journal.Last(ctx, w.subject)
+		if err != nil || e.Seq == last {
+			return err
+		}
+		last = e.Seq
+	}
+	return fmt.Errorf("%w: it writes, the last time record %d", ErrAnotherProcess, last)
 }
 
 // Claim takes the slot of another node that is silent: it cannot write any more, and its partitions go to whom give says

@@ -72,10 +72,12 @@ func (t *timers) adopt() {
 	ctx, cancel := context.WithTimeout(h.ctx, readTimeout+foldTimeout)
 	defer cancel()
 	_, err := h.cfg.Bases.Scan(ctx, func(b persistence.BaseHeader) error {
-		if _, open := h.handles.Load(b.ID); !open && h.holds(b.ID) {
-			h.fold.based(b)
-			t.set(b.ID, b.NextDue)
+		// Who is loaded knows better. One that is open and could not be loaded yet knows nothing.
+		if hd, open := h.handles.Load(b.ID); open && hd.view.Load() != nil || !h.holds(b.ID) {
+			return nil
 		}
+		h.fold.based(b)
+		t.atLatest(b.ID, b.NextDue)
 		return nil
 	})
 	if err != nil {
@@ -94,16 +96,34 @@ func (t *timers) adopt() {
 }
 
 // set replaces the aggregate's timer; 0 takes it out. It fires at the next multiple of the grid.
-func (t *timers) set(id engine.AggregateID, at engine.Instant) {
+func (t *timers) set(id engine.AggregateID, at engine.Instant) { t.put(id, t.onGrid(at)) }
+
+func (t *timers) onGrid(at engine.Instant) engine.Instant {
 	if grid := engine.Instant(t.house.cfg.SweepGrid.Milliseconds()); at != 0 && grid > 0 {
 		at = (at + grid - 1) / grid * grid
 	}
-	t.put(id, at)
+	return at
+}
+
+// atLatest is set for a word that may be older than what is known: it takes nothing out and puts nothing off. A timer that fires for
+// nothing sets the right one.
+func (t *timers) atLatest(id engine.AggregateID, at engine.Instant) {
+	at = t.onGrid(at)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d := t.index[id]; at != 0 && (d == nil || d.at > at) {
+		t.putLocked(id, at)
+	}
 }
 
 func (t *timers) put(id engine.AggregateID, at engine.Instant) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.putLocked(id, at)
+}
+
+// putLocked is put. The caller holds mu.
+func (t *timers) putLocked(id engine.AggregateID, at engine.Instant) {
 	delete(t.looks, id)
 	d := t.index[id]
 	switch {

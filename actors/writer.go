@@ -33,6 +33,7 @@ type writer struct {
 	leaseUntil atomic.Int64 // BOOTTIME in nanoseconds
 	held       atomic.Pointer[holding]
 	fault      atomic.Pointer[error] // what the standing reader met: the writer ends
+	dark       atomic.Bool           // a record of another node could not be opened
 
 	inbox struct {
 		sync.Mutex
@@ -82,6 +83,9 @@ func (w *writer) now() moment {
 
 // start claims the slot and folds to exactly the claim.
 func (w *writer) start(ctx context.Context) error {
+	if err := w.awaitFormer(ctx); err != nil {
+		return err
+	}
 	b, err := w.house.cfg.Journal.Bounds(ctx)
 	if err != nil {
 		return fmt.Errorf("bounds of the journal: %w", err)
@@ -343,6 +347,9 @@ func (w *writer) claimed(seq persistence.Seq) {
 	w.out = append(w.out, effect{kind: effectPublish, seq: seq, data: nil})
 	if !w.core.serving() {
 		return
+	}
+	if told := w.house.cfg.OnIncarnation; told != nil {
+		told(w.core.incarnation)
 	}
 	w.held.Store(w.holding().opened()) // a release that did not get into the journal is none
 	w.hold()

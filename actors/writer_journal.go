@@ -16,13 +16,7 @@ import (
 func (w *writer) foldFrame(e *effect) error {
 	f := w.house.fold
 	if from := f.seq() + 1; from < e.seq {
-		read := func(e persistence.Entry, r persistence.Record) error {
-			events, err := w.others(e, r)
-			if err != nil {
-				return err
-			}
-			return w.foldLocked(e, r, events)
-		}
+		read := func(e persistence.Entry, r persistence.Record) error { return w.foldLocked(e, r, w.others(e, r)) }
 		if err := persistence.ReadRecords(w.house.ctx, w.house.cfg.Journal, from, e.seq-1, read); err != nil {
 			return err
 		}
@@ -60,26 +54,35 @@ func (w *writer) foldRange(ctx context.Context, from, to persistence.Seq) error 
 
 // foldEntry folds a record, unless somebody was faster: the writer and the standing reader both come here.
 func (w *writer) foldEntry(e persistence.Entry, r persistence.Record) error {
-	events, err := w.others(e, r)
-	if err != nil {
-		return err
-	}
+	others := w.others(e, r)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.foldLocked(e, r, events)
+	return w.foldLocked(e, r, others)
 }
 
-// others are the events of a record that another node wrote. The own ones are made public by the acknowledgement.
-func (w *writer) others(e persistence.Entry, r persistence.Record) ([]persistence.Committed, error) {
+// foreign is what the sinks get of a record of another node.
+type foreign struct {
+	events []persistence.Committed
+	dark   bool // they cannot be opened here
+}
+
+// others opens the events of a record that another node wrote. The own ones are made public by the acknowledgement. What cannot be opened
+// (a sealing key that is not here, an event of a newer build) concerns the sinks, and who opens that aggregate: who owns what is
+// said by the record itself, and a fold that stood still would take this node from its guests.
+func (w *writer) others(e persistence.Entry, r persistence.Record) foreign {
 	if e.Subject == w.subject {
-		return nil, nil
+		return foreign{}
 	}
-	return w.house.cfg.Seal.EventsIn(e.Seq, r)
+	events, err := w.house.cfg.Seal.EventsIn(e.Seq, r)
+	if err != nil && !w.dark.Swap(true) {
+		slog.Error("another node writes what cannot be opened here; sinks of this node will not pass it", "record", e.Seq, "err", err)
+	}
+	return foreign{events, err != nil}
 }
 
 // foldLocked folds a record and tells whom it concerns: the core of those in the own slot, the sinks of the others, and everybody of
 // a change of custody. The caller holds mu.
-func (w *writer) foldLocked(e persistence.Entry, r persistence.Record, events []persistence.Committed) error {
+func (w *writer) foldLocked(e persistence.Entry, r persistence.Record, others foreign) error {
 	if e.Seq <= w.house.fold.seq() {
 		return nil
 	}
@@ -103,10 +106,11 @@ func (w *writer) foldLocked(e persistence.Entry, r persistence.Record, events []
 			w.house.work.Go(func() { told(r.Node) })
 		}
 	}
-	if e.Subject == w.subject {
+	switch {
+	case e.Subject == w.subject:
 		w.core.folded(e.Seq, persistence.HashOf(e.Data))
-	} else {
-		w.house.cfg.Feed.Publish(e.Seq, len(e.Data), events)
+	case !others.dark: // else the feed meets a gap, and the sinks the record itself
+		w.house.cfg.Feed.Publish(e.Seq, len(e.Data), others.events)
 	}
 	w.advanced()
 	return nil
