@@ -329,31 +329,35 @@ func TestCoreReleasesNothingThatWaits(t *testing.T) {
 
 // The journal is away for everybody: nobody is claimed when it is back, although everybody was silent (holes H30).
 func TestNobodyIsClaimedAfterAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCell(t, 3)
-		defer c.close()
-		<-time.After(5 * time.Second)
-		for _, n := range c.nodes {
-			n.link.cut.Store(true)
-		}
-		<-time.After(8 * time.Second)
-		for i := range c.nodes {
-			c.nodes[(i+1)%3].link.cut.Store(false)
-			end := time.Now().Add(time.Second) // the first one that is back has nobody who could have written
-			for time.Now().Before(end) {
-				for _, n := range c.nodes {
-					for _, other := range c.nodes {
-						if n != other {
-							require.Error(t, n.Claim(t.Context(), other.name, func(persistence.Partition) string { return "" }))
-						}
+	for away := 2 * time.Second; away < 9*time.Second; away += 200 * time.Millisecond { // the writers are at another step each time
+		synctest.Test(t, func(t *testing.T) { journalAway(t, away) })
+	}
+}
+
+func journalAway(t *testing.T, away time.Duration) {
+	c := newCell(t, 3)
+	defer c.close()
+	<-time.After(5 * time.Second)
+	for _, n := range c.nodes {
+		n.link.cut.Store(true)
+	}
+	<-time.After(away)
+	for i := range c.nodes {
+		c.nodes[(i+1)%3].link.cut.Store(false)
+		end := time.Now().Add(time.Second) // the first one that is back has nobody who could have written
+		for time.Now().Before(end) {
+			for _, n := range c.nodes {
+				for _, other := range c.nodes {
+					if n != other {
+						require.Error(t, n.Claim(t.Context(), other.name, func(persistence.Partition) string { return "" }), "away for %v", away)
 					}
 				}
-				<-time.After(20 * time.Millisecond)
 			}
+			<-time.After(20 * time.Millisecond)
 		}
-		<-time.After(5 * time.Second)
-		require.Equal(t, slices.Repeat([]string{"n1"}, 8), c.nodes[2].Owners())
-	})
+	}
+	<-time.After(5 * time.Second)
+	require.Equal(t, slices.Repeat([]string{"n1"}, 8), c.nodes[2].Owners())
 }
 
 // What falls due in a partition that has come is done there, once.

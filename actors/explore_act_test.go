@@ -234,7 +234,7 @@ func (w *explored) mayClaim(n *xnode, s int) bool {
 	if w.ctl.claimWithoutSilence {
 		return true
 	}
-	if n.core.flying && w.now >= n.core.sent+HeartbeatEvery && !w.ctl.silenceThroughOutage {
+	if n.core.flying && w.now >= n.core.asked+HeartbeatEvery && !w.ctl.silenceThroughOutage {
 		return false // no answer to the own append: the journal may be away
 	}
 	if w.ctl.silenceThroughOutage {

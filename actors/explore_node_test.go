@@ -389,7 +389,7 @@ func (w *explored) answered(n *xnode, p *packet) {
 		w.settle(n, n.core.failed(w.moment(n), p.err, nil))
 		return
 	}
-	n.silence.answered(n.core.sent, w.now)
+	n.silence.answered(n.core.asked, w.now)
 	w.settle(n, n.core.acked(w.moment(n), p.seq, nil))
 }
 
@@ -427,7 +427,7 @@ func (n *xnode) fingerprint(now time.Duration, b []byte) []byte {
 	b = append(append(b, c.hash[:]...), c.prevHash[:]...)
 	b = fmt.Appendf(b, " %v %v %d %d %d %v", c.floors, c.releases, n.io.kind, n.io.seq, n.io.attempt, until(n.silence.acked+Silence)+min(n.silence.acked, 0))
 	if c.phase == phaseDoubt || c.flying || c.phase == phaseClaiming {
-		b = fmt.Appendf(b, " %v", max(now-c.sent, 0))
+		b = fmt.Appendf(b, " %v %v", max(now-c.sent, 0), max(now-c.asked, 0))
 	}
 	for _, q := range [2][]entry{c.queue, c.flightOpen()} {
 		b = append(b, '/')

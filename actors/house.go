@@ -68,6 +68,14 @@ type Config struct {
 	OnHalt func(error)
 	// Metrics is what the house counts in; nil = counted nowhere.
 	Metrics *Metrics
+	// Unsafe switches guards off. For negative controls only.
+	Unsafe Unsafe
+}
+
+// Unsafe switches guards off, so that a test can show that it would see it.
+type Unsafe struct {
+	NoLease   bool // reads do not ask how old the last acknowledgement is
+	NoSilence bool // whoever wants to claim a slot may
 }
 
 func (c *Config) setDefaults() {

@@ -194,7 +194,9 @@ func (w *writer) generation() (uint64, bool) {
 }
 
 // leased tells whether strong reads are allowed now.
-func (w *writer) leased() bool { return int64(w.house.cfg.Boottime()) < w.leaseUntil.Load() }
+func (w *writer) leased() bool {
+	return int64(w.house.cfg.Boottime()) < w.leaseUntil.Load() || w.house.cfg.Unsafe.NoLease
+}
 
 // step takes what waits into the core and lets it act. It returns what the journal is to be asked, if anything.
 func (w *writer) step() effect {

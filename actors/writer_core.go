@@ -87,6 +87,7 @@ type core struct {
 	claim    []byte               // the Claim that is on its way
 	claimInc uint64               // its incarnation
 	sent     time.Duration        // first try of what is on its way
+	asked    time.Duration        // first try since the last answer: the Claim after a frame in doubt does not begin anew
 	attempt  int                  // tries of what is on its way, from 1
 	conflict int                  // of them refused by the expectation
 	doubtEnd time.Duration        // end of the retries
@@ -115,6 +116,9 @@ func (c *core) startClaim(m moment, out []effect) []effect {
 	})
 	c.tried = append(c.tried, persistence.HashOf(c.claim))
 	c.sent, c.attempt, c.backoff = m.boot, 0, firstBackoff
+	if !c.flying {
+		c.asked = m.boot
+	}
 	return c.appendClaim(0, out)
 }
 
@@ -224,6 +228,7 @@ func (c *core) next(m moment, out []effect) []effect {
 	c.data = persistence.Encode(c.data[:0], f)
 	c.hash = persistence.HashOf(c.data)
 	c.flying, c.found = true, 0
+	c.asked = m.boot
 	c.sent, c.lastSent, c.attempt, c.conflict, c.backoff = m.boot, m.boot, 1, 0, firstBackoff
 	return append(out, effect{
 		kind: effectAppend, data: c.data, expect: c.expect(), attempt: 1, timeout: appendTimeout,

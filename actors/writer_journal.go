@@ -173,7 +173,7 @@ func (w *writer) append(ctx context.Context, io effect) func(moment) {
 	took := time.Since(sent)
 	w.foldGap(ctx, seq-1)
 	return func(m moment) {
-		w.silence.answered(w.core.sent, m.boot)
+		w.silence.answered(w.core.asked, m.boot)
 		if w.core.phase != phaseClaiming {
 			w.pace.acked(took, len(io.data), len(w.core.flight))
 		}
