@@ -135,7 +135,7 @@ func (k *Keys) reload(now time.Time) error {
 
 // ReadKeys is OpenKeys for a directory that must have keys.
 func ReadKeys(dir string) (*Keys, error) {
-	path := filepath.Join(dir, keysFile)
+	path := filepath.Join(dir, KeysFile)
 	d, err := readKeys(path)
 	if err != nil {
 		return nil, err
@@ -163,7 +163,7 @@ func (k *Keys) List() []KeyInfo {
 // compromised it begins anew instead: what the present keys signed is void. A running server takes the file up within
 // keysEvery, or at SIGHUP. Not more than one RotateKeys may run at a time.
 func RotateKeys(dir string, compromised bool, now time.Time) (*Keys, error) {
-	path := filepath.Join(dir, keysFile)
+	path := filepath.Join(dir, KeysFile)
 	d, err := readKeys(path)
 	if err != nil {
 		return nil, err

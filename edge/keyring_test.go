@@ -74,7 +74,7 @@ func TestKeysStayTheServers(t *testing.T) {
 		owner = 65534
 	}
 	ownerOf := func() int {
-		info, err := os.Stat(filepath.Join(dir, keysFile))
+		info, err := os.Stat(filepath.Join(dir, KeysFile))
 		require.NoError(t, err)
 		require.Equal(t, os.FileMode(0o600), info.Mode())
 		return int(info.Sys().(*syscall.Stat_t).Uid)
@@ -142,7 +142,7 @@ func TestOldKeysFile(t *testing.T) {
 	dir, now := t.TempDir(), time.Now() // OpenKeys looks at the clock itself
 	seed := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	old := `{"signing_seed":"` + seed + `","secret":"` + seed + `"}`
-	require.NoError(t, os.WriteFile(filepath.Join(dir, keysFile), []byte(old), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, KeysFile), []byte(old), 0o600))
 	keys, err := OpenKeys(dir)
 	require.NoError(t, err)
 	require.Equal(t, []string{keyCurrent}, states(keys))
@@ -160,7 +160,7 @@ func TestReloadOfABrokenFile(t *testing.T) {
 	keys, err := OpenKeys(dir)
 	require.NoError(t, err)
 	before := keys.List()
-	path := filepath.Join(dir, keysFile)
+	path := filepath.Join(dir, KeysFile)
 	for _, spoil := range []func() error{
 		func() error { return os.WriteFile(path, []byte(`{"signing_seed":"AAAA","secret":"AAAA"}`), 0o600) },
 		func() error { return os.WriteFile(path, []byte(`{`), 0o600) },

@@ -18,8 +18,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// keysFile is the name of the file in the data directory.
-const keysFile = "keys.json"
+// KeysFile is the name of the file in the data directory.
+const KeysFile = "keys.json"
 
 // Keys are a node's secrets: what signs access tokens and what account ids and cursors are keyed with. Losing them ends
 // every token and makes every account unknown, so the file belongs into each backup of the journal.
@@ -47,7 +47,7 @@ type retiredSeed struct {
 
 // OpenKeys reads the keys of a data directory and makes them (0600, fsynced) when there are none.
 func OpenKeys(dir string) (*Keys, error) {
-	path := filepath.Join(dir, keysFile)
+	path := filepath.Join(dir, KeysFile)
 	d, err := readKeys(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		d, err = keysOnDisk{Seed: randomSeed(), Secret: randomSeed(), Next: randomSeed()}, nil
@@ -96,7 +96,7 @@ func randomSeed() []byte {
 
 // writeSecret makes path appear whole or not at all, also over a power cut.
 func writeSecret(dir, path string, data []byte) error {
-	f, err := os.CreateTemp(dir, keysFile+".*") // 0600
+	f, err := os.CreateTemp(dir, KeysFile+".*") // 0600
 	if err != nil {
 		return err
 	}
@@ -158,3 +158,6 @@ func newKeys(path string, d keysOnDisk) (*Keys, error) {
 
 // String shows nothing of the keys.
 func (k *Keys) String() string { return "edge.Keys(" + k.ring.Load().current.kid + ")" }
+
+// SameAccounts tells whether an e-mail address leads to the same account with both.
+func (k *Keys) SameAccounts(other *Keys) bool { return hmac.Equal(k.account, other.account) }

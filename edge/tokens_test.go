@@ -36,7 +36,7 @@ func TestKeysAreMadeOnceAndReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	first, err := OpenKeys(dir)
 	require.NoError(t, err)
-	path := filepath.Join(dir, keysFile)
+	path := filepath.Join(dir, KeysFile)
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())

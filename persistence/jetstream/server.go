@@ -50,7 +50,7 @@ func startLink(ctx context.Context, o Options) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: make server: %w", err)
 	}
-	s.SetLoggerV2(serverLog{o.Logger}, false, false, false)
+	s.SetLoggerV2(serverLog{to: o.Logger, making: o.making && o.Cluster != nil}, false, false, false)
 	l := &link{server: s, secret: so.Authorization, gone: make(chan struct{}), readers: make(chan struct{}, maxReaders)}
 	s.Start() // reads what is stored; that takes as long as it takes
 	ctx, cancel := context.WithTimeout(ctx, o.patience())
@@ -182,20 +182,26 @@ func (l *link) unwell() string {
 }
 
 // serverLog hands what the server has to say from warnings upwards to slog.
-type serverLog struct{ to *slog.Logger }
+type serverLog struct {
+	to     *slog.Logger
+	making bool // its cluster is just being made: what it says of finding together is no news
+}
 
 func (serverLog) Noticef(string, ...any) {}
 func (serverLog) Debugf(string, ...any)  {}
 func (serverLog) Tracef(string, ...any)  {}
 
 func (l serverLog) Warnf(f string, v ...any) {
-	if strings.HasPrefix(f, "Maximum payloads over") {
+	if l.making || strings.HasPrefix(f, "Maximum payloads over") {
 		return // the base of a full restaurant needs it, and its client is in the same process
 	}
 	l.to.Warn("nats-server", "message", fmt.Sprintf(f, v...))
 }
 
 func (l serverLog) Errorf(f string, v ...any) {
+	if l.making && strings.HasPrefix(f, "Error trying to connect to route") {
+		return
+	}
 	l.to.Error("nats-server", "message", fmt.Sprintf(f, v...))
 }
 
