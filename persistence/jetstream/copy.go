@@ -112,11 +112,7 @@ func (c *copying) run(ctx context.Context) (err error) {
 }
 
 func (c *copying) records(ctx context.Context) error {
-	l, err := c.target.first().current()
-	if err != nil {
-		return err
-	}
-	out, err := newBulk(l, uint64(c.bounds.First))
+	out, err := c.target.bulk(ctx, journalStream)
 	if err != nil {
 		return err
 	}
@@ -153,15 +149,7 @@ func (c *copying) copyBases(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	l, err := c.target.first().current()
-	if err != nil {
-		return 0, err
-	}
-	next, err := nextOf(ctx, l, baseStream)
-	if err != nil {
-		return 0, err
-	}
-	out, err := newBulk(l, next)
+	out, err := c.target.bulk(ctx, baseStream)
 	if err != nil {
 		return 0, err
 	}
@@ -196,18 +184,11 @@ func readBases(ctx context.Context, bases *Bases, ids []engine.AggregateID, fn f
 }
 
 func (c *copying) cursors(ctx context.Context) (n int, err error) {
-	all, err := c.source.Cursors().all(ctx)
+	all, err := c.source.Cursors().All(ctx)
 	if err != nil {
 		return 0, err
 	}
-	to := c.target.first().Cursors()
-	for sink, at := range all {
-		if err := to.Move(ctx, sink, persistence.Position{}, at); err != nil {
-			return n, fmt.Errorf("copy the cursor of %s: %w", sink, err)
-		}
-		n++
-	}
-	return n, nil
+	return c.target.setCursors(ctx, all)
 }
 
 // verify reads the copy back: record by record against the source's digest, then as a journal.
@@ -240,8 +221,8 @@ func (c *copying) verify(ctx context.Context) error {
 	return nil
 }
 
-// all are the cursors of all sinks.
-func (c *Cursors) all(ctx context.Context) (map[string]persistence.Position, error) {
+// All are the cursors of all sinks, by their names.
+func (c *Cursors) All(ctx context.Context) (map[string]persistence.Position, error) {
 	l, err := c.home.current()
 	if err != nil {
 		return nil, err

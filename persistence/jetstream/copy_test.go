@@ -129,6 +129,10 @@ func TestCopyToCluster(t *testing.T) {
 	again, err := ClusterOptions("test", "for the test", []string{"a", "b", "c"}, base) // on other ports, as on other machines
 	require.NoError(t, err)
 	all := openCluster(t, again)
+	require.Eventually(t, func() bool { // a consumer needs the meta leader
+		_, err := all[0].Bases().Scan(t.Context(), func(persistence.BaseHeader) error { return nil })
+		return err == nil
+	}, electionLimit, freshLook)
 	for i, e := range all {
 		r, err := Verify(t.Context(), e, nil)
 		require.NoError(t, err)

@@ -118,6 +118,30 @@ func prepareFresh(dir string) error {
 // first is the server by way of which everything is written.
 func (f *fresh) first() *Embedded { return f.all[0] }
 
+// bulk fills one of the streams.
+func (f *fresh) bulk(ctx context.Context, stream string) (*bulk, error) {
+	l, err := f.first().current()
+	if err != nil {
+		return nil, err
+	}
+	next, err := nextOf(ctx, l, stream)
+	if err != nil {
+		return nil, err
+	}
+	return newBulk(l, next)
+}
+
+func (f *fresh) setCursors(ctx context.Context, all map[string]persistence.Position) (n int, err error) {
+	to := f.first().Cursors()
+	for sink, at := range all {
+		if err := to.Move(ctx, sink, persistence.Position{}, at); err != nil {
+			return n, fmt.Errorf("set the cursor of %s: %w", sink, err)
+		}
+		n++
+	}
+	return n, nil
+}
+
 // putBase adds a base to the bucket, at its next revision.
 func (f *fresh) putBase(ctx context.Context, b *bulk, base persistence.Base) error {
 	subject, err := baseSubject(base.ID)

@@ -20,7 +20,7 @@ func book(t *testing.T, o Options, events int) {
 	e, err := Open(t.Context(), o)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
-	w := &rewriter{journal: e.Journal(), name: "jrn-test", node: "n1", parts: 8}
+	w := &rewriter{put: e.Journal().Append, name: "jrn-test", node: "n1", parts: 8}
 	require.NoError(t, w.begin(t.Context()))
 	for i := range events {
 		id, v := restaurant(i%3), engine.Version(i/3+1)

@@ -233,7 +233,7 @@ func (s *salvage) write(ctx context.Context) error {
 	if s.node == "" {
 		return errors.New("jetstream: nothing left says which node wrote: name one")
 	}
-	w := &rewriter{journal: target.journal, name: "jrn-" + strings.ToLower(rand.Text()), node: s.node, parts: s.parts}
+	w := &rewriter{put: target.journal.Append, name: newJournalID(), node: s.node, parts: s.parts}
 	if err := w.begin(ctx); err != nil {
 		return err
 	}
@@ -261,22 +261,24 @@ func sortedIDs(m map[engine.AggregateID]*salvaged) []engine.AggregateID {
 
 // rewriter writes events into a new journal as the first incarnation of its only node.
 type rewriter struct {
-	journal *Journal
-	name    string
-	node    string
-	parts   int
-	since   persistence.Seq // of the claim: custody of every partition
-	last    persistence.Seq
-	hash    persistence.Digest
-	frame   *persistence.Frame
-	number  uint64
-	bytes   int
+	put    func(ctx context.Context, subject persistence.Subject, data []byte, expect persistence.Seq) (persistence.Seq, error)
+	name   string
+	node   string
+	parts  int
+	since  persistence.Seq // of the claim: custody of every partition
+	last   persistence.Seq
+	hash   persistence.Digest
+	frame  *persistence.Frame
+	number uint64
+	bytes  int
 }
+
+func newJournalID() string { return "jrn-" + strings.ToLower(rand.Text()) }
 
 func (w *rewriter) begin(ctx context.Context) error {
 	now := time.Now().UnixMilli()
 	genesis := persistence.Encode(nil, &persistence.Genesis{Journal: w.name, Partitions: w.parts, Node: w.node, WallMs: now})
-	if _, err := w.journal.Append(ctx, persistence.Control, genesis, 0); err != nil {
+	if _, err := w.put(ctx, persistence.Control, genesis, 0); err != nil {
 		return fmt.Errorf("write the genesis: %w", err)
 	}
 	claim := &persistence.Claim{Journal: w.name, Node: w.node, By: w.node, Incarnation: 1, WallMs: now}
@@ -289,7 +291,7 @@ func (w *rewriter) begin(ctx context.Context) error {
 
 func (w *rewriter) append(ctx context.Context, r persistence.Record) error {
 	data := persistence.Encode(nil, r)
-	seq, err := w.journal.Append(ctx, persistence.SlotSubject(w.node), data, w.last)
+	seq, err := w.put(ctx, persistence.SlotSubject(w.node), data, w.last)
 	if err != nil {
 		return fmt.Errorf("write what was saved: %w", err)
 	}
