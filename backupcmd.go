@@ -45,7 +45,7 @@ func (c *BackupCmd) run(ctx context.Context, out, progress io.Writer) (err error
 	partial := c.To + ".partial"
 	f, err := os.OpenFile(partial, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fmt.Errorf("make the backup: %w", err)
+		return fmt.Errorf("make the backup (a .partial file is of one that runs, or was cut off: remove it then): %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -109,6 +109,7 @@ func (c *BackupCmd) snapshotStore(ctx context.Context) (path string, at persiste
 		return "", at, nil
 	}
 	path = c.To + ".store.partial"
+	_ = os.Remove(path) // of a backup that was cut off
 	at, err = sqlite.Snapshot(ctx, storePath(c.Data), path)
 	if err != nil {
 		_ = os.Remove(path)

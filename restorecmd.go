@@ -63,6 +63,7 @@ func (c *RestoreCmd) restore(ctx context.Context, b *persistence.Backup, progres
 		o.To, o.Node = targets, c.Nodes[0]
 	}
 	store := c.To + ".store.partial"
+	_ = os.Remove(store) // of a restore that was cut off
 	defer os.Remove(store)
 	o.Read = func(ctx context.Context, journal persistence.Journal, bases persistence.Bases) error {
 		return makeStore(ctx, b, store, journal, bases)

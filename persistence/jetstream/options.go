@@ -45,7 +45,7 @@ type Options struct {
 
 	keepMax, keepBaseMax bool                 // an existing stream keeps its limit
 	anew                 persistence.Revision // of a bucket that is made now (Bases.Anew)
-	making               bool                 // the directory is being filled by a copy or a restore
+	making               bool                 // a copy or a restore fills the directory; all of it is fsynced before anybody may serve it
 	moving               bool                 // its journal may have moved: it is moved once more
 }
 

@@ -122,10 +122,7 @@ func (r *restoring) records(ctx context.Context) error {
 		return err
 	}
 	defer out.close()
-	put := func(ctx context.Context, subject persistence.Subject, data []byte, _ persistence.Seq) (persistence.Seq, error) {
-		return out.putRecord(ctx, subject, data) // which expects to be the only writer
-	}
-	w := &rewriter{put: put, name: r.result.Journal, node: r.o.Node, parts: r.o.Backup.Info.Partitions}
+	w := &rewriter{put: bulkPut(out), name: r.result.Journal, node: r.o.Node, parts: r.o.Backup.Info.Partitions}
 	if err := w.begin(ctx); err != nil {
 		return err
 	}
@@ -144,6 +141,13 @@ func (r *restoring) records(ctx context.Context) error {
 	}
 	r.result.Last = w.last
 	return out.flush(ctx)
+}
+
+// bulkPut is for a rewriter that does not wait for each record: where the next one comes to stand is known, and asserted.
+func bulkPut(to *bulk) func(context.Context, persistence.Subject, []byte, persistence.Seq) (persistence.Seq, error) {
+	return func(ctx context.Context, subject persistence.Subject, data []byte, _ persistence.Seq) (persistence.Seq, error) {
+		return to.putRecord(ctx, subject, data)
+	}
 }
 
 // frame writes the events of a frame as one of the new journal, or two if the longer sequences make it too long.
