@@ -29,7 +29,8 @@ type ClusterCmd struct {
 
 // ClusterInitCmd makes the secrets.
 type ClusterInitCmd struct {
-	Dir string `arg:"" help:"Directory to make."`
+	Dir  string `arg:"" help:"Directory to make."`
+	From string `help:"Data directory of a single node whose journal is going to move into the cluster (maitred journal copy --to-cluster): its keys are taken along." placeholder:"DATA"`
 }
 
 // Run implements the command.
@@ -40,14 +41,36 @@ func (c *ClusterInitCmd) Run() error {
 	if err := cluster.NewSecret().Write(filepath.Join(c.Dir, secretFile)); err != nil {
 		return err
 	}
+	if err := c.keys(); err != nil {
+		return err
+	}
+	fmt.Printf("%s holds the secrets of a new cluster: copy it to every node, and into the backup.\n"+
+		"Whoever has it is a node. Each node: maitred serve --node NAME --cluster-dir %s --peer-listen ADDR --join ADDR,ADDR,ADDR\n", c.Dir, c.Dir)
+	return nil
+}
+
+// keys makes the keys of guests' data, or takes them along from a single node: with others its data could not be read.
+func (c *ClusterInitCmd) keys() error {
+	if c.From != "" {
+		seal, err := readSeal(c.From)
+		if err != nil {
+			return err
+		}
+		if seal == nil {
+			return fmt.Errorf("%s has no %s: it was never served, or is the wrong directory", c.From, sealFile)
+		}
+		if err := copyKeys(c.From, c.Dir); err != nil {
+			return err
+		}
+		_, err = edge.OpenKeys(c.Dir)
+		return err
+	}
 	if _, err := edge.OpenKeys(c.Dir); err != nil {
 		return err
 	}
 	if err := createSealKey(c.Dir); err != nil {
 		return fmt.Errorf("make the sealing key: %w", err)
 	}
-	fmt.Printf("%s holds the secrets of a new cluster: copy it to every node, and into the backup.\n"+
-		"Whoever has it is a node. Each node: maitred serve --node NAME --cluster-dir %s --peer-listen ADDR --join ADDR,ADDR,ADDR\n", c.Dir, c.Dir)
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 type JournalCmd struct {
 	Verify  JournalVerifyCmd  `cmd:"" help:"Read everything, fold custody, compare chains and witnesses."`
 	Salvage JournalSalvageCmd `cmd:"" help:"Begin a new journal with what is left of a damaged one; prints what is lost."`
-	Copy    JournalCopyCmd    `cmd:"" help:"Copy a journal verbatim into a new directory."`
+	Copy    JournalCopyCmd    `cmd:"" help:"Copy a journal verbatim into a new directory, or into the nodes of a new cluster."`
 	Adopt   JournalAdoptCmd   `cmd:"" help:"Begin a new journal beside bases or a store whose journal is gone."`
 }
 
@@ -104,26 +104,6 @@ func salvage(data, url, node string, acceptLoss, empty bool) error {
 		fmt.Print(" --store-url …")
 	}
 	fmt.Println("\na Redis that followed the old journal is of another one now: empty it (FLUSHDB), and it is filled from the store")
-	return nil
-}
-
-// JournalCopyCmd copies a journal.
-type JournalCopyCmd struct {
-	Data string `default:"./data" help:"Data directory of the stopped node."`
-	To   string `arg:"" help:"New data directory."`
-}
-
-// Run implements the command.
-func (c *JournalCopyCmd) Run() error {
-	copied, err := jetstream.Copy(context.Background(), repairOptions(c.Data), repairOptions(c.To))
-	if err != nil {
-		return err
-	}
-	if err := copySealKeys(c.Data, c.To); err != nil {
-		return err
-	}
-	fmt.Printf("records %d to %d and %d bases stand in %s, each at its sequence; the old directory is as it was\n",
-		copied.First, copied.Last, copied.Bases, c.To)
 	return nil
 }
 

@@ -8,6 +8,7 @@
 //	maitred store …           rebuild, copy: the read model anew, or from one kind of store to the other
 //	maitred sink …            status, resume, skip, forward: the followers of the journal
 //	maitred cluster …         init, status, drain: several nodes as one
+//	maitred backup, restore   journal, bases, store and keys in one file, and a node or a cluster from it
 //	maitred keys …            list, rotate: what signs access tokens
 //	maitred user create       an account, also an admin's, on a stopped data directory
 //	maitred audit             who did what, from where and when
@@ -28,6 +29,8 @@ type cli struct {
 	Journal JournalCmd `cmd:"" help:"Verify, salvage, copy or adopt a journal."`
 	Store   StoreCmd   `cmd:"" help:"The read model."`
 	Sink    SinkCmd    `cmd:"" help:"The followers of the journal."`
+	Backup  BackupCmd  `cmd:"" help:"Journal, bases, store and keys as of one record in one file, also beside a running node."`
+	Restore RestoreCmd `cmd:"" help:"A new node or a new cluster from a backup."`
 	Cluster ClusterCmd `cmd:"" help:"Several nodes as one: secrets, status, drain."`
 	Keys    KeysCmd    `cmd:"" help:"List or rotate the keys that sign access tokens."`
 	User    UserCmd    `cmd:"" help:"Accounts of a stopped data directory."`

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"maitred/edge"
 	"maitred/persistence"
 )
 
@@ -17,6 +18,9 @@ import (
 // hold earlier ones, which open but seal no more: to rotate, rename seal.key and start the node, which makes a new one. Like
 // keys.json they belong into each backup: without them the journal's personal data is lost.
 const sealFile = "seal.key"
+
+// tokenFile holds what signs access tokens and what account ids are keyed with.
+const tokenFile = edge.KeysFile
 
 // readSeal reads the ring of a data directory; nil when there is no key.
 func readSeal(dir string) (*persistence.Seal, error) {
@@ -96,6 +100,10 @@ func createSealKey(dir string) (err error) {
 	if err := os.Link(f.Name(), filepath.Join(dir, sealFile)); err != nil {
 		return err
 	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -103,21 +111,53 @@ func createSealKey(dir string) (err error) {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// copySealKeys gives a copy of a journal the keys that open it.
-func copySealKeys(from, to string) error {
-	paths, err := filepath.Glob(filepath.Join(from, sealFile+"*"))
+// keyFiles are the files of a directory without which its journal cannot be read, nor its accounts be known: seal.key, its
+// predecessors, and keys.json.
+func keyFiles(dir string) ([]string, error) {
+	seals, err := filepath.Glob(filepath.Join(dir, sealFile+"*"))
 	if err != nil {
-		return fmt.Errorf("look for sealing keys: %w", err)
+		return nil, fmt.Errorf("look for sealing keys: %w", err)
 	}
-	slices.Sort(paths)
+	tokens := filepath.Join(dir, tokenFile)
+	if _, err := os.Stat(tokens); err == nil {
+		seals = append(seals, tokens)
+	}
+	slices.Sort(seals)
+	return seals, nil
+}
+
+// copyKeys gives a copy of a journal the keys that belong to it.
+func copyKeys(from, to string) error {
+	paths, err := keyFiles(from)
+	if err != nil {
+		return err
+	}
 	for _, path := range paths {
-		key, err := readSealKey(path)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(to, filepath.Base(path)), key, 0o400)
-		}
-		if err != nil {
-			return fmt.Errorf("copy the sealing key: %w", err)
+		if err := copyKey(path, filepath.Join(to, filepath.Base(path))); err != nil {
+			return fmt.Errorf("copy the keys: %w", err)
 		}
 	}
-	return nil
+	return syncDir(to)
+}
+
+// copyKey never puts a key in the place of another.
+func copyKey(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return writeKey(to, data)
+}
+
+func writeKey(path string, data []byte) error {
+	mode := os.FileMode(0o400)
+	if filepath.Base(path) == tokenFile { // it is rotated in its place
+		mode = 0o600
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
 }

@@ -158,3 +158,6 @@ func newKeys(path string, d keysOnDisk) (*Keys, error) {
 
 // String shows nothing of the keys.
 func (k *Keys) String() string { return "edge.Keys(" + k.ring.Load().current.kid + ")" }
+
+// SameAccounts tells whether an e-mail address leads to the same account with both.
+func (k *Keys) SameAccounts(other *Keys) bool { return hmac.Equal(k.account, other.account) }

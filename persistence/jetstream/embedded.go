@@ -62,6 +62,9 @@ func (e *Embedded) open(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := checkMarks(o.Dir, o); err != nil {
+		return err
+	}
 	if err := checkMode(o.Dir, o.mode()); err != nil {
 		return err
 	}

@@ -243,25 +243,6 @@ func TestHoldDirectory(t *testing.T) {
 	_, _ = bufio.NewReader(os.Stdin).ReadByte()
 }
 
-// H7: the files stay as they are.
-func TestStandaloneDirectoryIsNotOpenedClustered(t *testing.T) {
-	o := testOptions(t.TempDir())
-	fill(t, o, 3)
-	clustered := o
-	clustered.Name, clustered.Replicas, clustered.Cluster = "s1", 3, &Cluster{Name: "c", Host: "127.0.0.1", Port: -1}
-	_, err := Open(t.Context(), clustered)
-	require.ErrorContains(t, err, "is a standalone directory")
-	require.NoError(t, os.Remove(filepath.Join(o.Dir, modeFile)))
-	_, err = Open(t.Context(), clustered)
-	require.ErrorContains(t, err, "holds a standalone journal")
-	fill(t, o, 1)
-
-	other := testOptions(t.TempDir())
-	require.NoError(t, checkMode(other.Dir, modeClustered))
-	_, err = Open(t.Context(), other)
-	require.ErrorContains(t, err, "is a clustered directory")
-}
-
 // Negative control: a server that acknowledges before it fsyncs is not served from.
 func TestLazySyncIsRefused(t *testing.T) {
 	o := testOptions(t.TempDir())

@@ -17,6 +17,7 @@ const (
 	maxRecordBytes      = 512 << 10
 	maxBaseBytes        = 32 << 20
 	headerRoom          = 4 << 10 // what the headers of a base may take beside its state
+	replicas            = 3       // of a cluster's streams
 
 	appendTimeout  = 2 * time.Second
 	requestTimeout = 5 * time.Second
@@ -44,6 +45,8 @@ type Options struct {
 
 	keepMax, keepBaseMax bool                 // an existing stream keeps its limit
 	anew                 persistence.Revision // of a bucket that is made now (Bases.Anew)
+	making               bool                 // a copy or a restore fills the directory; all of it is fsynced before anybody may serve it
+	moving               bool                 // its journal may have moved: it is moved once more
 }
 
 // Unsafe switches guards off. For tests and negative controls only.

@@ -48,6 +48,11 @@ func (j *Journal) Read(ctx context.Context, from, to persistence.Seq, fn func(pe
 	if to-from < j.singly() { // gets are cheaper than a consumer
 		return j.readSingly(ctx, from, to, fn)
 	}
+	return j.readAhead(ctx, l, from, to, fn)
+}
+
+// readAhead reads with a consumer.
+func (j *Journal) readAhead(ctx context.Context, l *link, from, to persistence.Seq, fn func(persistence.Entry) error) (err error) {
 	next := from
 	deliver := func(m *nats.Msg, d delivery) (bool, error) {
 		if persistence.Seq(d.seq) != next {
@@ -73,6 +78,9 @@ func (j *Journal) Read(ctx context.Context, from, to persistence.Seq, fn func(pe
 
 // unwrapStop gives back what the caller's function returned untouched, and says of every other error what was attempted.
 func unwrapStop(what string, err error) error {
+	if err == nil {
+		return nil
+	}
 	var stopped *stopError
 	if errors.As(err, &stopped) {
 		return stopped.cause
@@ -89,9 +97,17 @@ func (j *Journal) singly() persistence.Seq {
 
 // readSingly asks the leader for each record, some at a time, and delivers them in order.
 func (j *Journal) readSingly(ctx context.Context, from, to persistence.Seq, fn func(persistence.Entry) error) error {
+	err := inOrder(ctx, int(to-from)+1, func(ctx context.Context, i int) (persistence.Entry, error) {
+		return j.Get(ctx, from+persistence.Seq(i))
+	}, fn)
+	return unwrapStop(fmt.Sprintf("read %d to %d", from, to), err)
+}
+
+// inOrder gets n things, getsAtOnce at a time, and delivers them in order. What fn returns is a *stopError.
+func inOrder[T any](ctx context.Context, n int, get func(ctx context.Context, i int) (T, error), fn func(T) error) error {
 	type got struct {
-		e   persistence.Entry
-		err error
+		value T
+		err   error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -99,20 +115,19 @@ func (j *Journal) readSingly(ctx context.Context, from, to persistence.Seq, fn f
 	for i := range slots {
 		slots[i] = make(chan got, 1) // nobody waits for what is not wanted any more
 	}
-	asked := from
-	for seq := from; seq <= to; seq++ {
-		for ; asked <= min(to, seq+getsAtOnce-1); asked++ {
-			go func(asked persistence.Seq) {
-				e, err := j.Get(ctx, asked)
-				slots[asked%getsAtOnce] <- got{e, err}
+	for i, asked := 0, 0; i < n; i++ {
+		for ; asked < min(n, i+getsAtOnce); asked++ {
+			go func(asked int) {
+				value, err := get(ctx, asked)
+				slots[asked%getsAtOnce] <- got{value, err}
 			}(asked)
 		}
-		g := <-slots[seq%getsAtOnce]
+		g := <-slots[i%getsAtOnce]
 		if g.err != nil {
-			return fmt.Errorf("read %d to %d: %w", from, to, g.err)
+			return g.err
 		}
-		if err := fn(g.e); err != nil {
-			return err
+		if err := fn(g.value); err != nil {
+			return &stopError{err}
 		}
 	}
 	return nil

@@ -20,7 +20,7 @@ func book(t *testing.T, o Options, events int) {
 	e, err := Open(t.Context(), o)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
-	w := &rewriter{journal: e.Journal(), name: "jrn-test", node: "n1", parts: 8}
+	w := &rewriter{put: e.Journal().Append, name: "jrn-test", node: "n1", parts: 8}
 	require.NoError(t, w.begin(t.Context()))
 	for i := range events {
 		id, v := restaurant(i%3), engine.Version(i/3+1)
@@ -121,41 +121,6 @@ func TestSalvageOfAHole(t *testing.T) {
 	require.Len(t, s.Lost, 1, "one record is unreadable, so one restaurant has a hole: %v", s.Lost)
 	require.Equal(t, "the journal after a hole", s.Lost[0].Witness)
 	require.Empty(t, verify(t, o, nil).Findings)
-}
-
-func TestCopyKeepsSequences(t *testing.T) {
-	from, to := testOptions(t.TempDir()), testOptions(filepath.Join(t.TempDir(), "new"))
-	book(t, from, 30)
-	e, err := Open(t.Context(), from)
-	require.NoError(t, err)
-	require.NoError(t, e.Journal().Purge(t.Context(), 1)) // nothing
-	require.NoError(t, e.Close())
-	c, err := Copy(t.Context(), from, to)
-	require.NoError(t, err)
-	require.Equal(t, Copied{First: 1, Last: 32, Bases: 1}, *c)
-	before, after := verify(t, from, nil), verify(t, to, nil)
-	require.Empty(t, after.Findings)
-	require.Equal(t, before.Folded, after.Folded)
-	require.Equal(t, before.Journal, after.Journal)
-	_, err = Copy(t.Context(), from, to)
-	require.ErrorContains(t, err, "holds a journal already")
-}
-
-// The first kept sequence is the first one of the copy.
-func TestCopyAfterAPurge(t *testing.T) {
-	from, to := testOptions(t.TempDir()), testOptions(filepath.Join(t.TempDir(), "new"))
-	fill(t, from, 20)
-	e, err := Open(t.Context(), from)
-	require.NoError(t, err)
-	require.NoError(t, e.Journal().Purge(t.Context(), 11))
-	require.NoError(t, e.Close())
-	c, err := Copy(t.Context(), from, to)
-	require.NoError(t, err)
-	require.Equal(t, Copied{First: 11, Last: 20}, *c)
-	b, err := openTest(t, to).Journal().Bounds(t.Context())
-	require.NoError(t, err)
-	require.EqualValues(t, 11, b.First)
-	require.EqualValues(t, 20, b.Last)
 }
 
 func TestAdopt(t *testing.T) {

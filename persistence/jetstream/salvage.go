@@ -233,7 +233,7 @@ func (s *salvage) write(ctx context.Context) error {
 	if s.node == "" {
 		return errors.New("jetstream: nothing left says which node wrote: name one")
 	}
-	w := &rewriter{journal: target.journal, name: "jrn-" + strings.ToLower(rand.Text()), node: s.node, parts: s.parts}
+	w := &rewriter{put: target.journal.Append, name: newJournalID(), node: s.node, parts: s.parts}
 	if err := w.begin(ctx); err != nil {
 		return err
 	}
@@ -261,22 +261,24 @@ func sortedIDs(m map[engine.AggregateID]*salvaged) []engine.AggregateID {
 
 // rewriter writes events into a new journal as the first incarnation of its only node.
 type rewriter struct {
-	journal *Journal
-	name    string
-	node    string
-	parts   int
-	since   persistence.Seq // of the claim: custody of every partition
-	last    persistence.Seq
-	hash    persistence.Digest
-	frame   *persistence.Frame
-	number  uint64
-	bytes   int
+	put    func(ctx context.Context, subject persistence.Subject, data []byte, expect persistence.Seq) (persistence.Seq, error)
+	name   string
+	node   string
+	parts  int
+	since  persistence.Seq // of the claim: custody of every partition
+	last   persistence.Seq
+	hash   persistence.Digest
+	frame  *persistence.Frame
+	number uint64
+	bytes  int
 }
+
+func newJournalID() string { return "jrn-" + strings.ToLower(rand.Text()) }
 
 func (w *rewriter) begin(ctx context.Context) error {
 	now := time.Now().UnixMilli()
 	genesis := persistence.Encode(nil, &persistence.Genesis{Journal: w.name, Partitions: w.parts, Node: w.node, WallMs: now})
-	if _, err := w.journal.Append(ctx, persistence.Control, genesis, 0); err != nil {
+	if _, err := w.put(ctx, persistence.Control, genesis, 0); err != nil {
 		return fmt.Errorf("write the genesis: %w", err)
 	}
 	claim := &persistence.Claim{Journal: w.name, Node: w.node, By: w.node, Incarnation: 1, WallMs: now}
@@ -289,7 +291,7 @@ func (w *rewriter) begin(ctx context.Context) error {
 
 func (w *rewriter) append(ctx context.Context, r persistence.Record) error {
 	data := persistence.Encode(nil, r)
-	seq, err := w.journal.Append(ctx, persistence.SlotSubject(w.node), data, w.last)
+	seq, err := w.put(ctx, persistence.SlotSubject(w.node), data, w.last)
 	if err != nil {
 		return fmt.Errorf("write what was saved: %w", err)
 	}
@@ -329,79 +331,4 @@ func (w *rewriter) flush(ctx context.Context) error {
 	f := w.frame
 	w.frame = nil
 	return w.append(ctx, f)
-}
-
-// Copied is what Copy did.
-type Copied struct {
-	First, Last persistence.Seq
-	Bases       int
-}
-
-// Copy re-publishes a whole journal into the new directory of to: every record verbatim, on its subject, at its sequence,
-// so that cursors and chains stay valid; and the bases. The source must be whole. It is left as it is.
-func Copy(ctx context.Context, from, to Options) (*Copied, error) {
-	if _, err := os.Stat(storeDir(to.Dir)); err == nil {
-		return nil, fmt.Errorf("jetstream: %s holds a journal already", to.Dir)
-	}
-	if _, err := os.Stat(streamDir(from.Dir, journalStream)); err != nil {
-		return nil, fmt.Errorf("jetstream: no journal in %s: %w", from.Dir, err)
-	}
-	source, err := Open(ctx, from)
-	if err != nil {
-		return nil, err
-	}
-	defer source.Close()
-	b, err := source.journal.Bounds(ctx)
-	if err != nil {
-		return nil, err
-	}
-	info, err := streamInfo(ctx, source.now.Load().bases)
-	if err != nil {
-		return nil, err
-	}
-	to.FirstSeq, to.FirstRevision, to.anew = uint64(b.First), info.State.LastSeq+1, source.bases.Anew()
-	target, err := Open(ctx, to)
-	if err != nil {
-		return nil, err
-	}
-	defer target.Close()
-	last := map[persistence.Subject]persistence.Seq{}
-	if b.First <= b.Last {
-		err = source.journal.Read(ctx, b.First, b.Last, func(e persistence.Entry) error {
-			seq, err := target.journal.Append(ctx, e.Subject, e.Data, last[e.Subject])
-			if err == nil && seq != e.Seq {
-				err = fmt.Errorf("it came to stand at %d", seq)
-			}
-			if err != nil {
-				return fmt.Errorf("copy record %d: %w", e.Seq, err)
-			}
-			last[e.Subject] = seq
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	bases, err := copyBases(ctx, source, target)
-	return &Copied{First: b.First, Last: b.Last, Bases: bases}, err
-}
-
-// copyBases puts every base of source into the empty bucket of target.
-func copyBases(ctx context.Context, source, target *Embedded) (n int, err error) {
-	_, err = source.bases.Scan(ctx, func(h persistence.BaseHeader) error {
-		base, err := source.bases.Get(ctx, h.ID)
-		if err != nil {
-			return err
-		}
-		base.Revision = 0
-		if _, err := target.bases.Put(ctx, base); err != nil {
-			return err
-		}
-		n++
-		return nil
-	})
-	if err != nil {
-		return n, fmt.Errorf("copy bases: %w", err)
-	}
-	return n, nil
 }

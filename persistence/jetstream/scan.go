@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"maitred/engine"
 	"maitred/persistence"
 )
 
@@ -35,25 +36,33 @@ func (b *Bases) scan(ctx context.Context, fn func(persistence.BaseHeader) error)
 	if err != nil {
 		return 0, err
 	}
-	info, err := streamInfo(ctx, l.bases)
-	if err != nil {
-		return 0, err
+	s := scan{l: l, fn: fn, log: b.home.opts.Logger, seen: map[engine.AggregateID]struct{}{}}
+	for range scanPasses {
+		info, err := streamInfo(ctx, l.bases)
+		if err != nil {
+			return 0, err
+		}
+		if info.State.Msgs == 0 {
+			return persistence.Revision(info.State.LastSeq), nil
+		}
+		missing := int(info.State.Msgs) - len(s.seen)
+		if bad := max(s.bad, missing); bad > 0 && s.last >= info.State.LastSeq {
+			return persistence.Revision(s.last), fmt.Errorf("scan bases: %d of %d: %w", bad, info.State.Msgs, persistence.ErrCorrupt)
+		}
+		if missing <= 0 && s.bad == 0 {
+			return persistence.Revision(s.last), nil
+		}
+		if s.end = info.State.LastSeq; s.end > s.last {
+			if err := s.pass(ctx); err != nil {
+				return 0, unwrapStop("scan bases", err)
+			}
+		}
 	}
-	s := scan{l: l, fn: fn, log: b.home.opts.Logger, end: info.State.LastSeq}
-	if info.State.Msgs == 0 {
-		return persistence.Revision(s.end), nil
-	}
-	if err := s.stream(ctx); err != nil {
-		return 0, unwrapStop("scan bases", err)
-	}
-	if err := s.singly(ctx); err != nil {
-		return 0, unwrapStop("scan bases", err)
-	}
-	if bad := max(s.bad, int(info.State.Msgs)-s.read); bad > 0 {
-		return persistence.Revision(s.end), fmt.Errorf("scan bases: %d of %d: %w", bad, info.State.Msgs, persistence.ErrCorrupt)
-	}
-	return persistence.Revision(s.end), nil
+	return 0, fmt.Errorf("scan bases: others put them faster than they can be read: %w", persistence.ErrUnknown)
 }
+
+// scanPasses bounds how often a scan goes on because a base was put elsewhere before it was read: each pass is shorter.
+const scanPasses = 10
 
 // scan reads the headers of the bucket, also of one that is damaged: the server's consumer stops at a message that it cannot
 // read, and what follows is then asked for one by one.
@@ -62,7 +71,20 @@ type scan struct {
 	fn        func(persistence.BaseHeader) error
 	log       *slog.Logger
 	last, end uint64 // sequences: read so far, of the bucket
-	read, bad int    // messages
+	seen      map[engine.AggregateID]struct{}
+	bad       int // messages
+}
+
+// pass reads on to the end of the bucket. A base that is replaced meanwhile stands behind that end: then another pass finds it.
+func (s *scan) pass(ctx context.Context) error {
+	if err := s.stream(ctx); err != nil {
+		return err
+	}
+	if err := s.singly(ctx); err != nil {
+		return err
+	}
+	s.last = s.end
+	return nil
 }
 
 func (s *scan) take(subject string, seq uint64, header nats.Header) error {
@@ -74,7 +96,7 @@ func (s *scan) take(subject string, seq uint64, header nats.Header) error {
 	if err := s.fn(h); err != nil {
 		return &stopError{err}
 	}
-	s.read++
+	s.seen[h.ID] = struct{}{}
 	return nil
 }
 
@@ -85,7 +107,7 @@ func (s *scan) spoilt(seq uint64, err error) {
 
 // stream reads as far as a consumer gets.
 func (s *scan) stream(ctx context.Context) error {
-	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy, HeadersOnly: true}
+	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.last + 1, HeadersOnly: true}
 	err := s.l.pull(ctx, s.l.bases, cfg, 0, func(m *nats.Msg, d delivery) (bool, error) {
 		s.last, s.end = d.seq, max(s.end, d.seq)
 		return d.pending == 0, s.take(m.Subject, d.seq, m.Header)

@@ -31,7 +31,7 @@ type link struct {
 func serverOptions(o Options) *server.Options {
 	so := &server.Options{
 		ServerName: o.Name, DontListen: true,
-		JetStream: true, StoreDir: o.Dir, SyncAlways: !o.Unsafe.LazySync,
+		JetStream: true, StoreDir: o.Dir, SyncAlways: !o.Unsafe.LazySync && !o.making,
 		JetStreamMaxStore: o.MaxBytes + o.BaseMaxBytes + 1<<20, JetStreamMaxMemory: 64 << 20,
 		MaxPayload: maxBaseBytes, MaxPending: 64 << 20, NoSigs: true,
 	}
@@ -93,7 +93,7 @@ func (l *link) await(ctx context.Context, o Options) error {
 	switch {
 	case !l.server.JetStreamEnabled() || cfg == nil:
 		return fmt.Errorf("jetstream: JetStream did not start over %s; its log says why", o.Dir)
-	case !o.Unsafe.NoAssertions && !cfg.SyncAlways:
+	case !o.Unsafe.NoAssertions && !cfg.SyncAlways && !o.making:
 		return errors.New("jetstream: the server acknowledges before it fsyncs (sync is not always); a power cut would lose acknowledged reservations")
 	}
 	return nil

@@ -10,13 +10,14 @@ import (
 
 // serverLog hands what the server has to say from warnings upwards to slog.
 type serverLog struct {
+	making  bool // its cluster is just being made: what it says of finding together is no news
 	to      *slog.Logger
 	refused func()
 	told    *atomic.Int64 // Unix ns of the last line about a refused route
 }
 
 func newServerLog(o Options) serverLog {
-	l := serverLog{to: o.Logger, refused: func() {}, told: new(atomic.Int64)}
+	l := serverLog{to: o.Logger, making: o.making && o.Cluster != nil, refused: func() {}, told: new(atomic.Int64)}
 	if o.Cluster != nil && o.Cluster.Refused != nil {
 		l.refused = o.Cluster.Refused
 	}
@@ -32,6 +33,9 @@ func (serverLog) Debugf(string, ...any)  {}
 func (serverLog) Tracef(string, ...any)  {}
 
 func (l serverLog) Warnf(f string, v ...any) {
+	if l.making {
+		return
+	}
 	for _, e := range expected {
 		if strings.HasPrefix(f, e) {
 			return
@@ -43,6 +47,9 @@ func (l serverLog) Warnf(f string, v ...any) {
 func (l serverLog) Errorf(f string, v ...any) {
 	if strings.Contains(f, "TLS %s handshake error") {
 		l.refusal(fmt.Sprintf(f, v...))
+		return
+	}
+	if l.making && strings.HasPrefix(f, "Error trying to connect to route") {
 		return
 	}
 	l.to.Error("nats-server", "message", fmt.Sprintf(f, v...))
