@@ -17,8 +17,8 @@ func (p *plan) text() []byte {
 }
 
 func (p *plan) placementText(b *bytes.Buffer) {
-	fmt.Fprintf(b, "\n%d nodes of one weight, %d restaurants, placed by `ring.go`; the worst of %d sets of names. Demand: popularity as in\n"+
-		"`bench/demand-profile.json` (Zipf, exponent %g). Moved: partitions that change sides ÷ those that must, mean (worst).\n\n", nodes, restaurants, sets, zipf)
+	fmt.Fprintf(b, "\n%d nodes of one weight, %.0f M restaurants, placed by `ring.go`; the worst of %d sets of names. Demand: popularity as in\n"+
+		"`bench/demand-profile.json` (Zipf, exponent %g). Moved: partitions that change sides ÷ those that must, mean (worst).\n\n", nodes, restaurants/1e6, sets, zipf)
 	fmt.Fprintln(b, "| partitions | of a node | restaurants of the heaviest ÷ mean | demand of the heaviest ÷ mean | moved: a node comes | a node goes | one doubles its weight |")
 	fmt.Fprintln(b, "|---|---|---|---|---|---|---|")
 	for _, c := range p.placements {
@@ -30,9 +30,9 @@ func (p *plan) placementText(b *bytes.Buffer) {
 func (m movement) String() string { return fmt.Sprintf("%.2f (%.2f)", m.mean, m.worst) }
 
 func (p *plan) stormText(b *bytes.Buffer) {
-	fmt.Fprintf(b, "\nSome of the %d nodes die in one moment, %d partitions. A claim is one append. Gossip needs about %v to notice: until then the\n"+
+	fmt.Fprintf(b, "\nSome of the %d nodes die in one moment, %d partitions. A claim is one append. Gossip needs about %.0f s to notice: until then the\n"+
 		"ring wishes for the dead, and what it wishes to them stays with the claimer. Quorum: chance that two of the journal's three copies are gone.\n\n",
-		nodes, p.storms[0].partitions, noticed)
+		nodes, p.storms[0].partitions, noticed.Seconds())
 	fmt.Fprintln(b, "| die | without an owner | claims | of one node, at most | last claim after | dead heirs before the claimer | partitions of the heaviest | moves afterwards | quorum lost |")
 	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|")
 	for _, s := range p.storms {
@@ -60,12 +60,12 @@ func (p *plan) trafficText(b *bytes.Buffer) {
 	}
 	fmt.Fprintln(b, "\n![what leaves the leader](plots/leader.svg)")
 	all := peak(restaurants)
-	fmt.Fprintf(b, "\n%d restaurants with %.0f reservations a day, %.1f %% of them in the busiest hour and its busiest seconds %.0f times that, ask for %s/s: %.0f %% of\n"+
-		"what fills the leader's card with %d nodes. Folding that takes each node %.1f %% of a core at most, and the tail of %v is %.0f MB in every node.\n"+
-		"A wait of %v is reached at %.0f to %.0f nodes on one journal.\n\n",
-		restaurants, perDay, 100*peakHour, rushFactor, round(all), 100*all/p.traffics[len(p.traffics)-1].most, nodes,
-		(framesDisk*decodeMicro+all*tailMicro)/1e4, baseAge, all*baseAge.Seconds()*tailBytes/1e6,
-		latencyGoal, latencyGoal.Seconds()*framesShared, latencyGoal.Seconds()*framesDisk)
+	fmt.Fprintf(b, "\n%.0f M restaurants with %.0f reservations a day, %.1f %% of them in the busiest hour and its busiest seconds %.0f times that, ask for %s/s: %.0f %% of\n"+
+		"what fills the leader's card with %d nodes. Folding that takes each node %.1f %% of a core at most, and the tail of %.0f minutes is %.0f MB in every node.\n"+
+		"A wait of %s is reached at %.0f to %.0f nodes on one journal.\n\n",
+		restaurants/1e6, perDay, 100*peakHour, rushFactor, round(all), 100*all/p.traffics[len(p.traffics)-1].most, nodes,
+		(framesDisk*decodeMicro+all*tailMicro)/1e4, baseAge.Minutes(), all*baseAge.Seconds()*tailBytes/1e6,
+		milli(latencyGoal), latencyGoal.Seconds()*framesShared, latencyGoal.Seconds()*framesDisk)
 }
 
 func milli(d time.Duration) string { return fmt.Sprintf("%.0f ms", d.Seconds()*1000) }
