@@ -31,7 +31,8 @@ func TestAQuietNodeSaysWhoOwns(t *testing.T) {
 	for range 3 {
 		require.True(t, s.owns(1, edgeWaits))
 		require.False(t, s.owns(2, edgeWaits))
-		time.Sleep(1100 * time.Millisecond)
+		beat := s.house.Status().Last // two heartbeats on
+		require.Eventually(t, func() bool { return s.house.Status().Last >= beat+2 }, 30*time.Second, 10*time.Millisecond)
 	}
 }
 
