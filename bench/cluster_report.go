@@ -95,20 +95,25 @@ func (c *clusterReport) figures() {
 }
 
 func (c *clusterReport) kill(what string, leader bool, aim float64) {
-	worst, tried := 0.0, false
+	worst, tried, all := 0.0, false, true
 	for _, k := range c.Kills {
 		if k.Leader != leader {
 			continue
 		}
 		tried = true
 		if worst = max(worst, k.ServedAgain); !k.Served {
-			worst = max(worst, k.Watched)
-			what += " (not all while it was watched)"
+			worst, all = max(worst, k.Watched), false
 		}
 	}
-	if tried {
-		c.aim(what, worst, aim, false)
+	if !tried {
+		return
 	}
+	if !all {
+		what += " (longer: not all while it was watched)"
+	}
+	c.aim(what, worst, aim, false)
+	last := &c.Aims[len(c.Aims)-1]
+	last.Holds = last.Holds && all
 }
 
 func (c *clusterReport) aim(what string, value, aim float64, above bool) {
