@@ -27,6 +27,7 @@ type Metrics struct {
 	panics        prometheus.Counter
 	sweeps        prometheus.Counter
 	tailEvents    prometheus.Gauge
+	skew          prometheus.Gauge
 }
 
 // NewMetrics makes the collectors of a house.
@@ -63,13 +64,14 @@ func NewMetrics() *Metrics {
 		panics:       counter("actors_panics_total", "Commands that made the engine panic."),
 		sweeps:       counter("actors_sweeps_total", "Timers that fired."),
 		tailEvents:   gauge("journal_tail_events", "Events that are in no base."),
+		skew:         gauge("clock_skew_seconds", "How far this node's clock is ahead of the median of the others'; beyond 2 either way its timers stand still."),
 	}
 }
 
 func (m *Metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.appendSeconds, m.appendFailed, m.frames, m.frameEvents, m.frameBytes, m.incarnations, m.resident, m.credits,
-		m.quarantined, m.passivations, m.loads, m.bases, m.refused, m.panics, m.sweeps, m.tailEvents,
+		m.quarantined, m.passivations, m.loads, m.bases, m.refused, m.panics, m.sweeps, m.tailEvents, m.skew,
 	}
 }
 

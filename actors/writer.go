@@ -55,6 +55,7 @@ type writer struct {
 	moved    chan struct{}   // closed when what is held changes
 	wanted   chan struct{}   // closed when the fold goes on; nil when nobody waits
 	silence  silence
+	clocks   map[string]*clock // of the others
 
 	stopping atomic.Bool
 	stopped  chan struct{}
@@ -76,7 +77,7 @@ func newWriter(h *House) *writer {
 }
 
 func (w *writer) now() moment {
-	return moment{boot: w.house.cfg.Boottime(), wall: time.Now().UnixMilli()}
+	return moment{boot: w.house.cfg.Boottime(), wall: time.Now().UnixMilli(), clock: w.house.cfg.Now().UnixMilli()}
 }
 
 // start claims the slot and folds to exactly the claim.

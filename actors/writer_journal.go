@@ -90,6 +90,9 @@ func (w *writer) foldLocked(e persistence.Entry, r persistence.Record, events []
 	switch r := r.(type) {
 	case *persistence.Frame:
 		w.silence.saw(r.Node, r.Node, e.Seq, w.house.cfg.Boottime())
+		if e.Subject != w.subject {
+			w.readClock(r.Node, r.WallMs)
+		}
 		if len(r.Releases) > 0 {
 			w.given(r.Releases)
 		}
