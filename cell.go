@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +40,7 @@ type cell struct {
 	hop     *cluster.Hop
 	members *cluster.Members
 	control *cluster.Controller
+	ready   atomic.Bool // members and control are there
 }
 
 // clustered tells whether the node is one of several.
@@ -47,6 +49,11 @@ func (c *Config) clustered() bool { return c.PeerListen != "" || len(c.Join) > 0
 // secrets is where the keys lie that all nodes share.
 func (c *Config) secrets() string { return cmp.Or(c.ClusterDir, c.Data) }
 
+// nodes is how many nodes the cluster has when all are there.
+func (c *Config) nodes() int {
+	return len(slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(c.Join), c.PeerListen)))))
+}
+
 func (c *Config) validateCluster() error {
 	if !c.clustered() {
 		return nil
@@ -54,11 +61,10 @@ func (c *Config) validateCluster() error {
 	if c.PeerListen == "" || len(c.Join) == 0 || c.ClusterDir == "" {
 		return errors.New("a node of a cluster needs --peer-listen, --join with the peer addresses of all nodes, and --cluster-dir (maitred cluster init makes one)")
 	}
-	nodes := slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(c.Join), c.PeerListen))))
-	if len(nodes) < minReplicas {
-		return fmt.Errorf("--join names %d nodes with this one; a cluster has %d at least: with two, the loss of one is the loss of the journal", len(nodes), minReplicas)
+	if n := c.nodes(); n < minReplicas {
+		return fmt.Errorf("--join names %d nodes with this one; a cluster has %d at least: with two, the loss of one is the loss of the journal. Name the --peer-listen of every node", n, minReplicas)
 	}
-	for _, addr := range nodes {
+	for _, addr := range append(slices.Clone(c.Join), c.PeerListen) {
 		if _, err := peerAddr(addr, hopPort); err != nil {
 			return fmt.Errorf("--peer-listen, --join: %w", err)
 		}
@@ -171,14 +177,17 @@ func (n *Node) openCell(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for other nodes: %w", err)
 	}
-	n.opened("hop listener", cluster.OpenHopServer(cluster.HopServerConfig{
-		Listener: ln, Secret: n.cell.secret, Node: n.Config.Node, Handler: n.ask, Registry: n.Registry, Log: n.Log,
-	}).Close)
+	closeHop := ln.Close
+	n.opened("hop listener", func() error { return closeHop() }) // the last one to close: until then others may ask
 	if err := n.openMembers(hop); err != nil {
 		return err
 	}
 	n.cell.control = cluster.NewController(n.Config.Node, n.house, n.cell.members, cluster.Times{}, cluster.NewMetrics(n.Registry), time.Now)
+	closeHop = cluster.OpenHopServer(cluster.HopServerConfig{
+		Listener: ln, Secret: n.cell.secret, Node: n.Config.Node, Handler: n.ask, Registry: n.Registry, Log: n.Log,
+	}).Close
 	n.cell.control.Start()
+	n.cell.ready.Store(true)
 	n.opened("controller", n.cell.control.Close)
 	return nil
 }

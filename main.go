@@ -7,7 +7,7 @@
 //	maitred journal …         verify, salvage, copy, adopt
 //	maitred store …           rebuild, copy: the read model anew, or from one kind of store to the other
 //	maitred sink …            status, resume, skip, forward: the followers of the journal
-//	maitred cluster …         init, status, drain: several nodes as one
+//	maitred cluster …         init, status, drain, rebalance: several nodes as one
 //	maitred keys …            list, rotate: what signs access tokens
 //	maitred user create       an account, also an admin's, on a stopped data directory
 //	maitred audit             who did what, from where and when
@@ -28,7 +28,7 @@ type cli struct {
 	Journal JournalCmd `cmd:"" help:"Verify, salvage, copy or adopt a journal."`
 	Store   StoreCmd   `cmd:"" help:"The read model."`
 	Sink    SinkCmd    `cmd:"" help:"The followers of the journal."`
-	Cluster ClusterCmd `cmd:"" help:"Several nodes as one: secrets, status, drain."`
+	Cluster ClusterCmd `cmd:"" help:"Several nodes as one: secrets, status, drain, rebalance."`
 	Keys    KeysCmd    `cmd:"" help:"List or rotate the keys that sign access tokens."`
 	User    UserCmd    `cmd:"" help:"Accounts of a stopped data directory."`
 	Audit   AuditCmd   `cmd:"" help:"Who did what, from where and when."`
