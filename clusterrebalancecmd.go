@@ -92,8 +92,7 @@ func (c *ClusterRebalanceCmd) watch(ctx context.Context, moves int) error {
 		switch {
 		case ctx.Err() != nil:
 			bar.end()
-			fmt.Fprintf(os.Stderr, "interrupted: %d of %d partitions have moved, a few more may be under way; ", moves-left, moves)
-			return c.hold(context.WithoutCancel(ctx), interruptedPause)
+			return c.interrupted(context.WithoutCancel(ctx), moves)
 		case waiting.Err() != nil:
 			bar.end()
 			return fmt.Errorf("%d of %d partitions have not moved within %s; the nodes go on without this command (maitred cluster status tells)", left, moves, c.Wait)
@@ -109,6 +108,19 @@ func (c *ClusterRebalanceCmd) watch(ctx context.Context, moves int) error {
 		case <-time.After(pollEach):
 		}
 	}
+}
+
+// interrupted holds back what has not moved, and then says how much that is.
+func (c *ClusterRebalanceCmd) interrupted(ctx context.Context, moves int) error {
+	if err := c.hold(ctx, interruptedPause); err != nil {
+		return err
+	}
+	s, err := c.status(ctx)
+	if err == nil {
+		left := min(s.ToMove, moves)
+		fmt.Fprintf(os.Stderr, "interrupted: %d of %d partitions have moved, %d wait\n", moves-left, moves, left)
+	}
+	return err
 }
 
 func (p *movePlan) print(w io.Writer) error {
