@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +42,7 @@ type cell struct {
 	hop     *cluster.Hop
 	members *cluster.Members
 	control *cluster.Controller
+	ready   atomic.Bool // members and control are there
 }
 
 // clustered tells whether the node is one of several.
@@ -63,7 +65,7 @@ func (c *Config) validateCluster() error {
 	}
 	nodes := c.nodes()
 	if len(nodes) < minReplicas {
-		return fmt.Errorf("--join names %d nodes with this one; a cluster has %d at least: with two, the loss of one is the loss of the journal", len(nodes), minReplicas)
+		return fmt.Errorf("--join names %d nodes with this one; a cluster has %d at least: with two, the loss of one is the loss of the journal. Name the --peer-listen of every node", len(nodes), minReplicas)
 	}
 	for _, addr := range nodes {
 		if _, err := peerAddr(addr, hopPort); err != nil {
@@ -212,14 +214,17 @@ func (n *Node) openCell(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for other nodes: %w", err)
 	}
-	n.opened("hop listener", cluster.OpenHopServer(cluster.HopServerConfig{
-		Listener: ln, Secret: n.cell.secret, Node: n.Config.Node, Handler: n.ask, Registry: n.Registry, Log: n.Log,
-	}).Close)
+	closeHop := ln.Close
+	n.opened("hop listener", func() error { return closeHop() }) // the last one to close: until then others may ask
 	if err := n.openMembers(hop); err != nil {
 		return err
 	}
 	n.cell.control = cluster.NewController(n.Config.Node, n.house, n.cell.members, cluster.Times{}, cluster.NewMetrics(n.Registry), time.Now)
+	closeHop = cluster.OpenHopServer(cluster.HopServerConfig{
+		Listener: ln, Secret: n.cell.secret, Node: n.Config.Node, Handler: n.ask, Registry: n.Registry, Log: n.Log,
+	}).Close
 	n.cell.control.Start()
+	n.cell.ready.Store(true)
 	n.opened("controller", n.cell.control.Close)
 	return nil
 }

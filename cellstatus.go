@@ -4,13 +4,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"net/http"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
+	"maitred/cluster"
 	"maitred/persistence"
 )
 
@@ -34,124 +32,112 @@ type nodeStatus struct {
 	Weight  uint16   `json:"weight"`          // its share
 	API     string   `json:"api"`             // where guests reach it
 	Heirs   []string `json:"heirs,omitempty"` // who claims its slot when it is silent, in this order
+
+	Self *nodeReport `json:"self"` // by its own word; null: it did not answer
+}
+
+// nodeReport is what only a node itself knows.
+type nodeReport struct {
+	Serving  bool    `json:"serving"`
+	Reason   string  `json:"reason,omitempty"` // why not
+	LeaseMs  int64   `json:"lease_ms"`         // that strong reads are allowed for without another acknowledged append; negative: over
+	AckedMs  int64   `json:"acked_ms"`         // since the send of its last acknowledged append
+	Behind   *uint64 `json:"behind"`           // records of the journal that it has not folded; null: the journal does not answer
+	SkewMs   *int64  `json:"skew_ms"`          // its clock minus the median of the others'; beyond 2 s its timers stand still; null: it heard of none
+	PausedMs int64   `json:"paused_ms"`        // that an operator holds moves back for
 }
 
 func (n *Node) cellStatus(ctx context.Context) cellStatus {
 	ctx, cancel := context.WithTimeout(ctx, leaderWithin)
 	defer cancel()
 	owners, ring := n.house.Owners(), n.cell.control.Ring()
-	s := cellStatus{Node: n.Config.Node, Partitions: len(owners), JournalLeader: n.embedded.Leader(ctx)}
+	s := cellStatus{Node: n.Config.Node, Partitions: len(owners), ToMove: len(ring.Moves(owners))}
 	nodes := map[string]*nodeStatus{}
 	node := func(name string) *nodeStatus {
 		if nodes[name] == nil {
-			nodes[name] = &nodeStatus{Name: name, State: "away", Heirs: ring.Heirs(name)}
+			nodes[name] = &nodeStatus{Name: name, State: stateAway, Heirs: ring.Heirs(name)}
 		}
 		return nodes[name]
 	}
 	for _, m := range n.cell.members.Alive() {
-		at := node(m.Name)
-		at.State, at.Version, at.Weight, at.API = "serving", m.Version, m.Weight, m.API
-		if m.Draining {
-			at.State = "draining"
-		}
+		node(m.Name).meet(m)
 	}
 	for p, owner := range owners {
-		wish := ring.Wish(persistence.Partition(p))
 		node(owner).Holds++
-		if wish != "" {
+		if wish := ring.Wish(persistence.Partition(p)); wish != "" {
 			node(wish).Wished++
-		}
-		if owner != wish {
-			s.ToMove++
 		}
 	}
 	for name, at := range nodes {
 		if seen := n.house.SeenFor(name).Milliseconds(); name != n.Config.Node && seen >= 0 {
 			at.SeenMs = &seen
 		}
-		if at.State != "away" && name != n.Config.Node && n.house.SilentFor(name) >= 0 {
-			at.State = "silent"
+		if at.State != stateAway && name != n.Config.Node && n.house.SilentFor(name) >= 0 {
+			at.State = stateSilent
 		}
+	}
+	reports := n.reports(ctx, func() { s.JournalLeader = n.embedded.Leader(ctx) })
+	for name, at := range nodes {
+		at.Self = reports[name]
 		s.Nodes = append(s.Nodes, *at)
 	}
 	slices.SortFunc(s.Nodes, func(a, b nodeStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return s
 }
 
-// Paths of the admin listener, and of the hop, for clusters.
+// States of a node, as another one sees it.
 const (
-	clusterPath = "/cluster"
-	drainPath   = "/cluster/drain"
-
-	leaderWithin = time.Second // for the journal to say who leads it
-
-	drainWithin = 5 * time.Second // for another node to take the order
+	stateServing  = "serving"
+	stateDraining = "draining"
+	stateSilent   = "silent" // gossip says that it lives, and it writes nothing
+	stateAway     = "away"
 )
 
-func (n *Node) serveCell(mux *http.ServeMux) {
-	mux.HandleFunc("GET "+clusterPath, func(w http.ResponseWriter, r *http.Request) {
-		if n.cell == nil || n.cell.control == nil {
-			http.Error(w, "this node is not one of a cluster, or still starts", http.StatusNotFound)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(n.cellStatus(r.Context()))
-	})
-	mux.HandleFunc("POST "+drainPath, func(w http.ResponseWriter, r *http.Request) {
-		if n.cell == nil || n.cell.control == nil {
-			http.Error(w, "this node is not one of a cluster, or still starts", http.StatusNotFound)
-			return
-		}
-		order := drainOrder{Node: r.FormValue("node"), Undo: r.FormValue("undo") == "true"}
-		if err := n.order(r.Context(), order); err != nil {
-			http.Error(w, err.Error(), http.StatusConflict)
-		}
-	})
+func (at *nodeStatus) meet(m cluster.Member) {
+	at.State, at.Version, at.Weight, at.API = stateServing, m.Version, m.Weight, m.API
+	if m.Draining {
+		at.State = stateDraining
+	}
 }
 
-// drainOrder is what an operator wants of a node.
-type drainOrder struct {
-	Node string `json:"node"`
-	Undo bool   `json:"undo"`
+// report is this node's own.
+func (n *Node) report(ctx context.Context) *nodeReport {
+	house, lease := n.house.Status(), n.house.Lease()
+	r := &nodeReport{
+		Serving: house.Serving, Reason: house.Reason, LeaseMs: lease.Milliseconds(), AckedMs: (leaseTime - lease).Milliseconds(),
+		PausedMs: n.cell.control.Paused().Milliseconds(),
+	}
+	if behind, err := n.house.Behind(ctx); err == nil {
+		r.Behind = &behind
+	}
+	if skew, ok := n.house.Skew(); ok {
+		ms := skew.Milliseconds()
+		r.SkewMs = &ms
+	}
+	return r
 }
 
-// order carries an order out, here or by telling the node.
-func (n *Node) order(ctx context.Context, o drainOrder) error {
-	if o.Node == n.Config.Node {
-		return n.cell.members.SetDraining(ctx, !o.Undo)
+// reports asks every member, and does something of the caller's meanwhile. Who does not answer within ctx is missing.
+func (n *Node) reports(ctx context.Context, meanwhile func()) map[string]*nodeReport {
+	var mu sync.Mutex
+	all := map[string]*nodeReport{}
+	var asked sync.WaitGroup
+	asked.Go(meanwhile)
+	for _, m := range n.cell.members.Alive() {
+		asked.Go(func() {
+			r := new(nodeReport)
+			if m.Name == n.Config.Node {
+				r = n.report(ctx)
+			} else if body, err := n.tell(ctx, m, selfPath, nil); err != nil || json.Unmarshal(body, r) != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all[m.Name] = r
+		})
 	}
-	m, known := n.cell.members.Get(o.Node)
-	if !known {
-		return fmt.Errorf("%q is no member of the cluster now", o.Node)
-	}
-	body, err := json.Marshal(o)
-	if err != nil {
-		return err
-	}
-	a, err := n.cell.hop.Call(o.Node, m.Hop, drainPath, body, time.Now().Add(drainWithin))
-	if err == nil && a.Status != http.StatusOK {
-		err = errors.New(string(a.Body))
-	}
-	return err
+	asked.Wait()
+	return all
 }
 
-// ask answers what another node asks.
-func (n *Node) ask(from, path string, body []byte) (status int, answer []byte) {
-	switch {
-	case strings.HasPrefix(path, statePath):
-		return n.takeState(path, body)
-	case path != drainPath:
-		return n.edge.Ask(from, path, body)
-	}
-	var o drainOrder
-	if err := json.Unmarshal(body, &o); err != nil || o.Node != n.Config.Node {
-		return http.StatusBadRequest, []byte("not an order for " + n.Config.Node)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), drainWithin)
-	defer cancel()
-	n.Log.Warn("another node passes an operator's order on", "from", from, "undo", o.Undo)
-	if err := n.cell.members.SetDraining(ctx, !o.Undo); err != nil {
-		return http.StatusConflict, []byte(err.Error())
-	}
-	return http.StatusOK, nil
-}
+const leaderWithin = time.Second // for the journal to say who leads it, and for others to say how they are

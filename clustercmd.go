@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"maitred/cluster"
@@ -25,6 +23,8 @@ type ClusterCmd struct {
 	Init   ClusterInitCmd   `cmd:"" help:"Make the directory of secrets that every node gets a copy of."`
 	Status ClusterStatusCmd `cmd:"" help:"Print nodes and partitions as one node sees them."`
 	Drain  ClusterDrainCmd  `cmd:"" help:"Let a node give all its restaurants to the others, before it is stopped."`
+
+	Rebalance ClusterRebalanceCmd `cmd:"" help:"Print which partitions are to move and what that costs; --go moves them now."`
 }
 
 // ClusterInitCmd makes the secrets.
@@ -106,62 +106,17 @@ func (a *adminFlag) status(ctx context.Context) (s cellStatus, err error) {
 	return s, err
 }
 
-// ClusterStatusCmd prints what a node knows.
-type ClusterStatusCmd struct {
-	adminFlag
-	JSON  bool `name:"json" help:"Print JSON."`
-	Watch bool `help:"Print it anew every second until interrupted."`
-}
-
-// Run implements the command.
-func (c *ClusterStatusCmd) Run() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	for {
-		s, err := c.status(ctx)
-		switch {
-		case err != nil && (!c.Watch || ctx.Err() != nil):
-			return err
-		case err != nil:
-			fmt.Println(err)
-		case c.JSON:
-			err = json.NewEncoder(os.Stdout).Encode(s)
-		default:
-			err = s.print(os.Stdout)
-		}
-		if !c.Watch {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-func (s *cellStatus) print(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NODE\tSTATE\tHOLDS\tSHOULD HOLD\tLAST RECORD\tWEIGHT\tVERSION\tAPI")
-	for _, n := range s.Nodes {
-		seen := "never seen"
-		switch {
-		case n.Name == s.Node:
-			seen = "(asked)"
-		case n.SeenMs != nil:
-			seen = (time.Duration(*n.SeenMs) * time.Millisecond).String() + " ago"
-		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%d\t%s\t%s\n", n.Name, n.State, n.Holds, n.Wished, seen, n.Weight, n.Version, n.API)
-	}
-	fmt.Fprintf(t, "%d partitions, %d of them on their way or waiting for it; the journal is led by %s\n", s.Partitions, s.ToMove, cmp.Or(s.JournalLeader, "nobody"))
-	return t.Flush()
-}
+// pollEach is how often a command that waits asks how far it is.
+const pollEach = 200 * time.Millisecond
 
 // ClusterDrainCmd empties a node.
 type ClusterDrainCmd struct {
 	adminFlag
-	Node string        `arg:"" help:"Name of the node."`
-	Undo bool          `help:"Let it take its share again."`
+	Node string `arg:"" help:"Name of the node."`
+	Undo bool   `help:"Let it take its share again."`
+
+	Anyway bool `help:"Also when too few others serve for the cluster to live without it: when it is not going to be stopped."`
+
 	Wait time.Duration `default:"60s" help:"How long to wait until it holds nothing; 0 = not at all."`
 }
 
@@ -172,6 +127,9 @@ func (c *ClusterDrainCmd) Run() error {
 	query := url.Values{"node": {c.Node}}
 	if c.Undo {
 		query.Set("undo", "true")
+	}
+	if c.Anyway {
+		query.Set("anyway", "true")
 	}
 	if _, err := c.call(ctx, http.MethodPost, drainPath, query); err != nil {
 		return err
@@ -206,7 +164,7 @@ func (c *ClusterDrainCmd) watch(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s still holds %d partitions; it goes on without this command", c.Node, left)
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(pollEach):
 		}
 	}
 }

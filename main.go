@@ -7,7 +7,7 @@
 //	maitred journal …         verify, salvage, copy, adopt
 //	maitred store …           rebuild, copy: the read model anew, or from one kind of store to the other
 //	maitred sink …            status, resume, skip, forward: the followers of the journal
-//	maitred cluster …         init, status, drain: several nodes as one
+//	maitred cluster …         init, status, drain, rebalance: several nodes as one
 //	maitred backup, restore   journal, bases, store and keys in one file, and a node or a cluster from it
 //	maitred keys …            list, rotate: what signs access tokens
 //	maitred user create       an account, also an admin's, on a stopped data directory
@@ -31,7 +31,7 @@ type cli struct {
 	Sink    SinkCmd    `cmd:"" help:"The followers of the journal."`
 	Backup  BackupCmd  `cmd:"" help:"Journal, bases, store and keys as of one record in one file, also beside a running node."`
 	Restore RestoreCmd `cmd:"" help:"A new node or a new cluster from a backup."`
-	Cluster ClusterCmd `cmd:"" help:"Several nodes as one: secrets, status, drain."`
+	Cluster ClusterCmd `cmd:"" help:"Several nodes as one: secrets, status, drain, rebalance."`
 	Keys    KeysCmd    `cmd:"" help:"List or rotate the keys that sign access tokens."`
 	User    UserCmd    `cmd:"" help:"Accounts of a stopped data directory."`
 	Audit   AuditCmd   `cmd:"" help:"Who did what, from where and when."`

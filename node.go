@@ -69,7 +69,7 @@ func (n *Node) OpenWithoutEdge(ctx context.Context) error { return n.open(ctx) }
 func (n *Node) open(ctx context.Context, outside ...func(context.Context) error) error {
 	n.Registry = prometheus.NewRegistry()
 	n.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	inside := []func(context.Context) error{n.openSecret, n.openHop, n.openData, n.openSeal, n.openStore, n.openHouse, n.openProjectors}
+	inside := []func(context.Context) error{n.openSecret, n.openHop, n.checkJoin, n.openData, n.openSeal, n.openStore, n.openHouse, n.openProjectors}
 	for _, step := range append(inside, outside...) {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, n.Close())

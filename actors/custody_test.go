@@ -35,9 +35,9 @@ type cell struct {
 
 type cellNode struct {
 	*House
-	name string
-	link *link
-	fast atomic.Int64 // nanoseconds that its time of day is ahead
+	name  string
+	link  *link
+	ahead atomic.Int64 // of its wall clock, in nanoseconds
 }
 
 // link is a node's way to the journal. While it is cut nothing is appended or read.
@@ -85,7 +85,7 @@ func newCell(t *testing.T, nodes int) *cell {
 		var err error
 		n.House, err = Open(t.Context(), Config{
 			Node: n.name, Shared: true, Partitions: 8, Journal: n.link, Bases: c.bases, Feed: persistence.NewFeed(n.link, 1<<20),
-			Now: func() time.Time { return c.now().Add(time.Duration(n.fast.Load())) }, Boottime: func() time.Duration { return time.Since(c.begun) }, SweepGrid: time.Second, BaseAge: 24 * time.Hour, PassivateAll: passivateAll,
+			Now: func() time.Time { return c.now().Add(time.Duration(n.ahead.Load())) }, Boottime: func() time.Duration { return time.Since(c.begun) }, SweepGrid: time.Second, BaseAge: 24 * time.Hour, PassivateAll: passivateAll,
 			Hand: func(_ context.Context, to string, b persistence.Base) error {
 				b.State = c.sent(b.State)
 				return c.node(to).Take(b)

@@ -131,7 +131,9 @@ type House struct {
 	loads     chan struct{}
 	hint      chan struct{} // capacity 1: the standing reader is to look now
 	closing   atomic.Bool
-	full      atomic.Bool // the journal is at its limit
+	full      atomic.Bool   // the journal is at its limit
+	opened    time.Duration // BOOTTIME
+	skewed    bool          // the clock is wrong; of the timers' goroutine
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -158,6 +160,7 @@ func Open(ctx context.Context, cfg Config) (*House, error) {
 		handles: xsync.NewMap[engine.AggregateID, *handle](), loads: make(chan struct{}, maxLoads),
 		hint: make(chan struct{}, 1),
 	}
+	h.opened = h.cfg.Boottime()
 	h.ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	h.timers = newTimers(h)
 	h.fold, err = restore(ctx, &h.cfg, h.timers)

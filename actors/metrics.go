@@ -66,7 +66,7 @@ func NewMetrics() *Metrics {
 		sweeps:       counter("actors_sweeps_total", "Timers that fired."),
 		tailEvents:   gauge("journal_tail_events", "Events that are in no base."),
 		states:       vec("actors_states_handed_total", "States of restaurants that travelled with their partition: sent, refused by the next owner, opened from.", "step"),
-		skew:         gauge("clock_skew_seconds", "How far the other nodes' time of day is ahead of this one's, in the middle; timers stand still beyond 2 s."),
+		skew:         gauge("clock_skew_seconds", "How far this node's clock is ahead of the median of the others'; beyond 2 either way its timers stand still."),
 	}
 }
 

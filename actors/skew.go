@@ -1,83 +1,93 @@
 package actors
 
 import (
+	"cmp"
 	"log/slog"
 	"slices"
 	"time"
 )
 
-// MaxSkew is how far the time of day of a node may be from the other nodes'. Beyond it the node's timers stand still: who is an hour
-// fast would call guests no-shows before they can have come (holes H17).
+// MaxSkew is how far a node's clock may be from the median of the others' before its timers stand still (DESIGN §7, holes H17): a clock
+// an hour ahead would mark good reservations as no-shows, and nothing else would notice.
 const MaxSkew = 2 * time.Second
 
-// alarmAfter is how long the times must have differed before it is said aloud: a record that was read late looks like a clock that is slow.
-const alarmAfter = 5 * time.Second
+// forgetClock is how long the lag of a reader may hide that a clock was set back.
+const forgetClock = 10 * time.Second
 
-// skew compares the time of day with that of the other nodes, which their records carry.
-type skew struct {
-	opened time.Duration // BOOTTIME
-	heard  map[string]reading
-	wrong  time.Duration // since when the times have differed; 0 = they do not
-	told   bool
+// clock is the best reading of another node's wall clock, as its distance from this node's BOOTTIME, which nobody sets: the reading
+// with the least delay, which is the highest. Of a node that is away it still says what time it is.
+type clock struct {
+	ahead time.Duration // wall time of its records minus BOOTTIME here
+	at    time.Duration // BOOTTIME of that reading
 }
 
-// reading is the time of day of another node against the own one, when its newest record was folded.
-type reading struct {
-	at    time.Duration // BOOTTIME
-	ahead time.Duration
+// read takes the wall time of a record that was seen at boot. The delay on the way makes it too low, never too high; a lower reading
+// replaces a higher one only when that is old.
+func (c *clock) read(wallMs int64, boot time.Duration) {
+	ahead := time.Duration(wallMs)*time.Millisecond - boot
+	if c.at == 0 || ahead >= c.ahead || boot-c.at > forgetClock {
+		c.ahead, c.at = ahead, boot
+	}
 }
 
-// hear takes the time of day that a record carries.
-func (s *skew) hear(node string, ahead, now time.Duration) {
-	if s.heard == nil {
-		s.heard = map[string]reading{}
+// skewOf is how far own is from the median of the others; of two in the middle the one nearer to own, so that of three nodes one wrong clock stops
+// only itself. ok = there is another one.
+func skewOf(own time.Duration, others []time.Duration) (skew time.Duration, ok bool) {
+	if len(others) == 0 {
+		return 0, false
 	}
-	s.heard[node] = reading{now, ahead}
+	slices.Sort(others)
+	low, high := own-others[(len(others)-1)/2], own-others[len(others)/2]
+	return slices.MinFunc([]time.Duration{low, high}, func(a, b time.Duration) int { return cmp.Compare(a.Abs(), b.Abs()) }), true
 }
 
-// off tells whether more of the nodes that write differ from this one than agree with it, and by how much the others are ahead, in
-// the middle. While nobody has been heard it may be: whoever lives writes within Silence.
-func (s *skew) off(now time.Duration) (ahead time.Duration, off bool) {
-	var all []time.Duration
-	differ := 0
-	for _, r := range s.heard {
-		if now-r.at > Silence {
-			continue
-		}
-		all = append(all, r.ahead)
-		if r.ahead.Abs() > MaxSkew {
-			differ++
-		}
+// readClock takes the wall time of another node's frame. The caller holds mu.
+func (w *writer) readClock(node string, wallMs int64) {
+	if w.clocks == nil {
+		w.clocks = map[string]*clock{}
 	}
-	if len(all) == 0 {
-		return 0, now < s.opened+Silence
+	if w.clocks[node] == nil {
+		w.clocks[node] = new(clock)
 	}
-	slices.Sort(all)
-	return all[(len(all)-1)/2], 2*differ > len(all)
+	w.clocks[node].read(wallMs, w.house.cfg.Boottime())
 }
 
-// skewed tells whether the timers must stand still, and says so when that lasts.
-func (h *House) skewed() bool {
-	if !h.cfg.Shared {
-		return false
-	}
-	w, now := h.writer, h.cfg.Boottime()
+// Skew is how far ahead this node's clock is of the median of the others', as far as their records tell: a delay of up to about a second
+// makes the others look late. ok = another one was heard of.
+func (h *House) Skew() (skew time.Duration, ok bool) {
+	w := h.writer
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := &w.skew
-	ahead, off := s.off(now)
-	h.cfg.Metrics.skew.Set(ahead.Seconds())
-	switch {
-	case !off && s.told:
-		slog.Info("the time of day is the other nodes' again; timers fire")
-		fallthrough
-	case !off:
-		s.wrong, s.told = 0, false
-	case s.wrong == 0:
-		s.wrong = now
-	case !s.told && now >= s.wrong+alarmAfter:
-		s.told = true
-		slog.Error("the time of day differs from the other nodes': no timer fires here until it is set right", "others_ahead", ahead.Round(time.Millisecond).String())
+	var others []time.Duration
+	for _, c := range w.clocks {
+		others = append(others, c.ahead)
 	}
-	return off
+	own := time.Duration(h.cfg.Now().UnixMilli())*time.Millisecond - h.cfg.Boottime()
+	return skewOf(own, others)
+}
+
+// timely tells whether timers may fire by this node's clock. A node that has just started waits for another's first.
+func (h *House) timely() bool {
+	if !h.cfg.Shared {
+		return true
+	}
+	skew, known := h.Skew()
+	h.cfg.Metrics.skew.Set(skew.Seconds())
+	if !known {
+		return h.cfg.Boottime()-h.opened >= Silence
+	}
+	off := skew.Abs() > MaxSkew
+	if was := h.skewed; off != was {
+		h.skewed = off
+		h.tellSkew(off, skew)
+	}
+	return !off
+}
+
+func (h *House) tellSkew(off bool, skew time.Duration) {
+	if off {
+		slog.Error("this node's clock is wrong: its timers stand still until it is set (chronyc makestep, or whatever keeps the time here)", "ahead", skew.String())
+		return
+	}
+	slog.Info("this node's clock is right again: its timers go on", "ahead", skew.String())
 }

@@ -11,65 +11,77 @@ import (
 	"maitred/persistence"
 )
 
-// A node whose clock is an hour fast calls nobody a no-show who can still come; the others, who outnumber it, go on, and so does it when
-// its clock is right again.
-func TestTimersStandStillWithAWrongClock(t *testing.T) {
+func TestSkewIsAgainstTheMedianOfTheOthers(t *testing.T) {
+	const hour = time.Hour
+	for _, c := range []struct {
+		own    time.Duration
+		others []time.Duration
+		want   time.Duration
+	}{
+		{0, []time.Duration{0, 0}, 0},
+		{hour, []time.Duration{0, 0}, hour},
+		{-hour, []time.Duration{time.Second, 0, 0}, -hour},
+		{0, []time.Duration{0, hour}, 0}, // of three, another's is wrong
+		{0, []time.Duration{hour, 0, 0, -hour}, 0},
+		{0, []time.Duration{hour}, -hour}, // of two nobody knows whose
+		{0, []time.Duration{hour, hour}, -hour},
+	} {
+		got, ok := skewOf(c.own, c.others)
+		require.True(t, ok)
+		require.Equal(t, c.want, got, "%v among %v", c.own, c.others)
+	}
+	_, ok := skewOf(0, nil)
+	require.False(t, ok)
+}
+
+// A late reading does not move a clock; one that was set back is believed after a while.
+func TestAClockIsItsBestReading(t *testing.T) {
+	var c clock
+	at := time.Hour
+	c.read((10 * time.Hour).Milliseconds(), at)
+	require.Equal(t, 9*time.Hour, c.ahead)
+	c.read((10 * time.Hour).Milliseconds(), at+5*time.Second)
+	require.Equal(t, 9*time.Hour, c.ahead, "5 s on its way")
+	c.read((10*time.Hour + 7*time.Second).Milliseconds(), at+6*time.Second)
+	require.Equal(t, 9*time.Hour+time.Second, c.ahead)
+	c.read((5 * time.Hour).Milliseconds(), at+6*time.Second+forgetClock+1)
+	require.Less(t, c.ahead, 4*time.Hour)
+}
+
+// A node whose clock is eight hours ahead marks nobody as a no-show; the others go on, and so does it when its clock is set (holes H17).
+func TestTimersStandStillWhereTheClockIsWrong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCell(t, 3)
 		defer c.close()
 		n1, n2 := c.nodes[0], c.nodes[1]
-		here, there := c.as(n1).restaurant(1, 2), c.as(n1).restaurant(2, 2)
-		for _, id := range []engine.AggregateID{here, there} {
+		restaurants := map[*cellNode]engine.AggregateID{n1: c.as(n1).restaurant(1, 2), n2: c.as(n1).restaurant(2, 2)}
+		require.NotEqual(t, persistence.PartitionOf(restaurants[n1], 8), persistence.PartitionOf(restaurants[n2], 8))
+		for _, id := range restaurants {
 			out, err := c.as(n1).reserve(id, 1, 12*60)
 			require.NoError(t, err)
 			require.Equal(t, engine.CodeCreated, out.Code)
 		}
-		require.NotEqual(t, persistence.PartitionOf(here, 8), persistence.PartitionOf(there, 8))
-		require.NoError(t, n1.Release(t.Context(), persistence.PartitionOf(there, 8), n2.name))
+		require.NoError(t, n1.Release(t.Context(), persistence.PartitionOf(restaurants[n2], 8), n2.name))
 		require.NoError(t, n2.Reach(t.Context(), c.last()))
-		is := func(n *cellNode, id engine.AggregateID, want engine.Status) {
-			t.Helper()
-			sheet := c.as(n).view(id).DaySheet(day, nil)
-			require.Len(t, sheet, 1)
-			require.Equal(t, want, sheet[0].Status)
-		}
-		until := func(hour int) {
-			<-time.After(time.UnixMilli(int64(day) * 86_400_000).Add(time.Duration(hour) * time.Hour).Sub(c.now()))
-		}
-		n1.fast.Store(int64(4 * time.Hour))
-		until(11)
-		is(n1, here, engine.StatusConfirmed)
-		until(14) // noon in Rome, half an hour, and some
-		is(n2, there, engine.StatusNoShow)
-		is(n1, here, engine.StatusConfirmed)
-		n1.fast.Store(0)
-		<-time.After(5 * time.Second)
-		is(n1, here, engine.StatusNoShow)
-	})
-}
+		status := func(n *cellNode) engine.Status { return c.as(n).view(restaurants[n]).DaySheet(day, nil)[0].Status }
+		<-time.After(time.Minute) // all have heard of all
 
-// Who is right is what most say; what is late, or nobody, says nothing.
-func TestSkewGoesByTheMajority(t *testing.T) {
-	const hour = time.Hour
-	for name, c := range map[string]struct {
-		ahead []time.Duration
-		now   time.Duration
-		off   bool
-	}{
-		"all agree":                   {[]time.Duration{0, time.Second}, hour, false},
-		"one of two others is wrong":  {[]time.Duration{0, hour}, hour, false},
-		"this one is fast":            {[]time.Duration{-hour, -hour}, hour, true},
-		"this one is slow":            {[]time.Duration{hour, hour - time.Second}, hour, true},
-		"nobody can tell who":         {[]time.Duration{hour}, hour, true},
-		"nobody was heard yet":        {nil, Silence - 1, true},
-		"nobody is there":             {nil, Silence, false},
-		"what they said is long past": {[]time.Duration{hour, hour}, 3 * hour, false},
-	} {
-		s := skew{}
-		for i, ahead := range c.ahead {
-			s.hear(string(rune('a'+i)), ahead, hour)
-		}
-		_, off := s.off(c.now)
-		require.Equal(t, c.off, off, name)
-	}
+		n1.ahead.Store(int64(8 * time.Hour))
+		<-time.After(time.Minute)
+		require.Equal(t, engine.StatusConfirmed, status(n1))
+		skew, ok := n1.Skew()
+		require.True(t, ok)
+		require.InDelta(t, 8*time.Hour, skew, float64(time.Second))
+		skew, ok = n2.Skew()
+		require.True(t, ok)
+		require.InDelta(t, 0, skew, float64(time.Second), "one of two others is wrong")
+
+		due := time.UnixMilli(int64(day) * 86_400_000).Add(14 * time.Hour) // noon in Rome, half an hour, and some
+		<-time.After(due.Sub(c.now()))
+		require.Equal(t, engine.StatusNoShow, status(n2))
+		require.Equal(t, engine.StatusConfirmed, status(n1), "it would be right by now, and the node cannot know it")
+		n1.ahead.Store(0)
+		<-time.After(time.Minute)
+		require.Equal(t, engine.StatusNoShow, status(n1))
+	})
 }

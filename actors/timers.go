@@ -158,7 +158,7 @@ func (t *timers) run() {
 		case <-t.house.ctx.Done():
 			return
 		}
-		if t.house.skewed() || !t.house.admits() {
+		if timely := t.house.timely(); !timely || !t.house.admits() {
 			continue
 		}
 		if t.fresh.Swap(false) {

@@ -56,7 +56,7 @@ type writer struct {
 	moved    chan struct{}   // closed when what is held changes
 	wanted   chan struct{}   // closed when the fold goes on; nil when nobody waits
 	silence  silence
-	skew     skew
+	clocks   map[string]*clock // of the others
 
 	stopping atomic.Bool
 	stopped  chan struct{}
@@ -66,7 +66,7 @@ func newWriter(h *House) *writer {
 	w := &writer{
 		house: h, journal: h.fold.custody.Journal(), subject: persistence.SlotSubject(h.cfg.Node),
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}), moved: make(chan struct{}), reason: "claiming",
-		silence: silence{acked: -1}, skew: skew{opened: h.cfg.Boottime()},
+		silence: silence{acked: -1},
 	}
 	w.held.Store(nothing)
 	h.fold.custody.Nodes(func(s persistence.SlotState) { w.silence.saw(s.Node, "", s.Seq, h.cfg.Boottime()) })
@@ -78,7 +78,7 @@ func newWriter(h *House) *writer {
 }
 
 func (w *writer) now() moment {
-	return moment{boot: w.house.cfg.Boottime(), wall: w.house.cfg.Now().UnixMilli()}
+	return moment{boot: w.house.cfg.Boottime(), wall: time.Now().UnixMilli(), clock: w.house.cfg.Now().UnixMilli()}
 }
 
 // start claims the slot and folds to exactly the claim.

@@ -37,11 +37,12 @@ var (
 	errRefused = errors.New("actors: entry refused by the writer")
 )
 
-// moment is a reading of the two clocks: boot counts through suspension (leases, waits), wall is the time of day in
-// Unix milliseconds (frames, incarnations).
+// moment is a reading of the clocks: boot counts through suspension (leases, waits), wall is Unix milliseconds (deadlines), clock is the
+// wall clock that the engine goes by (records).
 type moment struct {
-	boot time.Duration
-	wall int64
+	boot  time.Duration
+	wall  int64
+	clock int64
 }
 
 // phase is where the writer stands.
@@ -112,7 +113,7 @@ func (c *core) startClaim(m moment, out []effect) []effect {
 	c.claimInc = max(c.incarnation+1, c.claimInc+1, uint64(max(m.wall, 0)))
 	c.claim = persistence.Encode(nil, &persistence.Claim{
 		Journal: c.journal, Node: c.node, By: c.node, Incarnation: c.claimInc,
-		PrevSeq: c.prevSeq, PrevHash: c.prevHash, WallMs: m.wall,
+		PrevSeq: c.prevSeq, PrevHash: c.prevHash, WallMs: m.clock,
 	})
 	c.tried = append(c.tried, persistence.HashOf(c.claim))
 	c.sent, c.attempt, c.backoff = m.boot, 0, firstBackoff
@@ -222,7 +223,7 @@ func (c *core) next(m moment, out []effect) []effect {
 	}
 	f := &c.frame
 	f.Journal, f.Node, f.Incarnation, f.Number = c.journal, c.node, c.incarnation, c.number+1
-	f.PrevSeq, f.PrevHash, f.WallMs = c.prevSeq, c.prevHash, m.wall
+	f.PrevSeq, f.PrevHash, f.WallMs = c.prevSeq, c.prevHash, m.clock
 	f.Floors, f.Releases = append(f.Floors[:0], c.floors...), append(f.Releases[:0], c.releases...)
 	c.floors, c.releases = c.floors[:0], c.releases[:0]
 	c.data = persistence.Encode(c.data[:0], f)

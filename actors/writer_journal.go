@@ -94,7 +94,7 @@ func (w *writer) foldLocked(e persistence.Entry, r persistence.Record, others fo
 	case *persistence.Frame:
 		w.silence.saw(r.Node, r.Node, e.Seq, w.house.cfg.Boottime())
 		if e.Subject != w.subject {
-			w.skew.hear(r.Node, time.UnixMilli(r.WallMs).Sub(w.house.cfg.Now()), w.house.cfg.Boottime())
+			w.readClock(r.Node, r.WallMs)
 		}
 		if len(r.Releases) > 0 {
 			w.given(r.Releases)

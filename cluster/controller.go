@@ -61,6 +61,9 @@ type Controller struct {
 	ring     *Ring
 	draining bool      // this node itself
 	settled  time.Time // from when on partitions may move
+	paused   time.Time // until when an operator holds them back
+
+	woken chan struct{} // capacity 1: the mover is to look now
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -68,7 +71,7 @@ type Controller struct {
 
 // NewController makes a controller that does nothing before Start. now is a monotonic clock.
 func NewController(name string, house House, roster Roster, times Times, m *Metrics, now func() time.Time) *Controller {
-	c := &Controller{name: name, house: house, roster: roster, times: times.orDefault(), metrics: m, now: now}
+	c := &Controller{name: name, house: house, roster: roster, times: times.orDefault(), metrics: m, now: now, woken: make(chan struct{}, 1)}
 	c.look()
 	return c
 }
@@ -77,8 +80,8 @@ func NewController(name string, house House, roster Roster, times Times, m *Metr
 func (c *Controller) Start() {
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	c.work.Go(func() { c.every(ctx, c.claimSilent) })
-	c.work.Go(func() { c.every(ctx, c.move) })
+	c.work.Go(func() { c.every(ctx, nil, c.claimSilent) })
+	c.work.Go(func() { c.every(ctx, c.woken, c.move) })
 }
 
 // Close ends both. A move that has begun is seen to its end, or given up by the house.
@@ -90,7 +93,7 @@ func (c *Controller) Close() error {
 	return nil
 }
 
-func (c *Controller) every(ctx context.Context, act func(context.Context)) {
+func (c *Controller) every(ctx context.Context, woken <-chan struct{}, act func(context.Context)) {
 	tick := time.NewTicker(c.times.Look)
 	defer tick.Stop()
 	for {
@@ -100,6 +103,7 @@ func (c *Controller) every(ctx context.Context, act func(context.Context)) {
 		select {
 		case <-tick.C:
 		case <-changed:
+		case <-woken:
 		case <-ctx.Done():
 			return
 		}
@@ -137,7 +141,8 @@ func (c *Controller) Ring() *Ring {
 func (c *Controller) mayMove() (*Ring, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ring, c.draining || !c.now().Before(c.settled)
+	now := c.now()
+	return c.ring, c.draining || !now.Before(c.settled) && !now.Before(c.paused)
 }
 
 // fresh tells whether a node writes into the journal as far as this one can see.

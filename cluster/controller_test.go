@@ -163,6 +163,70 @@ func TestPartitionsSpreadOnceItIsQuiet(t *testing.T) {
 	})
 }
 
+// An operator who is in a hurry need not wait; one who stops it holds the moves back, for as long as he said and no longer. Who drains goes on,
+// and who is dead is claimed.
+func TestAnOperatorHurriesAndHoldsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, "n1", "n2", "n3")
+		defer c.close()
+		after(time.Second)
+		require.Equal(t, map[string]int{"n1": partitions}, c.held("n1"))
+		plan := c.nodes["n1"].control.Ring().Moves(c.nodes["n1"].house.Owners())
+		for _, n := range c.nodes {
+			n.control.Hurry()
+		}
+		after(2 * time.Second)
+		require.Equal(t, c.wished("n1"), c.held("n1"))
+		for _, m := range plan {
+			require.Equal(t, "n1", m.From)
+			require.Equal(t, m.To, c.nodes["n1"].house.Owners()[m.Partition])
+		}
+		require.Empty(t, c.nodes["n1"].control.Ring().Moves(c.nodes["n1"].house.Owners()))
+
+		c.start("n4")
+		for _, n := range c.nodes {
+			n.control.Pause(time.Minute)
+		}
+		after(30 * time.Second)
+		require.Zero(t, c.held("n1")["n4"])
+		require.Equal(t, 30*time.Second, c.nodes["n1"].control.Paused())
+		c.roster.drain("n2")
+		after(10 * time.Second)
+		require.Zero(t, c.held("n1")["n2"], "who drains goes on")
+		c.kill("n3")
+		c.roster.leave("n3")
+		after(10 * time.Second)
+		require.Zero(t, c.held("n1")["n3"], "who is dead is claimed")
+		after(15 * time.Second)
+		require.Equal(t, c.wished("n1"), c.held("n1"), "the pause is over")
+		c.nodes["n1"].control.Pause(48 * time.Hour)
+		require.Equal(t, MaxPause, c.nodes["n1"].control.Paused())
+	})
+}
+
+func TestARingWithOtherWeights(t *testing.T) {
+	r := NewRing(256, []Node{{"a", 100}, {"b", 100}, {"c", 100}})
+	owners := make([]string, 256)
+	for p := range owners {
+		owners[p] = r.Wish(persistence.Partition(p))
+	}
+	require.Empty(t, r.Moves(owners))
+	less, err := r.With(map[string]uint16{"b": 50})
+	require.NoError(t, err)
+	moves := less.Moves(owners)
+	require.NotEmpty(t, moves)
+	for _, m := range moves {
+		require.Equal(t, less.Wish(m.Partition), m.To)
+	}
+	require.Less(t, less.Load("b"), r.Load("b"))
+	none, err := r.With(map[string]uint16{"c": 0})
+	require.NoError(t, err)
+	require.Zero(t, none.Load("c"))
+	_, err = r.With(map[string]uint16{"d": 1})
+	require.ErrorContains(t, err, `"d"`)
+	require.Empty(t, NewRing(256, nil).Moves(owners), "nobody to take anything")
+}
+
 // A node that drains gives everything away at once, and gets nothing back.
 func TestADrainingNodeGivesEverythingAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

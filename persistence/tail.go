@@ -157,6 +157,13 @@ func (t *Tail) Bases(fn func(engine.AggregateID, engine.Version)) {
 	}
 }
 
+// Each calls fn for every aggregate that is known, with its partition and how many of its events are outside a base.
+func (t *Tail) Each(fn func(id engine.AggregateID, p Partition, events int)) {
+	for id, a := range t.of {
+		fn(id, a.p, len(a.seqs))
+	}
+}
+
 // Positions appends the sequences of the frames that hold id's events outside its base, ascending, each once.
 func (t *Tail) Positions(id engine.AggregateID, dst []Seq) []Seq {
 	a := t.of[id]
