@@ -142,7 +142,7 @@ func (n *Node) edgeCell() *edge.Cell {
 		return nil
 	}
 	find := func(name string) (cluster.Member, bool) { return n.cell.members.Get(name) }
-	return &edge.Cell{Node: n.Config.Node, Peers: &cluster.Peers{Hop: n.cell.hop, Find: find}, Custody: n.house}
+	return &edge.Cell{Node: n.Config.Node, Peers: &cluster.Peers{Hop: n.cell.hop, Find: find}, Custody: n.house, NoKeys: n.Config.without("hop-key")}
 }
 
 // openCell lets other nodes ask this one, tells them that it is there, and begins to move and to claim partitions.

@@ -20,6 +20,7 @@ type cellStatus struct {
 	ToMove     int    `json:"to_move"`    // that are not where the ring wishes them
 
 	JournalLeader string       `json:"journal_leader"` // whose server decides the order of the journal; empty: none now
+	BasesLeader   string       `json:"bases_leader"`   // whose server has the bases; the same one, soon after an election
 	Nodes         []nodeStatus `json:"nodes"`
 }
 
@@ -39,7 +40,7 @@ func (n *Node) cellStatus(ctx context.Context) cellStatus {
 	ctx, cancel := context.WithTimeout(ctx, leaderWithin)
 	defer cancel()
 	owners, ring := n.house.Owners(), n.cell.control.Ring()
-	s := cellStatus{Node: n.Config.Node, Partitions: len(owners), JournalLeader: n.embedded.Leader(ctx)}
+	s := cellStatus{Node: n.Config.Node, Partitions: len(owners), JournalLeader: n.embedded.Leader(ctx), BasesLeader: n.embedded.BasesLeader(ctx)}
 	nodes := map[string]*nodeStatus{}
 	node := func(name string) *nodeStatus {
 		if nodes[name] == nil {

@@ -123,7 +123,7 @@ func (n *Node) openSeal(ctx context.Context) (err error) {
 func (n *Node) journalOptions() jetstream.Options {
 	o := jetstream.Options{
 		Dir: n.Config.Data, MaxBytes: n.Config.JournalBytes, Logger: n.Log,
-		Unsafe: jetstream.Unsafe{AnyFS: n.Config.TestAnyFS, LazySync: n.Config.TestLazySync, NoAssertions: n.Config.TestLazySync},
+		Unsafe: jetstream.Unsafe{AnyFS: n.Config.TestAnyFS, LazySync: n.Config.TestLazySync, NoAssertions: n.Config.TestLazySync, NoFence: n.Config.without("fence")},
 	}
 	if n.cell != nil {
 		o.Name, o.Cluster, o.Replicas = n.Config.Node, n.cell.journal, minReplicas
@@ -142,7 +142,8 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		FrameEvery: n.Config.FrameEvery, MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: n.Config.now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
-		Known: n.knownHeads, BaseAge: n.Config.TestKeeping, PurgeEvery: n.Config.TestKeeping,
+		Unsafe: actors.Unsafe{NoLease: n.Config.without("lease"), NoSilence: n.Config.without("silence")},
+		Known:  n.knownHeads, BaseAge: n.Config.TestKeeping, PurgeEvery: n.Config.TestKeeping,
 	}
 	n.house, err = actors.Open(ctx, cfg)
 	if err != nil {
