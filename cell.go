@@ -190,7 +190,7 @@ func (n *Node) edgeCell() *edge.Cell {
 		return nil
 	}
 	find := func(name string) (cluster.Member, bool) { return n.cell.members.Get(name) }
-	return &edge.Cell{Node: n.Config.Node, Peers: &cluster.Peers{Hop: n.cell.hop, Find: find}, Custody: n.house, Protocol: n.cellProtocol}
+	return &edge.Cell{Node: n.Config.Node, Peers: &cluster.Peers{Hop: n.cell.hop, Find: find}, Custody: n.house, Protocol: n.cellProtocol, NoKeys: n.Config.without("hop-key")}
 }
 
 // cellProtocol is what every node of --join understands.

@@ -19,6 +19,7 @@ type cellStatus struct {
 	ToMove     int    `json:"to_move"`    // that are not where the ring wishes them
 
 	JournalLeader string       `json:"journal_leader"` // whose server decides the order of the journal; empty: none now
+	BasesLeader   string       `json:"bases_leader"`   // whose server has the bases; the same one, soon after an election
 	Nodes         []nodeStatus `json:"nodes"`
 }
 
@@ -76,7 +77,7 @@ func (n *Node) cellStatus(ctx context.Context) cellStatus {
 			at.State = stateSilent
 		}
 	}
-	reports := n.reports(ctx, func() { s.JournalLeader = n.embedded.Leader(ctx) })
+	reports := n.reports(ctx, func() { s.JournalLeader, s.BasesLeader = n.embedded.Leader(ctx), n.embedded.BasesLeader(ctx) })
 	for name, at := range nodes {
 		at.Self = reports[name]
 		s.Nodes = append(s.Nodes, *at)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -68,6 +69,7 @@ type Config struct {
 
 	// What only tests may ask for.
 	TestClock     time.Duration `hidden:"" help:"Be this much ahead of the time of day."`
+	TestWithout   []string      `hidden:"" enum:"fence,lease,silence,hop-key" help:"Guards of a cluster to do without (negative control)."`
 	TestPassivate bool          `hidden:"" help:"Passivate every actor after every command."`
 	TestLazySync  bool          `hidden:"" help:"Acknowledge before fsync: loses data by design (negative control)."`
 	TestClear     bool          `hidden:"" help:"Keep personal data in clear (negative control)."`
@@ -158,6 +160,8 @@ func (c *Config) logger() *slog.Logger {
 	}
 	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
+
+func (c *Config) without(guard string) bool { return slices.Contains(c.TestWithout, guard) }
 
 // now is the time of day.
 func (c *Config) now() time.Time { return time.Now().Add(c.TestClock) }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 func (c *patrons) settle(addr string, y *tally) {
 	a := newAPI(addr, 16)
 	defer a.close()
-	open := c.l.open()
+	open := slices.DeleteFunc(c.l.open(), func(o *op) bool { return o.Key == "" }) // nobody can ask again: it was done once or never
 	var mu sync.Mutex
 	each(16, len(open), func(i int) {
 		o := *open[i]
@@ -37,6 +38,7 @@ func (c *patrons) repeat(a *api, o *op) answer {
 	for {
 		got, err := a.do(request{method: o.Method, path: o.Path, token: c.guests[o.Guest].token, key: o.Key, ifMatch: o.IfMatch, body: o.Body})
 		o.judge(got, err)
+		o.Ended = c.l.since()
 		if o.Verdict == acknowledged || o.Verdict == refused || time.Now().After(deadline) {
 			return got
 		}
@@ -156,10 +158,13 @@ type shelf struct {
 	byTable map[string]map[string]*state // those that hold the table, by reservation
 	byMark  map[string]string
 	seal    *persistence.Seal // what the guests asked for is sealed; nil = it is in clear
+
+	claims map[string]int // of a node's slot by another node
+	moved  int            // partitions that were given to another node, by a release or with a claim
 }
 
 func newShelf() *shelf {
-	return &shelf{map[string]*state{}, map[string]map[string]*state{}, map[string]string{}, nil}
+	return &shelf{byID: map[string]*state{}, byTable: map[string]map[string]*state{}, byMark: map[string]string{}, claims: map[string]int{}}
 }
 
 // put applies a fact; what is impossible is doubled.

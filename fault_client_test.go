@@ -93,6 +93,8 @@ type kept struct {
 	Table      string `json:"table_id"`
 	Date       string `json:"date"`
 	TimeSlot   string `json:"time_slot"`
+	StartsAt   string `json:"starts_at"`
+	EndsAt     string `json:"ends_at"`
 	Guests     int    `json:"guests_count"`
 	Status     string `json:"status"`
 	Version    uint64 `json:"version"`
@@ -110,6 +112,7 @@ type world struct {
 	places []place
 	days   int // from tomorrow
 	slots  []string
+	owner  string // token of whom the restaurants are
 }
 
 type openingHours struct {
@@ -125,7 +128,7 @@ var everyWeekday = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 func furnish(t *testing.T, s *server, restaurants, tables int) *world {
 	t.Helper()
 	owner := s.tokens("owner", 1)[0]
-	w := &world{days: 10, places: make([]place, restaurants)}
+	w := &world{days: 10, places: make([]place, restaurants), owner: owner}
 	for minute := 12 * 60; minute <= 21*60; minute += 15 {
 		w.slots = append(w.slots, fmt.Sprintf("%02d:%02d", minute/60, minute%60))
 	}

@@ -150,10 +150,10 @@ func (c *cluster3) others(without ...*server) []*server {
 	return slices.DeleteFunc(slices.Clone(c.nodes), func(s *server) bool { return slices.Contains(without, s) })
 }
 
-// leads tells whether a node's server leads the journal, by its own word.
-func (c *cluster3) leads(s *server) bool {
+// leads tells whether a node's server leads journal and bases, by its own word; known is false while they have no leader, or two.
+func (c *cluster3) leads(s *server) (leads, known bool) {
 	st, err := c.status(s)
-	return err == nil && st.JournalLeader == st.Node
+	return err == nil && st.JournalLeader == st.Node, err == nil && st.JournalLeader != "" && st.JournalLeader == st.BasesLeader
 }
 
 // probes counts the reservations that no ledger has: each has a mark of its own.
@@ -283,12 +283,13 @@ func TestFaultCluster(t *testing.T) {
 	for i := range times(t, 4, "MAITRED_CLUSTER_FAULTS", 150) {
 		fault := faults[i%len(faults)]
 		g.round++
-		stop := under(&server{addr: c.addrs()}, g)
+		stop, away := under(&server{addr: c.addrs()}, g), staff(c.addrs(), w.owner, l, rng.Uint64())
 		pause(time.Duration(500+rng.IntN(1500)) * time.Millisecond)
 		victim := c.victim(rng, fault == "kill the leader")
 		took := c.hurt(victim, fault, w, token)
 		worst[fault] = max(worst[fault], took)
 		fmt.Printf("%s %s: %s of %s, served again after %v\n", time.Now().Format(time.TimeOnly), t.Name(), fault, filepath.Base(victim.data), took.Round(time.Millisecond))
+		away()
 		stop()
 		c.serves(victim)
 		c.spread()
@@ -309,7 +310,7 @@ func TestFaultCluster(t *testing.T) {
 	}
 	c.shelve(y).reconcile(y, l)
 	g.oddities(y)
-	y.print(t, l, "served_again=%v", worst)
+	y.print(t, l, l.linear(y)+" served_again=%v", worst)
 	require.LessOrEqual(t, worst["kill"], actors.LeaseTime+3*time.Second)
 	require.LessOrEqual(t, worst["pause"], actors.LeaseTime+3*time.Second)
 	require.LessOrEqual(t, worst["kill the leader"], 15*time.Second)
@@ -322,11 +323,15 @@ func (c *cluster3) victim(rng *rand.Rand, leader bool) *server {
 	require.Eventually(c.t, func() bool {
 		var fit []*server
 		for _, s := range c.nodes {
-			if c.leads(s) == leader {
+			leads, known := c.leads(s)
+			if !known {
+				return false
+			}
+			if leads == leader {
 				fit = append(fit, s)
 			}
 		}
-		if len(fit) == 0 || len(fit) == len(c.nodes) { // nobody leads now
+		if len(fit) == 0 || len(fit) == len(c.nodes) { // it has changed meanwhile
 			return false
 		}
 		victim = fit[rng.IntN(len(fit))]

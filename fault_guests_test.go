@@ -56,6 +56,7 @@ type patrons struct {
 	rest   time.Duration // between two operations of a guest; 0 = none
 
 	stubborn bool // guests go on when no answer came
+	keyless  bool // one reservation in eight is asked for without a key
 
 	found, absent int // operations of unknown outcome that had been done, and that had not
 }
@@ -133,17 +134,20 @@ func (c *patrons) think(g *guest) *op {
 	if dice < 70 || len(g.own) == 0 {
 		o.Method, o.Path = "POST", "/reservations"
 		o.Body = map[string]any{"restaurant_id": restaurant, "date": date, "time_slot": slot, "guests_count": guests, "special_requests": mark(n)}
+		if c.keyless && n%8 == 0 {
+			o.Key = ""
+		}
 		return o
 	}
 	o.Reservation = g.own[g.rng.IntN(len(g.own))]
+	c.l.mu.Lock()
+	o.Was = c.l.books[o.Reservation].last
+	c.l.mu.Unlock()
 	if dice < 85 {
 		o.Method, o.Path = "POST", "/reservations/"+o.Reservation+"/cancel"
 		return o
 	}
-	c.l.mu.Lock()
-	version := c.l.books[o.Reservation].last.Version
-	c.l.mu.Unlock()
-	o.Method, o.Path, o.IfMatch = "PATCH", "/reservations/"+o.Reservation, fmt.Sprintf("%q", strconv.FormatUint(version, 10))
+	o.Method, o.Path, o.IfMatch = "PATCH", "/reservations/"+o.Reservation, fmt.Sprintf("%q", strconv.FormatUint(o.Was.Version, 10))
 	o.Body = map[string]any{"date": date, "time_slot": slot, "guests_count": guests}
 	return o
 }
@@ -173,7 +177,9 @@ func (g *guest) forget(id string) {
 
 // send asks the server and fills in the verdict.
 func (c *patrons) send(a *api, g *guest, o *op) {
+	o.Begun = c.l.since()
 	got, err := a.do(request{method: o.Method, path: o.Path, token: g.token, key: o.Key, ifMatch: o.IfMatch, body: o.Body, within: 15 * time.Second})
+	o.Ended = c.l.since()
 	o.judge(got, err)
 	if o.Verdict == unknown && !o.isCreate() {
 		g.forget(o.Reservation)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -36,6 +37,10 @@ type op struct {
 	Status      int     `json:"status"`
 	Answer      *kept   `json:"answer,omitempty"`
 	Fault       string  `json:"fault,omitempty"` // why the verdict is unknown
+	Was         *kept   `json:"was,omitempty"`   // the reservation before, as the guest knew it
+
+	Begun time.Duration `json:"begun"` // since the ledger was opened
+	Ended time.Duration `json:"ended"` // of the answer that decided
 }
 
 func (o *op) isCreate() bool { return o.Reservation == "" }
@@ -47,6 +52,7 @@ func mark(n int64) string { return fmt.Sprintf("op-%d", n) }
 // line is fsynced.
 type ledger struct {
 	file  *os.File
+	begun time.Time
 	queue chan entry
 	done  chan struct{}
 
@@ -57,7 +63,12 @@ type ledger struct {
 	books map[string]*book // by reservation
 	odd   []string         // answers that contradict an earlier one
 	doubt int              // operations that were of unknown outcome, also those that were settled
+
+	glances []*glance
 }
+
+// since is the time since the ledger was opened.
+func (l *ledger) since() time.Duration { return time.Since(l.begun) }
 
 // book is what the guests know of one reservation.
 type book struct {
@@ -75,7 +86,7 @@ func newLedger(t *testing.T) *ledger {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "ledger.jsonl"))
 	require.NoError(t, err)
-	l := &ledger{file: f, queue: make(chan entry, 1024), done: make(chan struct{}), books: map[string]*book{}}
+	l := &ledger{file: f, begun: time.Now(), queue: make(chan entry, 1024), done: make(chan struct{}), books: map[string]*book{}}
 	go l.write()
 	t.Cleanup(func() {
 		close(l.queue)

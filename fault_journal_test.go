@@ -78,10 +78,15 @@ func (h *shelf) record(t *testing.T, y *tally, seq uint64, data []byte) {
 	t.Helper()
 	r, err := persistence.Decode(data)
 	require.NoError(t, err, "record %d", seq)
+	if claim, ok := r.(*persistence.Claim); ok && claim.By != claim.Node {
+		h.claims[claim.Node]++
+		h.moved += len(claim.Gives)
+	}
 	frame, isFrame := r.(*persistence.Frame)
 	if !isFrame {
 		return
 	}
+	h.moved += len(frame.Releases)
 	for i, b := range frame.Events {
 		e, err := h.seal.DecodeEvent(b, frame.Index[i].Aggregate, frame.Index[i].Version)
 		require.NoError(t, err, "record %d", seq)

@@ -163,6 +163,9 @@ func newLANCluster(t *testing.T, args ...string) (*cluster3, *lan) {
 		c.peers = append(c.peers, fmt.Sprintf("%s:%d", lanIP(i), lanPeer))
 	}
 	for i := range l.nodes {
+		if without := os.Getenv(withoutGuard); without != "" {
+			args = []string{"--test-without", without}
+		}
 		s := c.prepare(dir, i, append([]string{"--admin-open"}, args...)...)
 		s.at, s.addr, s.admin = l.nodes[i], fmt.Sprintf("%s:%d", lanIP(i), lanAPI), fmt.Sprintf("%s:%d", lanIP(i), lanAdmin)
 	}

@@ -124,7 +124,7 @@ func (n *Node) openSeal(ctx context.Context) (err error) {
 func (n *Node) journalOptions() jetstream.Options {
 	o := jetstream.Options{
 		Dir: n.Config.Data, MaxBytes: n.Config.JournalBytes, Logger: n.Log,
-		Unsafe: jetstream.Unsafe{AnyFS: n.Config.TestAnyFS, LazySync: n.Config.TestLazySync, NoAssertions: n.Config.TestLazySync},
+		Unsafe: jetstream.Unsafe{AnyFS: n.Config.TestAnyFS, LazySync: n.Config.TestLazySync, NoAssertions: n.Config.TestLazySync, NoFence: n.Config.without("fence")},
 	}
 	if n.cell != nil {
 		o.Name, o.Cluster, o.Replicas = n.Config.Node, n.cell.journal, minReplicas
@@ -145,7 +145,8 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: n.Config.now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
 		OnAccount: n.revoked.Saw, Recall: edge.RevocationsFor,
-		Known: n.knownHeads, Hand: n.handState(), BaseAge: n.Config.TestKeeping, PurgeEvery: n.Config.TestKeeping,
+		Unsafe: actors.Unsafe{NoLease: n.Config.without("lease"), NoSilence: n.Config.without("silence")},
+		Known:  n.knownHeads, Hand: n.handState(), BaseAge: n.Config.TestKeeping, PurgeEvery: n.Config.TestKeeping,
 	}
 	if n.cell != nil {
 		cfg.Former, cfg.OnIncarnation = n.formerIncarnation(), n.noteIncarnation

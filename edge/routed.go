@@ -22,6 +22,7 @@ type Cell struct {
 
 	// Protocol is the lowest engine.Protocol of all nodes, 0 as long as one has not said; nil = all are as this one.
 	Protocol func() uint16
+	NoKeys   bool // a command without a key goes without one: negative control
 }
 
 // Peers reaches other nodes: *cluster.Peers. An error is cluster.ErrNotSent or cluster.ErrNoAnswer.
@@ -65,7 +66,7 @@ func (r *routed) Do(id engine.AggregateID, cmd *engine.Command, deadline time.Ti
 		return err
 	}
 	there := func(at *actors.NotOwnerError) error {
-		if cmd.Key == (engine.Hash{}) {
+		if cmd.Key == (engine.Hash{}) && !r.cell.NoKeys {
 			if _, err := io.ReadFull(r.rand, cmd.Key[:]); err != nil {
 				return err
 			}

@@ -70,20 +70,22 @@ func (l *link) publish(ctx context.Context, subject string, header nats.Header, 
 		}
 		c = fresh
 	}
-	ack, err := c.call(ctx, l.gone, subject, header, data, expect, timeout)
+	if header == nil {
+		header = make(nats.Header, 1)
+	}
+	if !l.unfenced {
+		header[expectedHeader] = []string{strconv.FormatUint(expect, 10)}
+	}
+	ack, err := c.call(ctx, l.gone, subject, header, data, timeout)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", persistence.ErrUnknown, err)
 	}
 	return sequenceOf(ack, expect)
 }
 
-func (c *caller) call(ctx context.Context, gone <-chan struct{}, subject string, header nats.Header, data []byte, expect uint64, timeout time.Duration) (*nats.Msg, error) {
+func (c *caller) call(ctx context.Context, gone <-chan struct{}, subject string, header nats.Header, data []byte, timeout time.Duration) (*nats.Msg, error) {
 	c.calls++
 	msg := nats.Msg{Subject: subject, Reply: c.prefix + strconv.FormatUint(c.calls, 36), Header: header, Data: data}
-	if msg.Header == nil {
-		msg.Header = make(nats.Header, 1)
-	}
-	msg.Header[expectedHeader] = []string{strconv.FormatUint(expect, 10)}
 	if err := c.nc.PublishMsg(&msg); err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"maitred/persistence"
 )
 
@@ -110,6 +112,15 @@ func (e *Embedded) Cursors() *Cursors { return &Cursors{home: e} }
 
 // Leader is the name of the server that leads the journal, by its own word; empty when nobody does, or nobody says so in time.
 func (e *Embedded) Leader(ctx context.Context) string {
+	return e.leader(ctx, func(l *link) jetstream.Stream { return l.journal })
+}
+
+// BasesLeader is Leader of the bases. It follows the journal's (together).
+func (e *Embedded) BasesLeader(ctx context.Context) string {
+	return e.leader(ctx, func(l *link) jetstream.Stream { return l.bases })
+}
+
+func (e *Embedded) leader(ctx context.Context, of func(*link) jetstream.Stream) string {
 	l, err := e.current()
 	if err != nil {
 		return ""
@@ -117,7 +128,7 @@ func (e *Embedded) Leader(ctx context.Context) string {
 	if e.opts.Cluster == nil {
 		return e.opts.Name
 	}
-	info, err := l.journal.Info(ctx)
+	info, err := of(l).Info(ctx)
 	if err != nil || info.Cluster == nil {
 		return ""
 	}

@@ -55,6 +55,7 @@ type Unsafe struct {
 	LazySync     bool // the server acknowledges before it fsyncs; Open refuses that unless NoAssertions
 	NoAssertions bool // the effective settings of server and streams are not checked
 	NoWatchdog   bool // a dead stream stays dead
+	NoFence      bool // records are appended without an expectation
 }
 
 func (o Options) filled() (Options, error) {

@@ -26,6 +26,8 @@ type link struct {
 	callers *callers
 	readers chan struct{} // places of those that pull
 	gone    chan struct{} // closed first of all when the link ends
+
+	unfenced bool // Unsafe.NoFence
 }
 
 func serverOptions(o Options) *server.Options {
@@ -52,7 +54,7 @@ func startLink(ctx context.Context, o Options) (*link, error) {
 		return nil, fmt.Errorf("jetstream: make server: %w", err)
 	}
 	s.SetLoggerV2(newServerLog(o), false, false, false)
-	l := &link{server: s, secret: so.Authorization, gone: make(chan struct{}), readers: make(chan struct{}, maxReaders)}
+	l := &link{server: s, secret: so.Authorization, unfenced: o.Unsafe.NoFence, gone: make(chan struct{}), readers: make(chan struct{}, maxReaders)}
 	s.Start() // reads what is stored; that takes as long as it takes
 	ctx, cancel := context.WithTimeout(ctx, o.patience())
 	defer cancel()

@@ -10,7 +10,7 @@ import (
 )
 
 // togetherAfter is how long journal and bases must have had different leaders before one of them is moved.
-const togetherAfter = 5 * time.Second
+const togetherAfter = 2 * time.Second
 
 // together brings the leader of the bases to the server that leads the journal. A restaurant that moves is opened from its base, so the loss of
 // either leader costs the guests an election of 4 to 9 s; on one server, the loss of any other costs none.
