@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -147,14 +148,13 @@ func TestNodeBooksAndRestarts(t *testing.T) {
 // requireMine waits until the store, which follows, shows exactly these.
 func (s *site) requireMine(token string, want ...kept) {
 	s.t.Helper()
-	var page struct {
-		Items []kept `json:"items"`
-	}
-	require.Eventually(s.t, func() bool {
+	require.EventuallyWithT(s.t, func(c *assert.CollectT) {
+		var page struct {
+			Items []kept `json:"items"`
+		}
 		s.get(token, "/reservations", &page)
-		return len(page.Items) >= len(want)
+		assert.ElementsMatch(c, want, page.Items)
 	}, 10*time.Second, 20*time.Millisecond)
-	require.ElementsMatch(s.t, want, page.Items)
 }
 
 func TestNodeThatCannotOpenLeavesNothingBehind(t *testing.T) {

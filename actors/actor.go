@@ -65,6 +65,8 @@ func (hd *handle) receive(msg any) {
 		c.finish(nil)
 	case callBase:
 		c.finish(hd.makeBase(c))
+	case callStands:
+		c.finish(hd.stands(c.load))
 	}
 }
 
@@ -226,22 +228,40 @@ func (hd *handle) load(gen uint64, epoch persistence.Seq) error {
 	return nil
 }
 
-// makeBase makes a base of the present state if every event of it is durable.
+// makeBase makes a base of the present state. When not every event of it is durable it is errNotDurable, and the base may be put if it becomes
+// durable and the state still stands then.
 func (hd *handle) makeBase(c *call) error {
 	s := &hd.actor
-	if s.res == nil {
-		return errNotLoaded
+	if err := hd.stands(s.loads); err != nil {
+		return err
 	}
-	if s.res.suspect || hd.suspect.Load() || uint64(s.res.version()) != hd.durable.Load() {
+	c.base, c.load = s.res.base(), s.loads
+	if uint64(s.res.version()) != hd.durable.Load() {
 		return errNotDurable
 	}
-	c.base = s.res.base()
+	return nil
+}
+
+// stands tells whether the state has gone on from a certain load without a break, under one incarnation and one custody: a version of it that was
+// decided then and is durable now is what was decided then.
+func (hd *handle) stands(load uint64) error {
+	s, w := &hd.actor, hd.house.writer
+	gen, _ := w.generation()
+	switch {
+	case s.res == nil:
+		return errNotLoaded
+	case s.res.suspect || hd.suspect.Load() || s.loads != load:
+		return errNotTrusted
+	case uint64(s.res.version()) != hd.durable.Load() && (s.gen != gen || s.epoch != w.holding().epoch(hd.partition)):
+		return errNotTrusted
+	}
 	return nil
 }
 
 // Why no base can be made now.
 var (
 	errNotDurable = errors.New("actors: the state is not durable")
+	errNotTrusted = errors.New("actors: the state is loaded anew")
 	errNotLoaded  = errors.New("actors: nothing is in memory")
 )
 

@@ -20,7 +20,8 @@ const (
 	callCommand callKind = iota // decide cmd
 	callOpen                    // make sure that the aggregate is in memory, and show its view
 	callRearm                   // tell the timers when the next one is due
-	callBase                    // make a base, if everything is durable; needs no credit
+	callBase                    // make a base; errNotDurable with one whose newest events are not durable yet. Needs no credit
+	callStands                  // is the state still of the load that the call names? Needs no credit
 )
 
 // call is one message with its own channel for the answer. It is pooled by its caller once the answer has come; a late one

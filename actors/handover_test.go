@@ -2,9 +2,12 @@ package actors
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
@@ -46,7 +49,7 @@ func TestStateTravelsWithThePartition(t *testing.T) {
 		n1, n2 := c.nodes[0], c.nodes[1]
 		id := c.as(n1).restaurant(1, 20)
 		for i := range 30 {
-			_, err := c.as(n1).reserve(id, 1, 12*60+15*(i%8))
+			_, err := c.as(n1).reserve(id, uint64(i+1), 12*60+15*(i%8))
 			require.NoError(t, err)
 		}
 		before := c.as(n1).view(id)
@@ -57,7 +60,7 @@ func TestStateTravelsWithThePartition(t *testing.T) {
 		require.EqualValues(t, 1, counted(n1, "sent"))
 		require.EqualValues(t, 1, counted(n2, "opened"))
 		require.Zero(t, journal.asked.Load(), "nothing is read")
-		_, err := c.as(n2).reserve(id, 1, 20*60)
+		_, err := c.as(n2).reserve(id, 99, 20*60)
 		require.NoError(t, err, "it goes on from there")
 		require.NoError(t, n2.putBase(open(n2, id)), "and its base follows the last one")
 	})
@@ -146,5 +149,51 @@ func TestHandedStatesAreBounded(t *testing.T) {
 		require.NotNil(t, n.House.handed.take(base(4).ID))
 		require.Zero(t, n.House.handed.bytes)
 		require.ErrorIs(t, n.Take(persistence.Base{}), ErrHanded)
+	})
+}
+
+// A restaurant in which something is always on its way to the journal gets its bases all the same: without one its events would hold the
+// journal's purge for ever. What they say is what the journal says: another node opens from the last one and goes on.
+func TestABusyRestaurantGetsBases(t *testing.T) {
+	if passivateAll {
+		t.Skip("every command writes a base")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, 2)
+		defer c.close()
+		n1, n2 := c.nodes[0], c.nodes[1]
+		n1.cfg.Hand = nil
+		id := c.as(n1).restaurant(1, 20)
+		var guests sync.WaitGroup
+		var serial atomic.Uint64
+		w, end := c.as(n1), time.Now().Add(time.Second)
+		for range 8 {
+			guests.Go(func() {
+				for time.Now().Before(end) {
+					n := serial.Add(1)
+					_, err1 := w.reserve(id, n, 12*60)
+					_, err2 := w.do(id, guest, &engine.Transition{ID: reservationOf(id, n), Action: engine.ActionCancel})
+					if err := errors.Join(err1, err2); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		hd := open(n1, id)
+		var last engine.Version
+		for range 20 {
+			<-time.After(5 * time.Millisecond)
+			require.NoError(t, n1.putBase(hd))
+			b, err := c.bases.Get(t.Context(), id)
+			require.NoError(t, err)
+			require.Greater(t, b.Version, last)
+			require.LessOrEqual(t, uint64(b.Version), hd.durable.Load())
+			last = b.Version
+		}
+		guests.Wait()
+		before := c.as(n1).view(id).DaySheet(day, nil)
+		c.move(id, n1, n2)
+		require.Equal(t, before, c.as(n2).view(id).DaySheet(day, nil))
 	})
 }

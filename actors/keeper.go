@@ -220,18 +220,13 @@ func (h *House) putBaseLocked(hd *handle) error {
 	if uint64(ver) == hd.durable.Load() {
 		return nil
 	}
-	c := &call{kind: callBase, handle: hd, done: make(chan struct{}, 1)}
-	h.stage.send(hd.ref, c)
-	if <-c.done; c.err != nil {
-		return c.err
-	}
-	b := c.base
-	b.Revision, b.Position = rev, h.fold.seq()
-	if b.Version == 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(h.ctx, baseTimeout)
 	defer cancel()
+	b, err := h.durableBase(ctx, hd)
+	if err != nil || b.Version == 0 {
+		return err
+	}
+	b.Revision, b.Position = rev, h.fold.seq()
 	stored, err := h.cfg.Bases.Put(ctx, b)
 	if err != nil {
 		slog.Warn("base not written", "aggregate", hd.id, "version", b.Version, "err", err)
@@ -246,6 +241,25 @@ func (h *House) putBaseLocked(hd *handle) error {
 	h.fold.based(b.BaseHeader)
 	h.cfg.Metrics.bases.Inc()
 	return nil
+}
+
+// durableBase is a base of a durable version. In a busy restaurant something is always on its way to the journal: the base that its actor
+// makes is kept until that has arrived.
+func (h *House) durableBase(ctx context.Context, hd *handle) (persistence.Base, error) {
+	c := &call{kind: callBase, handle: hd, done: make(chan struct{}, 1)}
+	h.stage.send(hd.ref, c)
+	if <-c.done; !errors.Is(c.err, errNotDurable) {
+		return c.base, c.err
+	}
+	for hd.durable.Load() < uint64(c.base.Version) {
+		if pause(ctx, evictEvery); ctx.Err() != nil {
+			return persistence.Base{}, errNotDurable
+		}
+	}
+	again := &call{kind: callStands, handle: hd, load: c.load, done: make(chan struct{}, 1)}
+	h.stage.send(hd.ref, again)
+	<-again.done
+	return c.base, again.err
 }
 
 // rereadBase learns the revision after a put whose answer was lost.

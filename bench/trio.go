@@ -226,7 +226,7 @@ func (t *trio) drain(node string, undo bool) error {
 	request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(request)
 	defer fasthttp.ReleaseResponse(response)
-	query := url.Values{"node": {node}}
+	query := url.Values{"node": {node}, "anyway": {"true"}} // nobody is going to be stopped
 	if undo {
 		query.Set("undo", "true")
 	}
