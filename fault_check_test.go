@@ -159,12 +159,12 @@ type shelf struct {
 	byMark  map[string]string
 	seal    *persistence.Seal // what the guests asked for is sealed; nil = it is in clear
 
-	claims map[string]int // of a node's slot by another node
-	moved  int            // partitions that were given to another node, by a release or with a claim
+	claims map[string][]*persistence.Claim // of a node's slot by another node
+	moved  int                             // partitions that were given to another node, by a release or with a claim
 }
 
 func newShelf() *shelf {
-	return &shelf{byID: map[string]*state{}, byTable: map[string]map[string]*state{}, byMark: map[string]string{}, claims: map[string]int{}}
+	return &shelf{byID: map[string]*state{}, byTable: map[string]map[string]*state{}, byMark: map[string]string{}, claims: map[string][]*persistence.Claim{}}
 }
 
 // put applies a fact; what is impossible is doubled.

@@ -79,7 +79,7 @@ func (h *shelf) record(t *testing.T, y *tally, seq uint64, data []byte) {
 	r, err := persistence.Decode(data)
 	require.NoError(t, err, "record %d", seq)
 	if claim, ok := r.(*persistence.Claim); ok && claim.By != claim.Node {
-		h.claims[claim.Node]++
+		h.claims[claim.Node] = append(h.claims[claim.Node], claim)
 		h.moved += len(claim.Gives)
 	}
 	frame, isFrame := r.(*persistence.Frame)

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"maitred/actors"
+	"maitred/persistence"
 )
 
 // scene is a cluster in a network of its own, with guests, and a fault at a time.
@@ -289,29 +290,54 @@ func TestFaultNetwork(t *testing.T) {
 	for _, fault := range s.program(times(t, 5, "MAITRED_CLUSTER_FAULTS", 150)) {
 		took := s.round(fault, g)
 		worst[fault] = max(worst[fault], took)
-		fmt.Printf("%s %s: %s, served again after %v\n", time.Now().Format(time.TimeOnly), t.Name(), fault, took.Round(time.Millisecond))
+		fmt.Printf("%s %s: %s of %s, served again after %v\n", time.Now().Format(time.TimeOnly), t.Name(), fault, s.hit(), took.Round(time.Millisecond))
 	}
 	h := c.shelve(y)
 	h.reconcile(y, l)
 	s.custody(h)
 	g.oddities(y)
 	y.print(t, l, l.linear(y)+" packets=%d aborted=%d fsyncs_delayed=%d refused_alone=%d claims=%v moved=%d served_again=%v",
-		s.packets, s.aborted, s.delayed, s.refusals, h.claims, h.moved, worst)
+		s.packets, s.aborted, s.delayed, s.refusals, counts(h.claims), h.moved, worst)
 	for fault, took := range worst {
 		require.LessOrEqual(t, took, servedAgain(fault), fault)
 	}
 }
 
+// hit names the victims of the fault at hand.
+func (s *scene) hit() string {
+	var names []string
+	for _, v := range s.victims {
+		names = append(names, nodeName(s.cluster3, v))
+	}
+	return strings.Join(names, ", ")
+}
+
 // custody is bounded: nobody but a victim is claimed, once for each fault, and partitions go away and come back.
 func (s *scene) custody(h *shelf) {
-	for node, n := range h.claims {
-		if n > s.hurts[node] {
-			s.y.add(&s.y.wrong, "the slot of %s was claimed %d times, it was hurt %d times", node, n, s.hurts[node])
+	for node, claims := range h.claims {
+		if len(claims) > s.hurts[node] {
+			s.y.add(&s.y.wrong, "the slot of %s was claimed %d times, it was hurt %d times: %s", node, len(claims), s.hurts[node], who(claims))
 		}
 	}
 	if most := 4 * 256 * s.y.faults; h.moved > most {
 		s.y.add(&s.y.wrong, "%d partitions moved in %d faults", h.moved, s.y.faults)
 	}
+}
+
+func counts(claims map[string][]*persistence.Claim) map[string]int {
+	n := map[string]int{}
+	for node, of := range claims {
+		n[node] = len(of)
+	}
+	return n
+}
+
+func who(claims []*persistence.Claim) string {
+	var by []string
+	for _, c := range claims {
+		by = append(by, c.By+" at "+time.UnixMilli(c.WallMs).Format("15:04:05.000"))
+	}
+	return strings.Join(by, ", ")
 }
 
 // servedAgain is how long some restaurant may be without anybody who serves it.

@@ -98,9 +98,7 @@ func boundsOf(info *jetstream.StreamInfo) persistence.Bounds {
 }
 
 func streamInfo(ctx context.Context, s jetstream.Stream) (*jetstream.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	info, err := s.Info(ctx)
+	info, err := again(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) { return s.Info(ctx) })
 	if err != nil {
 		return nil, fmt.Errorf("read state of stream: %w: %w", persistence.ErrUnknown, err)
 	}
@@ -171,13 +169,13 @@ const (
 
 // get asks the leader of stream for one message.
 func (l *link) get(ctx context.Context, stream string, r getRequest) (*message, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	body, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("get from %s: %w", stream, err)
 	}
-	reply, err := l.reads.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
+	reply, err := again(ctx, func(ctx context.Context) (*nats.Msg, error) {
+		return l.reads.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("get %s from %s: %w: %w", body, stream, persistence.ErrUnknown, err)
 	}
