@@ -9,7 +9,6 @@ import (
 
 	"maitred/actors"
 	"maitred/engine"
-	"maitred/persistence"
 )
 
 // The eraser brings erasures to their end: it asks the store which accounts are erased and where they have reservations, tells
@@ -26,19 +25,18 @@ const (
 type erasures interface {
 	PendingErasures(ctx context.Context, limit int) ([]engine.AccountID, error)
 	RestaurantsOf(ctx context.Context, guest engine.AccountID, limit int) ([]engine.RestaurantID, error)
-	Cursor(ctx context.Context) (persistence.Position, error)
 }
 
 type eraserHouse interface {
 	Do(id engine.AggregateID, cmd *engine.Command, deadline time.Time) (engine.Outcome, error)
 	View(id engine.AggregateID, deadline time.Time) (*actors.View, error)
-	Status() actors.Status
 }
 
 // eraser is one goroutine from start to Close.
 type eraser struct {
 	store erasures
 	house eraserHouse
+	shown func(context.Context) (bool, error) // the store shows what any node had made durable when it was asked
 	now   func() time.Time
 	log   *slog.Logger
 	grace time.Duration // from the erasure until it can be complete (edge.EraseGrace)
@@ -49,8 +47,8 @@ type eraser struct {
 	done chan struct{}
 }
 
-func newEraser(store erasures, house eraserHouse, now func() time.Time, log *slog.Logger, grace time.Duration) *eraser {
-	return &eraser{store: store, house: house, now: now, log: log, grace: grace, wake: make(chan struct{}, 1)}
+func newEraser(store erasures, house eraserHouse, shown func(context.Context) (bool, error), now func() time.Time, log *slog.Logger, grace time.Duration) *eraser {
+	return &eraser{store: store, house: house, shown: shown, now: now, log: log, grace: grace, wake: make(chan struct{}, 1)}
 }
 
 func (e *eraser) start() {
@@ -114,10 +112,8 @@ func (e *eraser) turn(ctx context.Context) (left bool, err error) {
 func (e *eraser) awaitStore(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, eraseRetry)
 	defer cancel()
-	last := e.house.Status().Last
 	for {
-		at, err := e.store.Cursor(ctx)
-		if err != nil || at.Seq >= last {
+		if shown, err := e.shown(ctx); shown || err != nil {
 			return
 		}
 		select {
@@ -130,8 +126,7 @@ func (e *eraser) awaitStore(ctx context.Context) {
 
 // round does a step for each erasure under way; left says that there is more to do without waiting for the grace.
 func (e *eraser) round(ctx context.Context) (left bool, err error) {
-	durable := e.house.Status().Last
-	shown, err := e.store.Cursor(ctx)
+	shown, err := e.shown(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -150,7 +145,7 @@ func (e *eraser) round(ctx context.Context) (left bool, err error) {
 			errs = append(errs, fmt.Errorf("%s: %w", a, err))
 		}
 	}
-	return left || shown.Seq < durable || len(accounts) == eraseBatch, errors.Join(errs...)
+	return left || !shown || len(accounts) == eraseBatch, errors.Join(errs...)
 }
 
 // step makes restaurants forget the guest, or completes the erasure when none is left. That is decided on what the store shows
@@ -169,8 +164,7 @@ func (e *eraser) step(ctx context.Context, account engine.AccountID) (more bool,
 		return false, nil // the store does not know it yet
 	}
 	ripe := e.now().UnixMilli() >= int64(at)+e.grace.Milliseconds()
-	durable := e.house.Status().Last
-	shown, err := e.store.Cursor(ctx)
+	shown, err := e.shown(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -183,7 +177,7 @@ func (e *eraser) step(ctx context.Context, account engine.AccountID) (more bool,
 			return false, fmt.Errorf("%s: %w", r, err)
 		}
 	}
-	if len(restaurants) > 0 || ripe && shown.Seq < durable {
+	if len(restaurants) > 0 || ripe && !shown {
 		return true, nil
 	}
 	if !ripe {

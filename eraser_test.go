@@ -41,11 +41,7 @@ func (w *ward) RestaurantsOf(_ context.Context, guest engine.AccountID, _ int) (
 	return list, w.away
 }
 
-func (w *ward) Cursor(context.Context) (persistence.Position, error) {
-	return persistence.Position{Seq: w.shown}, w.away
-}
-
-func (w *ward) Status() actors.Status { return actors.Status{Last: w.seq} }
+func (w *ward) current(context.Context) (bool, error) { return w.shown >= w.seq, w.away }
 
 func (w *ward) View(id engine.AggregateID, _ time.Time) (*actors.View, error) {
 	return &actors.View{View: w.all[id].View()}, nil
@@ -111,7 +107,7 @@ func (w *ward) erased(n byte, reservations int, restaurants ...engine.Restaurant
 
 func newWard(t *testing.T) (*ward, *eraser) {
 	w := &ward{t: t, all: map[engine.AggregateID]engine.Aggregate{}, guests: map[engine.AccountID]map[engine.RestaurantID]engine.AccountID{}}
-	return w, newEraser(w, w, time.Now, slog.New(slog.DiscardHandler), 10*time.Minute)
+	return w, newEraser(w, w, w.current, time.Now, slog.New(slog.DiscardHandler), 10*time.Minute)
 }
 
 func (w *ward) completed(a engine.AccountID) bool {

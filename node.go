@@ -224,12 +224,12 @@ func (n *Node) openEraser(context.Context) error {
 
 // ownsRestaurant asks the store once it shows every event that is durable now, whichever node wrote it.
 func (n *Node) ownsRestaurant(ctx context.Context, account engine.AccountID) (bool, error) {
-	b, err := n.embedded.Journal().Bounds(ctx)
+	last, err := n.lastRecord(ctx)
 	if err != nil {
-		return false, fmt.Errorf("read the journal's bounds: %w", err)
+		return false, err
 	}
 	for {
-		shown, err := n.shows(ctx, b.Last)
+		shown, err := n.shows(ctx, last)
 		if err != nil {
 			return false, fmt.Errorf("the store is behind: %w", err)
 		}
@@ -242,6 +242,23 @@ func (n *Node) ownsRestaurant(ctx context.Context, account engine.AccountID) (bo
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// storeIsCurrent tells whether the store shows every event that is durable now, whichever node wrote it.
+func (n *Node) storeIsCurrent(ctx context.Context) (bool, error) {
+	last, err := n.lastRecord(ctx)
+	if err != nil {
+		return false, err
+	}
+	return n.shows(ctx, last)
+}
+
+func (n *Node) lastRecord(ctx context.Context) (persistence.Seq, error) {
+	b, err := n.embedded.Journal().Bounds(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the journal's bounds: %w", err)
+	}
+	return b.Last, nil
 }
 
 // quietRecords is how many records are looked through for events: what several nodes' heartbeats are until the store's cursor passes
@@ -276,7 +293,7 @@ func (n *Node) openEdge(context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.eraser = newEraser(n.store, n.house, n.Config.now, n.Log, cmp.Or(n.Config.TestGrace, edge.EraseGrace))
+	n.eraser = newEraser(n.store, n.house, n.storeIsCurrent, n.Config.now, n.Log, cmp.Or(n.Config.TestGrace, edge.EraseGrace))
 	n.edge, err = edge.New(edge.Config{
 		House: n.house, Cell: n.edgeCell(), Revocations: n.revoked, Lists: n.store, Followers: n.shownFollowers(), Space: n.space, Keys: keys, Copies: n.copies, SharedLimits: n.sharedLimits,
 		Erasures: edge.Erasures{Owns: n.ownsRestaurant, Begun: n.eraser.signal},

@@ -34,6 +34,8 @@ var (
 	ErrNotHeld = errors.New("actors: the partition is not this node's to give")
 	// ErrNotGiven: an append failed meanwhile; the node holds the partition as before.
 	ErrNotGiven = errors.New("actors: the release is not in the journal")
+	// ErrTooManyNodes: the journal has no slot left for a new name. Names that it knows go on.
+	ErrTooManyNodes = errors.New("actors: the journal has had too many nodes for another name: take the name of one that is gone")
 	// ErrNotSilent: the node may be alive, or this one cannot tell.
 	ErrNotSilent = errors.New("actors: the node may be alive")
 )
@@ -171,6 +173,9 @@ func (w *writer) release(p persistence.Partition, to string) bool {
 func (h *House) Release(ctx context.Context, p persistence.Partition, to string) error {
 	if to == h.cfg.Node || !persistence.ValidName(to) {
 		return fmt.Errorf("release partition %d to %q: %w", p, to, ErrNotHeld)
+	}
+	if !h.fold.admits(to) {
+		return fmt.Errorf("release partition %d to %q: %w", p, to, ErrTooManyNodes)
 	}
 	if !h.writer.shut(p) {
 		return fmt.Errorf("release partition %d: %w", p, ErrNotHeld)

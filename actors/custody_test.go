@@ -519,3 +519,30 @@ func TestAStartElsewhereWaitsForTheFormer(t *testing.T) {
 		require.NoError(t, n3.Close())
 	})
 }
+
+// A name too many is refused before it is in a record: a record that goes beyond the bound would end every fold.
+func TestTooManyNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCell(t, 2)
+		defer c.close()
+		n1, n2 := c.nodes[0], c.nodes[1]
+		for i := range persistence.MaxNodes - persistence.SpareNodes - 2 {
+			name := fmt.Sprintf("gone-%d", i)
+			claim := &persistence.Claim{Journal: n1.fold.custody.Journal(), Node: name, By: name, Incarnation: 1}
+			seq, err := c.journal.Append(t.Context(), persistence.SlotSubject(name), persistence.Encode(nil, claim), 0)
+			require.NoError(t, err)
+			require.NoError(t, n1.Reach(t.Context(), seq))
+		}
+		require.ErrorIs(t, n1.Release(t.Context(), 0, "more"), ErrTooManyNodes)
+		cfg := n1.cfg
+		cfg.Node, cfg.Journal, cfg.Feed, cfg.Metrics = "more", c.journal, persistence.NewFeed(c.journal, 1<<20), nil
+		_, err := Open(t.Context(), cfg)
+		require.ErrorIs(t, err, ErrTooManyNodes)
+
+		require.NoError(t, n1.Release(t.Context(), 0, "n2"))
+		n1.link.cut.Store(true)
+		<-time.After(Silence + time.Second)
+		require.NoError(t, n2.Claim(t.Context(), "n1", func(persistence.Partition) string { return "more" }))
+		require.NotContains(t, n2.Owners(), "more")
+	})
+}

@@ -97,6 +97,13 @@ func (f *fold) slot(node string) persistence.SlotState {
 	return f.custody.Slot(node)
 }
 
+// admits tells whether a record may name node.
+func (f *fold) admits(node string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.custody.Admits(node)
+}
+
 // owned is the custody of node by partition; 0 = not its own.
 func (f *fold) owned(node string) []persistence.Seq {
 	f.mu.Lock()

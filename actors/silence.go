@@ -145,7 +145,7 @@ func (h *House) prepareClaim(ctx context.Context, node string, give func(persist
 	}
 	for p, since := range h.fold.owned(node) {
 		to := give(persistence.Partition(p))
-		if since != 0 && to != "" && to != h.cfg.Node {
+		if since != 0 && to != "" && to != h.cfg.Node && h.fold.admits(to) {
 			c.Gives = append(c.Gives, persistence.Give{Partition: persistence.Partition(p), To: to})
 		}
 	}

@@ -83,6 +83,9 @@ func (w *writer) now() moment {
 
 // start claims the slot and folds to exactly the claim.
 func (w *writer) start(ctx context.Context) error {
+	if !w.house.fold.admits(w.house.cfg.Node) {
+		return ErrTooManyNodes
+	}
 	if err := w.awaitFormer(ctx); err != nil {
 		return err
 	}

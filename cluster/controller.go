@@ -168,14 +168,19 @@ func (c *Controller) claimSilent(ctx context.Context) {
 	}
 }
 
-// turn is how long this node lets others claim the slot of node before it does.
+// turn is how long this node lets others claim the slot of node before it does: those that come before it and write, so that two dead
+// nodes cost no more than one. A node that drains claims only if nobody else does.
 func (c *Controller) turn(node string) time.Duration {
-	heirs := c.Ring().Heirs(node)
-	at := slices.Index(heirs, c.name)
-	if at < 0 { // it drains, and claims only if nobody else does
-		at = len(heirs)
+	before := time.Duration(0)
+	for _, heir := range c.Ring().Heirs(node) {
+		if heir == c.name {
+			break
+		}
+		if c.fresh(heir) {
+			before++
+		}
 	}
-	return time.Duration(at) * c.times.Rank
+	return before * c.times.Rank
 }
 
 func (c *Controller) claim(ctx context.Context, node string) {

@@ -269,7 +269,7 @@ func TestADeadNodeIsInherited(t *testing.T) {
 	})
 }
 
-// When the first heir is dead too, the next one waits a second longer and claims both.
+// When the first heir is dead too, the next one claims both, and does not wait for it.
 func TestTheNextHeirClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCell(t, "n1", "n2", "n3", "n4")
@@ -278,13 +278,29 @@ func TestTheNextHeirClaims(t *testing.T) {
 		heirs := c.nodes["n1"].control.Ring().Heirs("n1")
 		c.kill("n1")
 		c.kill(heirs[0])
-		after(actors.Silence + 500*time.Millisecond)
-		require.NotZero(t, c.held(heirs[1])["n1"], "it is the turn of the first heir")
-		after(2500 * time.Millisecond)
+		after(actors.Silence - 500*time.Millisecond)
+		require.NotZero(t, c.held(heirs[1])["n1"], "nobody is silent yet")
+		after(time.Second)
 		held := c.held(heirs[1])
 		require.Zero(t, held["n1"])
 		require.Zero(t, held[heirs[0]])
 	})
+}
+
+// While the first heir writes, it is its turn.
+func TestHeirsTakeTurns(t *testing.T) {
+	house := &fakeHouse{owners: []string{"n1", "n2", "n3", "n4"}, seen: map[string]time.Duration{}}
+	members := &roster{}
+	for _, n := range house.owners {
+		house.seen[n] = 0
+		members.alive = append(members.alive, Member{Name: n, Meta: Meta{Weight: 1}})
+	}
+	heirs := NewController("n1", house, members, Times{}, nil, time.Now).Ring().Heirs("n1")
+	last := NewController(heirs[2], house, members, Times{}, nil, time.Now)
+	require.Equal(t, 2*time.Second, last.turn("n1"))
+	house.seen[heirs[0]] = time.Minute
+	require.Equal(t, time.Second, last.turn("n1"))
+	require.Zero(t, NewController(heirs[1], house, members, Times{}, nil, time.Now).turn("n1"))
 }
 
 // fakeHouse notes what it is asked for.

@@ -239,6 +239,12 @@ func (c *Custody) Slot(node string) SlotState {
 	return SlotState{}
 }
 
+// Admits tells whether a record may name node: it has a slot, or there is room for another one.
+func (c *Custody) Admits(node string) bool {
+	_, known := c.index[node]
+	return known || len(c.slots) < MaxNodes-SpareNodes
+}
+
 // Part is what is known of a partition.
 func (c *Custody) Part(p Partition) PartState {
 	s := &c.parts[p]

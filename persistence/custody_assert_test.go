@@ -151,8 +151,10 @@ func TestCustodyBeginsWithGenesisOnly(t *testing.T) {
 func TestCustodyBoundsItsNodes(t *testing.T) {
 	h := newChain(t, 4, "n0")
 	for i := range persistence.MaxNodes {
+		require.Equal(t, i < persistence.MaxNodes-persistence.SpareNodes, h.c.Admits("more"), i)
 		h.claim(fmt.Sprintf("n%d", i), fmt.Sprintf("n%d", i))
 	}
+	require.True(t, h.c.Admits("n3"))
 	var ce *persistence.CustodyError
 	require.ErrorAs(t, h.apply("j.w.more", h.claimOf("more", "more")), &ce)
 	require.Equal(t, persistence.AssertNodes, ce.Assertion)

@@ -16,6 +16,9 @@ const (
 	DefaultPartitions = 256
 	// MaxNodes is the most slots that a journal may have in its life.
 	MaxNodes = 512
+	// SpareNodes are the slots below MaxNodes that no newcomer begins to take: a record that goes beyond MaxNodes would end every
+	// fold, and several nodes may name newcomers at once, each before it has seen the others'.
+	SpareNodes = 32
 	// MaxNameBytes is the longest name of a node, a journal or an aggregate.
 	MaxNameBytes = 64
 	// MaxBaseBytes is the longest state of one aggregate in SNAP, which takes 32 MiB with its header: a restaurant with engine.MaxReservations fits.
