@@ -236,7 +236,7 @@ func TestFaultsTravel(t *testing.T) {
 // Nonsense from another node changes nothing and ends nothing.
 func TestNonsenseFromANode(t *testing.T) {
 	house := openHouse(t)
-	s := prepare(t, house, func(c *Config) { c.Cell = &Cell{Node: "n1", Custody: known{}} })
+	s := prepare(t, struct{ House }{house}, func(c *Config) { c.Cell = &Cell{Node: "n1", Custody: known{}} })
 	ask := func(q *hoppb.Request) hoppb.Fault {
 		q.PatienceMs = 1000
 		body, err := q.MarshalVT()

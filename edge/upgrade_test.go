@@ -72,7 +72,7 @@ func TestGoldenHop(t *testing.T) {
 // answers, least of all with something else.
 func TestQuestionsOfNewerBuilds(t *testing.T) {
 	house := openHouse(t)
-	s := prepare(t, house, func(c *Config) { c.Cell = &Cell{Node: "n1", Custody: known{}} })
+	s := prepare(t, struct{ House }{house}, func(c *Config) { c.Cell = &Cell{Node: "n1", Custody: known{}} })
 	account := string(engine.MakeAccountID([16]byte{1}))
 	register := engine.AppendCommand(nil, &engine.Command{Caller: engine.Caller{Role: engine.RoleSystem}, Body: &engine.Register{Profile: engine.Profile{
 		ID: engine.AccountID(account), Email: "a@example.org", FirstName: "A", LastName: "B", Role: engine.RoleCustomer, PasswordHash: "x",
