@@ -307,7 +307,7 @@ func TestDamagedBackup(t *testing.T) {
 	require.Equal(t, 201, got.status, "%s", got.body)
 	require.Eventually(t, func() bool {
 		_, err := s.embedded.Bases().Get(t.Context(), engine.AggregateID(restaurant))
-		return err == nil
+		return err == nil && s.stored.Load() > 0 // a store that shows nothing yet is left out
 	}, readyWithin, pollEvery)
 	path, _ := takeBackup(t, data, s.AdminAddr())
 	whole, err := os.ReadFile(path)
