@@ -63,6 +63,7 @@ type Config struct {
 	SweepEvery    time.Duration `default:"5m" help:"How often no-shows are looked for."`
 	MaxInFlight   int           `default:"4096" help:"Commands in flight for one restaurant."`
 	MaxQueue      int           `default:"16384" help:"Commands in flight on this node."`
+	RecentBytes   int           `default:"67108864" help:"With several nodes: journal records kept in memory, from which restaurants of a lost node open, in bytes."`
 	FeedBytes     int           `default:"67108864" help:"Recent events kept in memory for the sinks, in bytes."`
 	GCPercent     int           `default:"300" help:"How much garbage may gather, in percent of what lives; GOGC wins."`
 	ShutdownGrace time.Duration `default:"10s" help:"How long a stop may take."`

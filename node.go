@@ -133,14 +133,18 @@ func (n *Node) journalOptions() jetstream.Options {
 }
 
 func (n *Node) openHouse(ctx context.Context) (err error) {
-	feed := persistence.NewFeed(n.embedded.Journal(), n.Config.FeedBytes)
+	var records persistence.Journal = n.embedded.Journal()
+	if n.cell != nil { // the leader is on another machine, and who takes over restaurants needs many records at once
+		records = persistence.NewRecent(records, n.Config.RecentBytes)
+	}
+	feed := persistence.NewFeed(records, n.Config.FeedBytes)
 	feed.Seal = n.seal
 	metrics := actors.NewMetrics()
 	n.revoked = edge.NewRevocations()
 	n.Registry.MustRegister(metrics)
 	cfg := actors.Config{
 		Metrics: metrics, Pressure: func() bool { return n.embedded.Pressure() >= jetstream.StopAt }, OnHalt: n.halted, OnClaimed: n.cutOff,
-		Node: n.Config.Node, Shared: n.cell != nil, Journal: n.embedded.Journal(), Bases: persistence.SealBases(n.embedded.Bases(), n.seal), Feed: feed, Seal: n.seal,
+		Node: n.Config.Node, Shared: n.cell != nil, Journal: records, Bases: persistence.SealBases(n.embedded.Bases(), n.seal), Feed: feed, Seal: n.seal,
 		FrameEvery: n.Config.FrameEvery, MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: n.Config.now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },

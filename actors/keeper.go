@@ -151,6 +151,9 @@ func (h *House) shorten() {
 	var ids []engine.AggregateID
 	h.fold.mu.Lock()
 	h.fold.tail.Long(func(id engine.AggregateID, events int) {
+		if !h.fold.custody.Owns(h.cfg.Node, persistence.PartitionOf(id, h.fold.custody.Partitions())) {
+			return // its owner does
+		}
 		if hd, open := h.handles.Load(id); !open || events >= int(hd.baseBytes.Load())/bytesPerEvent {
 			ids = append(ids, id)
 		}
