@@ -193,4 +193,43 @@ func TestClusterWithoutQuorumKnowsNothing(t *testing.T) {
 		require.ErrorIs(t, err, persistence.ErrUnknown)
 		require.True(t, transient(err), "%v", err)
 	}
+	e, err := all[0].Journal().Get(t.Context(), 1)
+	require.NoError(t, err, "what stands is read near by, whoever leads")
+	require.Equal(t, "record", string(e.Data))
+	_, err = all[0].Journal().Get(t.Context(), 2)
+	require.ErrorIs(t, err, persistence.ErrUnknown, "what is not there may be")
+}
+
+// Who lags answers nothing, or not all: the leader is asked for the rest.
+func TestClusterReadsOfTheLeaderWhatIsNotNear(t *testing.T) {
+	all := openCluster(t, clusterOptions(t, t.TempDir(), 3))
+	j := all[0].Journal()
+	var want []string
+	last := persistence.Seq(0)
+	for i := range 40 {
+		seq, err := j.Append(t.Context(), "j.w.n1", []byte(fmt.Sprint(i)), last)
+		require.NoError(t, err)
+		want, last = append(want, fmt.Sprint(i)), seq
+	}
+	l := all[0].now.Load()
+	near := func() []persistence.Entry {
+		entries, err := l.batch(t.Context(), 1, last)
+		require.NoError(t, err)
+		return entries
+	}
+	require.Eventually(t, func() bool { return len(near()) == len(want) }, electionLimit, 20*time.Millisecond)
+	cfg := l.journal.CachedInfo().Config
+	cfg.AllowDirect = false // as if no server had any
+	_, err := l.js.UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(near()) == 0 }, electionLimit, 20*time.Millisecond)
+	var got []string
+	require.NoError(t, j.Read(t.Context(), 1, last, func(e persistence.Entry) error {
+		got = append(got, string(e.Data))
+		return nil
+	}))
+	require.Equal(t, want, got)
+	e, err := j.Get(t.Context(), last)
+	require.NoError(t, err)
+	require.Equal(t, want[39], string(e.Data))
 }

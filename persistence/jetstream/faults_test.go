@@ -272,7 +272,6 @@ func TestStreamSettingsAreAsserted(t *testing.T) {
 		"discard":              func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld },
 		"max_msgs_per_subject": func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 100 },
 		"max_age":              func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
-		"allow_direct":         func(c *jetstream.StreamConfig) { c.AllowDirect = true },
 		"max_msg_size":         func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1 << 20 },
 		"no_ack":               func(c *jetstream.StreamConfig) { c.NoAck = true },
 	} {
@@ -287,6 +286,27 @@ func TestStreamSettingsAreAsserted(t *testing.T) {
 	}
 	_, err := openStream(t.Context(), js, journalConfig(e.opts), false, true)
 	require.NoError(t, err)
+}
+
+// A journal of before direct gets gets them when it is opened; bases must never have them.
+func TestDirectGetsAreOfTheJournalOnly(t *testing.T) {
+	o := testOptions(t.TempDir())
+	e := openTest(t, o)
+	js := e.now.Load().js
+	cfg := e.now.Load().journal.CachedInfo().Config
+	cfg.AllowDirect = false
+	_, err := js.UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	s, err := openStream(t.Context(), js, journalConfig(e.opts), false, true)
+	require.NoError(t, err)
+	require.True(t, s.CachedInfo().Config.AllowDirect)
+
+	cfg = e.now.Load().bases.CachedInfo().Config
+	cfg.AllowDirect = true
+	_, err = js.UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	_, err = openStream(t.Context(), js, baseConfig(e.opts), false, true)
+	require.ErrorContains(t, err, "allow_direct is true, must be false")
 }
 
 // H8: after a write error the last blocks get new pages, and the marker goes.

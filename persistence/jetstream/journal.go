@@ -46,7 +46,11 @@ func (j *Journal) Append(ctx context.Context, subject persistence.Subject, data 
 
 // Last implements persistence.Journal.
 func (j *Journal) Last(ctx context.Context, subject persistence.Subject) (persistence.Entry, error) {
-	return j.get(ctx, getRequest{LastFor: string(subject)})
+	l, err := j.link()
+	if err != nil {
+		return persistence.Entry{}, err
+	}
+	return l.getOfLeader(ctx, getRequest{LastFor: string(subject)})
 }
 
 // Get implements persistence.Journal.
@@ -54,14 +58,17 @@ func (j *Journal) Get(ctx context.Context, seq persistence.Seq) (persistence.Ent
 	if seq == 0 {
 		return persistence.Entry{}, fmt.Errorf("get record 0: %w", persistence.ErrNotFound)
 	}
-	return j.get(ctx, getRequest{Seq: uint64(seq)})
-}
-
-func (j *Journal) get(ctx context.Context, r getRequest) (persistence.Entry, error) {
 	l, err := j.link()
 	if err != nil {
 		return persistence.Entry{}, err
 	}
+	if e, ok := l.getNear(ctx, seq); ok {
+		return e, nil
+	}
+	return l.getOfLeader(ctx, getRequest{Seq: uint64(seq)})
+}
+
+func (l *link) getOfLeader(ctx context.Context, r getRequest) (persistence.Entry, error) {
 	m, err := l.get(ctx, journalStream, r)
 	if err != nil {
 		return persistence.Entry{}, err

@@ -25,7 +25,9 @@ type link struct {
 	bases   jetstream.Stream
 	callers *callers
 	readers chan struct{} // places of those that pull
-	gone    chan struct{} // closed first of all when the link ends
+
+	batchers chan *batcher // nil ones are made on first use
+	gone     chan struct{} // closed first of all when the link ends
 
 	unfenced bool // Unsafe.NoFence
 }
@@ -54,7 +56,10 @@ func startLink(ctx context.Context, o Options) (*link, error) {
 		return nil, fmt.Errorf("jetstream: make server: %w", err)
 	}
 	s.SetLoggerV2(newServerLog(o), false, false, false)
-	l := &link{server: s, secret: so.Authorization, unfenced: o.Unsafe.NoFence, gone: make(chan struct{}), readers: make(chan struct{}, maxReaders)}
+	l := &link{server: s, secret: so.Authorization, unfenced: o.Unsafe.NoFence, gone: make(chan struct{}), readers: make(chan struct{}, maxReaders), batchers: make(chan *batcher, maxReaders)}
+	for range maxReaders {
+		l.batchers <- nil
+	}
 	s.Start() // reads what is stored; that takes as long as it takes
 	ctx, cancel := context.WithTimeout(ctx, o.patience())
 	defer cancel()

@@ -17,19 +17,20 @@ const (
 	baseStream    = "KV_SNAP"
 )
 
-// journalConfig is the one stream. deny_purge stays off: it could never be taken back, and Purge is needed. Direct gets stay
-// off: a follower that lags would answer them.
+// journalConfig is the one stream. deny_purge stays off: it could never be taken back, and Purge is needed. Direct gets are for records
+// by their sequence only (direct.go).
 func journalConfig(o Options) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: journalStream, Subjects: []string{"j.>"},
 		Storage: jetstream.FileStorage, Replicas: o.Replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
 		MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxConsumers: -1, MaxBytes: o.MaxBytes, MaxMsgSize: maxRecordBytes,
 		Duplicates: 100 * time.Millisecond, DenyDelete: true, FirstSeq: o.FirstSeq, Compression: jetstream.NoCompression,
-		PersistMode: jetstream.DefaultPersistMode,
+		PersistMode: jetstream.DefaultPersistMode, AllowDirect: true,
 	}
 }
 
-// baseConfig is the bucket SNAP: one message per aggregate, the newest.
+// baseConfig is the bucket SNAP: one message per aggregate, the newest. Direct gets stay off: a follower that lags would answer them, and
+// a base that is too old looks like a quiet restaurant.
 func baseConfig(o Options) jetstream.StreamConfig {
 	var metadata map[string]string
 	if o.anew > 0 {
@@ -71,10 +72,10 @@ func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.Stre
 	if used := s.CachedInfo().State.Bytes; want.MaxBytes < 0 || uint64(want.MaxBytes) < used {
 		return nil, fmt.Errorf("jetstream: %s holds %d bytes already, a limit of %d would be below that", want.Name, used, want.MaxBytes)
 	}
-	if have.MaxBytes != want.MaxBytes {
-		have.MaxBytes = want.MaxBytes
+	if have.MaxBytes != want.MaxBytes || want.AllowDirect && !have.AllowDirect {
+		have.MaxBytes, have.AllowDirect = want.MaxBytes, want.AllowDirect
 		if s, err = js.UpdateStream(ctx, have); err != nil {
-			return nil, fmt.Errorf("jetstream: set the byte limit of %s to %d: %w", want.Name, want.MaxBytes, err)
+			return nil, fmt.Errorf("jetstream: set the byte limit of %s to %d, and direct gets: %w", want.Name, want.MaxBytes, err)
 		}
 		have = s.CachedInfo().Config
 	}
@@ -113,7 +114,7 @@ func differences(have, want jetstream.StreamConfig) []string {
 	is("deny_delete", have.DenyDelete, true)
 	is("deny_purge", have.DenyPurge, false)
 	is("allow_rollup_hdrs", have.AllowRollup, false)
-	is("allow_direct", have.AllowDirect, false)
+	is("allow_direct", have.AllowDirect, want.AllowDirect)
 	is("mirror_direct", have.MirrorDirect, false)
 	is("allow_msg_ttl", have.AllowMsgTTL, false)
 	is("allow_msg_counter", have.AllowMsgCounter, false)
