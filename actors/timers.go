@@ -17,7 +17,7 @@ import (
 const (
 	maxSweeps    = 16               // at the same time
 	maxDue       = 4096             // fired in one look
-	maxLooks     = 256              // aggregates opened only to learn their timers, for each look
+	maxLooks     = 256              // aggregates opened only to learn their timers, in a row
 	sweepTimeout = 10 * time.Second // of one
 	sweepAgain   = 30 * time.Second // after one failed, or could not say what is due next
 )
@@ -32,6 +32,8 @@ type timers struct {
 	looks map[engine.AggregateID]struct{} // with events that no base's header knows
 	slots chan struct{}
 	fresh atomic.Bool // partitions came: what is due in them is to be learnt
+
+	learning atomic.Bool // one is at it
 }
 
 // due is an aggregate's place in the heap.
@@ -169,10 +171,8 @@ func (t *timers) run() {
 				return
 			}
 		}
-		for _, id := range t.unknown() {
-			if !t.start(func() { t.learn(id) }) {
-				return
-			}
+		if !t.learning.Swap(true) {
+			t.house.work.Go(t.learnSome)
 		}
 	}
 }
@@ -245,6 +245,20 @@ func (t *timers) again(id engine.AggregateID) {
 func (t *timers) renew(id engine.AggregateID) {
 	if hd, ok := t.house.handles.Load(id); ok {
 		hd.rearm()
+	}
+}
+
+// learnSome learns what is due next in some of those of which it is not known, and rests as long as each took: a node that has just got
+// the restaurants of another one has guests of theirs to serve.
+func (t *timers) learnSome() {
+	defer t.learning.Store(false)
+	for _, id := range t.unknown() {
+		began := time.Now()
+		t.learn(id)
+		pause(t.house.ctx, time.Since(began))
+		if t.house.ctx.Err() != nil {
+			return
+		}
 	}
 }
 
