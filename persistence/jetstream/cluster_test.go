@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -218,6 +219,9 @@ func TestClusterReadsOfTheLeaderWhatIsNotNear(t *testing.T) {
 		return entries
 	}
 	require.Eventually(t, func() bool { return len(near()) == len(want) }, electionLimit, 20*time.Millisecond)
+	enough := errors.New("enough")
+	stopped := func() error { return j.Read(t.Context(), 1, last, func(persistence.Entry) error { return enough }) }
+	require.Equal(t, enough, stopped(), "the reader's error comes untouched")
 	cfg := l.journal.CachedInfo().Config
 	cfg.AllowDirect = false // as if no server had any
 	_, err := l.js.UpdateStream(t.Context(), cfg)
@@ -229,6 +233,7 @@ func TestClusterReadsOfTheLeaderWhatIsNotNear(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, want, got)
+	require.Equal(t, enough, stopped(), "also when the leader is asked")
 	e, err := j.Get(t.Context(), last)
 	require.NoError(t, err)
 	require.Equal(t, want[39], string(e.Data))

@@ -41,11 +41,8 @@ func (j *Journal) Read(ctx context.Context, from, to persistence.Seq, fn func(pe
 		return j.readAhead(ctx, l, from, to, fn)
 	}
 	deliver := func(e persistence.Entry) error {
-		if err := fn(e); err != nil {
-			return &stopError{err}
-		}
 		from++
-		return nil
+		return fn(e)
 	}
 	for from <= to && err == nil {
 		err = l.some(ctx, from, to, deliver)
@@ -53,7 +50,8 @@ func (j *Journal) Read(ctx context.Context, from, to persistence.Seq, fn func(pe
 	return unwrapStop(fmt.Sprintf("read record %d of those up to %d", from, to), err)
 }
 
-// some delivers one record or more, from from on: those that a server near by has, else some that the leader has.
+// some delivers one record or more, from from on: those that a server near by has, else some that the leader has. What deliver returns is
+// a *stopError.
 func (l *link) some(ctx context.Context, from, to persistence.Seq, deliver func(persistence.Entry) error) error {
 	entries, err := l.batch(ctx, from, to)
 	if err != nil {
@@ -67,7 +65,7 @@ func (l *link) some(ctx context.Context, from, to persistence.Seq, deliver func(
 	}
 	for _, e := range entries {
 		if err := deliver(e); err != nil {
-			return err
+			return &stopError{err}
 		}
 	}
 	return nil
