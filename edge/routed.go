@@ -39,10 +39,17 @@ type Custody interface {
 var _ Custody = (*actors.House)(nil)
 
 const (
-	// moveWait is how long a request waits for a partition that moves (DESIGN §7).
-	moveWait = 300 * time.Millisecond
+	// moveWait is how long a request waits for a partition that moves. Most moves take a few ms; one for which the journal
+	// is slow takes some hundred, and its guests were told to come back after 300 ms.
+	moveWait = time.Second
+	// peerWait is how long a request waits for an owner that does not listen, or does not serve (DESIGN §7).
+	peerWait = 300 * time.Millisecond
 	// peerPause lies between two tries to reach a peer that does not listen: it restarts, or somebody inherits it.
 	peerPause = 25 * time.Millisecond
+	// settlePause lies before the first question after a move, twice as much before the next, and so on: an owner that does not know it
+	// yet must not be asked without end.
+	settlePause    = 5 * time.Millisecond
+	maxSettlePause = 40 * time.Millisecond
 	// answerSlack is what an answer may take beyond the deadline that its node was told.
 	answerSlack = 200 * time.Millisecond
 	hopPath     = "/ask"
@@ -117,8 +124,8 @@ func (r *routed) View(id engine.AggregateID, deadline time.Time) (v *actors.View
 }
 
 // route tries here, and there where here says that it is, until somebody has answered. It waits moveWait at most for a partition
-// that is on its way, or whose owner does not listen: then it is a fault that says surely not done. A lost answer is asked for
-// once more, with the same key.
+// that is on its way, peerWait of it for an owner that does not listen: then it is a fault that says surely not done. A lost answer is
+// asked for once more, with the same key.
 func (r *routed) route(deadline time.Time, here func() error, there func(*actors.NotOwnerError) error) error {
 	patience := time.Now().Add(moveWait)
 	if deadline.Before(patience) {
@@ -126,7 +133,9 @@ func (r *routed) route(deadline time.Time, here func() error, there func(*actors
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), patience)
 	defer cancel()
-	lost := false
+	unheard, cancel := context.WithTimeout(ctx, peerWait)
+	defer cancel()
+	lost, settling := false, settlePause
 	for {
 		err := here()
 		at := new(actors.NotOwnerError)
@@ -142,15 +151,16 @@ func (r *routed) route(deadline time.Time, here func() error, there func(*actors
 		case errors.Is(err, cluster.ErrNoAnswer):
 			lost = true
 		case errors.Is(err, cluster.ErrNotSent):
-			if pause(ctx, peerPause) != nil {
+			if pause(unheard, peerPause) != nil {
 				return settled(actors.ErrUnavailable, lost)
 			}
 		case errors.As(err, &next):
-			if r.settle(ctx, next) != nil {
+			if r.settle(ctx, next, settling) != nil {
 				return settled(actors.ErrUnavailable, lost)
 			}
+			settling = min(2*settling, maxSettlePause)
 		case errors.Is(err, actors.ErrUnavailable): // surely not done: an owner that has just become one may serve in a moment
-			if pause(ctx, peerPause) != nil {
+			if pause(unheard, peerPause) != nil {
 				return settled(err, lost)
 			}
 		default:
@@ -168,7 +178,7 @@ func settled(err error, lost bool) error {
 }
 
 // settle waits until asking again may have another answer.
-func (r *routed) settle(ctx context.Context, at *actors.NotOwnerError) error {
+func (r *routed) settle(ctx context.Context, at *actors.NotOwnerError, then time.Duration) error {
 	if at.Owner == r.cell.Node {
 		if err := r.cell.Custody.Await(ctx, at.Partition); err != nil {
 			return err
@@ -177,7 +187,7 @@ func (r *routed) settle(ctx context.Context, at *actors.NotOwnerError) error {
 	if err := r.cell.Custody.Reach(ctx, at.Since); err != nil {
 		return err
 	}
-	return pause(ctx, 5*time.Millisecond) // an owner that does not know it yet must not be asked without end
+	return pause(ctx, then)
 }
 
 func pause(ctx context.Context, d time.Duration) error {
