@@ -38,9 +38,9 @@ func TestFaultDrain(t *testing.T) {
 		require.NoError(t, err, out)
 		back := o.open(capacity/2, 8*time.Second) // five of them until it settles
 		c.spread()
-		fmt.Printf("drain of %s at %.0f/s of %.0f/s: p99 %v before, %v while it drains, %v while it takes its share again; refused %d, without an answer %d, of %d\n",
+		fmt.Printf("drain of %s at %.0f/s of %.0f/s: p99 %v before, %v while it drains, %v while it takes its share again; refused %d %v %v, without an answer %d, of %d\n",
 			name, r.offered(), capacity, calm.p99().Round(time.Millisecond), r.p99().Round(time.Millisecond), back.p99().Round(time.Millisecond),
-			r.shed.Load()+back.shed.Load(), r.silent.Load()+back.silent.Load(), r.sent.Load()+back.sent.Load())
+			r.shed.Load()+back.shed.Load(), r.why, back.why, r.silent.Load()+back.silent.Load(), r.sent.Load()+back.sent.Load())
 		for _, phase := range []*result{r, back} {
 			require.Zero(t, phase.shed.Load()+phase.silent.Load())
 			require.Less(t, phase.p99(), calm.p99()+300*time.Millisecond)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -40,6 +41,19 @@ type result struct {
 
 	mu   sync.Mutex
 	good []time.Duration
+	why  map[string]int // what refusals said, and after how long
+}
+
+// because notes what a refusal said.
+func (r *result) because(got answer, took time.Duration) {
+	var p struct{ Code string }
+	_ = json.Unmarshal(got.body, &p) // empty when it says nothing
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.why == nil {
+		r.why = map[string]int{}
+	}
+	r.why[fmt.Sprintf("%s after %s", p.Code, took.Round(100*time.Millisecond))]++
 }
 
 func (r *result) rate() float64    { return float64(len(r.good)) / r.took.Seconds() }
@@ -71,6 +85,7 @@ func (o *offer) one(a *api, rng *rand.Rand, r *result) {
 		r.silent.Add(1)
 	case got.status == 503 || got.status == 429:
 		r.shed.Add(1)
+		r.because(got, time.Since(begun))
 		if got.retryAfter == "" {
 			r.unadvised.Add(1)
 		}
