@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,10 +13,23 @@ import (
 	"maitred/persistence"
 )
 
-// A record that stands never changes, so whoever holds it may say it: a direct get is answered by a server near by, in a cluster mostly
-// the one in this process, with the record as it is and not in JSON. A server that lags lacks the newest ones, and may lack any:
-// those the leader is asked for. What decides something (Last, Bounds, bases) is never read directly.
+// A record that stands never changes, so whoever holds it may say it: a direct get is answered by any server of the stream, which one
+// is drawn by lot, with the record as it is and not in JSON. A server that lags lacks the newest ones, and may lack any: those the
+// leader is asked for. What decides something (Last, Bounds, bases) is never read directly.
 const directGet = "$JS.API.DIRECT.GET." + journalStream
+
+// The lot also falls on a server that stands still or is cut off, for as long as the route to it is not given up: minutes. So an answer
+// that does not come at once is not waited for, and after it only the leader is asked for a while.
+const (
+	directPatience = 50 * time.Millisecond // for the next record; it takes 1 or 2
+	directShy      = 2 * time.Second
+)
+
+// direct tells when records are not got directly.
+type direct struct{ shyUntil atomic.Int64 } // Unix nanoseconds
+
+func (d *direct) shy() bool { return time.Now().UnixNano() < d.shyUntil.Load() }
+func (d *direct) missed()   { d.shyUntil.Store(time.Now().Add(directShy).UnixNano()) }
 
 // A batch has at most readBatch records, and ends with the one that fills readBytes.
 const (
@@ -30,16 +44,20 @@ type directRequest struct {
 	MaxBytes int    `json:"max_bytes,omitempty"`
 }
 
-// getNear gets a record from a server near by; false when none has it, or says so in time.
-func (l *link) getNear(ctx context.Context, seq persistence.Seq) (persistence.Entry, bool) {
+// getDirect gets a record from any server; false when the one that was asked does not have it, or does not say so in time.
+func (l *link) getDirect(ctx context.Context, seq persistence.Seq) (persistence.Entry, bool) {
+	if l.direct.shy() {
+		return persistence.Entry{}, false
+	}
 	body, err := json.Marshal(directRequest{Seq: uint64(seq)})
 	if err != nil {
 		return persistence.Entry{}, false
 	}
-	ctx, cancel := context.WithTimeout(ctx, askAgain)
+	ctx, cancel := context.WithTimeout(ctx, directPatience)
 	defer cancel()
 	m, err := l.reads.RequestWithContext(ctx, directGet, body)
 	if err != nil {
+		l.direct.missed()
 		return persistence.Entry{}, false
 	}
 	e, err := entryOf(m)
@@ -62,8 +80,11 @@ func (l *link) newBatcher() (*batcher, error) {
 	return b, nil
 }
 
-// batch gets the records from from on that a server near by has without a gap, at most up to to; maybe none.
+// batch gets the records from from on that some server has without a gap, at most up to to; maybe none.
 func (l *link) batch(ctx context.Context, from, to persistence.Seq) ([]persistence.Entry, error) {
+	if l.direct.shy() {
+		return nil, nil
+	}
 	var b *batcher
 	select {
 	case b = <-l.batchers:
@@ -80,6 +101,7 @@ func (l *link) batch(ctx context.Context, from, to persistence.Seq) ([]persisten
 	}
 	entries, whole, err := b.get(ctx, l.reads, from, to)
 	if !whole { // the rest may still come
+		l.direct.missed()
 		_ = b.sub.Unsubscribe() // fails only when the connection is closed
 		b = nil
 	}
@@ -97,7 +119,7 @@ func (b *batcher) get(ctx context.Context, nc *nats.Conn, from, to persistence.S
 	if err := nc.PublishRequest(directGet, b.sub.Subject, body); err != nil {
 		return nil, false, fmt.Errorf("ask for records: %w: %w", persistence.ErrUnknown, err)
 	}
-	patience := time.NewTimer(askAgain)
+	patience := time.NewTimer(directPatience)
 	defer patience.Stop()
 	for {
 		select {
@@ -105,6 +127,7 @@ func (b *batcher) get(ctx context.Context, nc *nats.Conn, from, to persistence.S
 			if m.Header.Get("Status") != "" { // its end, or nobody has any
 				return entries, true, nil
 			}
+			patience.Reset(directPatience)
 			if e, err := entryOf(m); err == nil && e.Seq == from && e.Seq <= to {
 				entries = append(entries, e)
 				from++

@@ -62,7 +62,7 @@ func (j *Journal) Get(ctx context.Context, seq persistence.Seq) (persistence.Ent
 	if err != nil {
 		return persistence.Entry{}, err
 	}
-	if e, ok := l.getNear(ctx, seq); ok {
+	if e, ok := l.getDirect(ctx, seq); ok {
 		return e, nil
 	}
 	return l.getOfLeader(ctx, getRequest{Seq: uint64(seq)})

@@ -50,7 +50,7 @@ func (j *Journal) Read(ctx context.Context, from, to persistence.Seq, fn func(pe
 	return unwrapStop(fmt.Sprintf("read record %d of those up to %d", from, to), err)
 }
 
-// some delivers one record or more, from from on: those that a server near by has, else some that the leader has. What deliver returns is
+// some delivers one record or more, from from on: those that some server has, else some that the leader has. What deliver returns is
 // a *stopError.
 func (l *link) some(ctx context.Context, from, to persistence.Seq, deliver func(persistence.Entry) error) error {
 	entries, err := l.batch(ctx, from, to)

@@ -26,6 +26,7 @@ type link struct {
 	callers *callers
 	readers chan struct{} // places of those that pull
 
+	direct   direct
 	batchers chan *batcher // nil ones are made on first use
 	gone     chan struct{} // closed first of all when the link ends
 
