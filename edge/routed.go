@@ -139,10 +139,12 @@ func (r *routed) route(deadline time.Time, here func() error, there func(*actors
 	for {
 		err := here()
 		at := new(actors.NotOwnerError)
-		if !errors.As(err, &at) {
-			return settled(err, lost)
-		}
-		if at.Owner != r.cell.Node {
+		switch {
+		case !errors.As(err, &at):
+			if !r.passing(err) {
+				return settled(err, lost)
+			}
+		case at.Owner != r.cell.Node:
 			err = there(at)
 		}
 		switch next := new(actors.NotOwnerError); {
@@ -167,6 +169,12 @@ func (r *routed) route(deadline time.Time, here func() error, there func(*actors
 			return settled(err, lost)
 		}
 	}
+}
+
+// passing tells whether this node serves although it did not do this: an actor that was opened while its partition came, or was leaving
+// while it went, decides in a moment, here or elsewhere.
+func (r *routed) passing(err error) bool {
+	return errors.Is(err, actors.ErrUnavailable) && r.House.Status().Serving
 }
 
 // settled is the end of a request: a fault of its second try does not say that the first one, whose answer was lost, did nothing.

@@ -26,6 +26,8 @@ type scene struct {
 	peers func(node string, q *hoppb.Request) (*hoppb.Answer, error)
 	reach func(seq persistence.Seq) // this node folds so far
 	await func(ctx context.Context) error
+	local func() error // what this node says of what it owns
+	ready bool         // this node serves
 
 	here  int
 	asked []string
@@ -37,11 +39,14 @@ func (s *scene) Do(engine.AggregateID, *engine.Command, time.Time) (engine.Outco
 	if s.owner != nil {
 		return engine.Outcome{}, fmt.Errorf("elsewhere: %w", s.owner)
 	}
+	if s.local != nil {
+		return engine.Outcome{}, s.local()
+	}
 	return engine.Outcome{Code: engine.CodeOK}, nil
 }
 
 func (s *scene) View(engine.AggregateID, time.Time) (*actors.View, error) { return nil, s.owner }
-func (s *scene) Status() actors.Status                                    { return actors.Status{} }
+func (s *scene) Status() actors.Status                                    { return actors.Status{Serving: s.ready} }
 
 func (s *scene) Await(ctx context.Context, _ persistence.Partition) error {
 	if s.await == nil {
@@ -214,6 +219,35 @@ func TestAPartitionOnItsWayIsWaitedFor(t *testing.T) {
 			_, err := s.cancel(engine.Hash{1})
 			require.NoError(t, err)
 			require.Equal(t, next != nil, slices.Equal(s.asked, []string{"n3 since 9"}))
+		})
+	}
+}
+
+// A node that serves may be unable to do one thing for a moment, while a partition comes or goes; one that does not serve says so at once.
+func TestWhatThisNodeCannotDoNowIsTriedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		ready bool
+		fails int
+		took  time.Duration
+	}{
+		"once":              {ready: true, fails: 1, took: peerPause},
+		"for good":          {ready: true, fails: 1000, took: peerWait},
+		"it serves nothing": {fails: 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &scene{ready: c.ready}
+			s.local = func() error {
+				if s.here <= c.fails {
+					return actors.ErrUnavailable
+				}
+				return nil
+			}
+			s.in(t, func(t *testing.T) {
+				begun := time.Now()
+				_, err := s.cancel(engine.Hash{1})
+				require.Equal(t, c.fails == 1000, errors.Is(err, actors.ErrUnavailable), "%v", err)
+				require.Equal(t, c.took, time.Since(begun))
+			})
 		})
 	}
 }
