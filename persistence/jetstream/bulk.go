@@ -104,7 +104,11 @@ func (b *bulk) settle(reply *nats.Msg) error {
 	if err != nil {
 		return fmt.Errorf("answer on %q: %w", reply.Subject, err)
 	}
-	got, err := sequenceOf(reply, want-1)
+	ack, err := parseAck(reply)
+	if err != nil {
+		return fmt.Errorf("message %d: %w", want, err)
+	}
+	got, err := sequenceOf(ack, want-1)
 	if err != nil {
 		return fmt.Errorf("message %d: %w", want, err)
 	}

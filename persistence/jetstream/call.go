@@ -19,6 +19,15 @@ const (
 	replyDepth     = 8
 )
 
+// In a cluster the acknowledgement of an append can come before the server has struck it off its list of those in process, and the next
+// one to its subject, a fraction of a millisecond later, is refused with 10164: surely not stored, so it may be sent again as it is. Somebody
+// else's append to the subject answers 10071 soon after.
+const (
+	inProcess     = 10164
+	inProcessWait = time.Millisecond      // before the second try, and twice as long before each further one
+	inProcessMax  = 16 * time.Millisecond // the last wait; 31 ms in all
+)
+
 // callers publish and wait for the acknowledgement: one subscription each that lives as long as the connection, and
 // delivers straight from its reader. nats.Conn.Request costs one hop between goroutines more, and jetstream.PublishMsg
 // retries by itself.
@@ -76,32 +85,47 @@ func (l *link) publish(ctx context.Context, subject string, header nats.Header, 
 	if !l.unfenced {
 		header[expectedHeader] = []string{strconv.FormatUint(expect, 10)}
 	}
-	ack, err := c.call(ctx, l.gone, subject, header, data, timeout)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", persistence.ErrUnknown, err)
+	for wait := inProcessWait; ; wait *= 2 {
+		ack, err := c.call(ctx, l.gone, subject, header, data, timeout)
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w", persistence.ErrUnknown, err)
+		}
+		if ack.Error.ErrCode != inProcess || wait > inProcessMax || !c.rest(ctx, wait) {
+			return sequenceOf(ack, expect)
+		}
 	}
-	return sequenceOf(ack, expect)
 }
 
-func (c *caller) call(ctx context.Context, gone <-chan struct{}, subject string, header nats.Header, data []byte, timeout time.Duration) (*nats.Msg, error) {
+// rest waits; false when ctx ends first.
+func (c *caller) rest(ctx context.Context, d time.Duration) bool {
+	c.timer.Reset(d)
+	select {
+	case <-c.timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (c *caller) call(ctx context.Context, gone <-chan struct{}, subject string, header nats.Header, data []byte, timeout time.Duration) (ack pubAck, err error) {
 	c.calls++
 	msg := nats.Msg{Subject: subject, Reply: c.prefix + strconv.FormatUint(c.calls, 36), Header: header, Data: data}
 	if err := c.nc.PublishMsg(&msg); err != nil {
-		return nil, fmt.Errorf("publish: %w", err)
+		return ack, fmt.Errorf("publish: %w", err)
 	}
 	c.timer.Reset(timeout)
 	for {
 		select {
 		case reply := <-c.replies:
 			if reply.Subject == msg.Reply { // else the late answer to a call that was given up
-				return reply, nil
+				return parseAck(reply)
 			}
 		case <-c.timer.C:
-			return nil, errNoAck
+			return ack, errNoAck
 		case <-gone:
-			return nil, errRestarting
+			return ack, errRestarting
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ack, ctx.Err()
 		}
 	}
 }
@@ -113,12 +137,9 @@ var errNoAck = errors.New("no acknowledgement in time")
 var ErrImpossible = errors.New("jetstream: impossible acknowledgement")
 
 // sequenceOf reads an acknowledgement and maps refusals to the errors of the contract.
-func sequenceOf(reply *nats.Msg, expect uint64) (uint64, error) {
-	ack, err := parseAck(reply)
+func sequenceOf(ack pubAck, expect uint64) (uint64, error) {
 	switch {
-	case err != nil:
-		return 0, fmt.Errorf("%w: %w", persistence.ErrUnknown, err)
-	case ack.Error.ErrCode == 10071 || ack.Error.ErrCode == 10164:
+	case ack.Error.ErrCode == 10071 || ack.Error.ErrCode == inProcess:
 		return 0, fmt.Errorf("%w: expected %d: %s (%d)", persistence.ErrConflict, expect, ack.Error.Description, ack.Error.ErrCode)
 	case ack.Error.ErrCode == 10077 || ack.Error.ErrCode == 10023 || ack.Error.ErrCode == 10054:
 		return 0, fmt.Errorf("%w: %s (%d)", persistence.ErrFull, ack.Error.Description, ack.Error.ErrCode)

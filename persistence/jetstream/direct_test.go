@@ -13,9 +13,8 @@ import (
 	"maitred/persistence"
 )
 
-// muteJournal is a journal of plain subscribers: those who answer direct gets are mute, the leader has every record. (JetStream's own
-// servers let nobody into their queue group.)
-func muteJournal(t *testing.T) (j *Journal, direct, leader *atomic.Int64) {
+// plainServer is a server without JetStream: the test answers what is asked of a journal.
+func plainServer(t *testing.T) (*server.Server, *nats.Conn) {
 	s, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true})
 	require.NoError(t, err)
 	s.Start()
@@ -25,8 +24,15 @@ func muteJournal(t *testing.T) (j *Journal, direct, leader *atomic.Int64) {
 	nc, err := nats.Connect("", nats.InProcessServer(s))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
+	return s, nc
+}
+
+// muteJournal is a journal of plain subscribers: those who answer direct gets are mute, the leader has every record. (JetStream's own
+// servers let nobody into their queue group.)
+func muteJournal(t *testing.T) (j *Journal, direct, leader *atomic.Int64) {
+	s, nc := plainServer(t)
 	direct, leader = new(atomic.Int64), new(atomic.Int64)
-	_, err = nc.Subscribe(directGet, func(*nats.Msg) { direct.Add(1) })
+	_, err := nc.Subscribe(directGet, func(*nats.Msg) { direct.Add(1) })
 	require.NoError(t, err)
 	_, err = nc.Subscribe("$JS.API.STREAM.MSG.GET."+journalStream, func(m *nats.Msg) {
 		leader.Add(1)
