@@ -250,7 +250,7 @@ func (c *cluster3) shelve(y *tally) *shelf {
 // readOneByOne asks the leader for each record: a consumer would have to be placed by the meta leader first.
 func readOneByOne(t *testing.T, nc *nats.Conn, fn func(seq uint64, record []byte)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)
