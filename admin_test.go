@@ -87,9 +87,16 @@ func TestConfigContradictions(t *testing.T) {
 		{"--tls-self-signed", "--http-redirect", "80"}, {"--cors-origin", "*"}, {"--cors-origin", "https://a.example/"}, {"--trusted-proxy", "10.0.0.1"},
 		{"--trusted-proxy", "all"}, {"--rate-limit", "-1"}, {"--rate-limit", "1000001"}, {"--max-conns-per-ip", "-1"}, {"--max-conns", "0"}, {"--max-requests", "0"},
 		{"--access-log", "1.5"}, {"--trace-share", "-0.1"},
+		{"--nats-url", "nats://a:secret@b:4222"}, {"--nats-system-url", "nats://a:secret@b:4222"}, {"--nats-ca", "a"},
+		{"--nats-url", "nats://a:secret@b:x", "--nats-system-url", "nats://a:secret@b:4222"},
+		{"--nats-url", "nats://a:secret@b:4222", "--nats-system-url", "http://a:secret@b:4222"},
+		{"--nats-url", "nats://a:secret@b:4222,", "--nats-system-url", "nats://a:secret@b:4222"},
 	} {
-		require.Error(t, parse(args...), "%v", args)
+		err := parse(args...)
+		require.Error(t, err, "%v", args)
+		require.NotContains(t, err.Error(), "secret")
 	}
+	require.NoError(t, parse("--nats-url", "nats://a:secret@b:4222,tls://a:secret@c", "--nats-system-url", "nats://a:secret@b:4222", "--nats-ca", "a"))
 	require.NoError(t, parse())
 	require.NoError(t, parse("--admin-listen", "0.0.0.0:9180", "--admin-open", "--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "fd00::/8",
 		"--cors-origin", "https://a.example", "--cors-origin", "http://localhost:3000", "--tls-self-signed", "--http-redirect", "127.0.0.1:80", "--access-log", "0.1"))

@@ -64,8 +64,12 @@ func (c *Config) validateCluster() error {
 		return errors.New("a node of a cluster needs --peer-listen, --join with the peer addresses of all nodes, and --cluster-dir (maitred cluster init makes one)")
 	}
 	nodes := c.nodes()
-	if len(nodes) < minReplicas {
-		return fmt.Errorf("--join names %d nodes with this one; a cluster has %d at least: with two, the loss of one is the loss of the journal. Name the --peer-listen of every node", len(nodes), minReplicas)
+	least, why := minReplicas, "with two, the loss of one is the loss of the journal"
+	if c.NATSURL != "" {
+		least, why = 2, "one that may be lost, and another"
+	}
+	if len(nodes) < least {
+		return fmt.Errorf("--join names %d nodes with this one; a cluster has %d at least: %s. Name the --peer-listen of every node", len(nodes), least, why)
 	}
 	for _, addr := range nodes {
 		if _, err := peerAddr(addr, hopPort); err != nil {

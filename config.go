@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -27,6 +29,10 @@ type Config struct {
 	Join       []string `help:"--peer-listen of every node of the cluster, also of this one: three at least." placeholder:"ADDR,..."`
 	ClusterDir string   `help:"Directory with the secrets that all nodes share, made by maitred cluster init." placeholder:"DIR"`
 	Weight     uint16   `default:"100" help:"Share of the restaurants that this node takes, relative to the others'."`
+
+	NATSURL       string `name:"nats-url" help:"NATS servers that keep the journal instead of the one in this process, 2.14.9 or newer with sync_interval always, e.g. nats://maitred:secret@nats1:4222,nats://maitred:secret@nats2:4222; tls:// is TLS. --data is still this node's own." placeholder:"URL,..."`
+	NATSSystemURL string `name:"nats-system-url" help:"The same servers, with a user of their system account: it is asked how they are set. With --nats-url." placeholder:"URL,..."`
+	NATSCA        string `name:"nats-ca" help:"File of the certificates (PEM) that tls:// in --nats-url is checked against instead of the machine's." placeholder:"FILE"`
 
 	StoreURL string `name:"store-url" help:"PostgreSQL that keeps lists, search and audit instead of a file in --data, e.g. postgres://maitred@db/maitred. It may be away." placeholder:"URL"`
 
@@ -96,7 +102,26 @@ func (c *Config) Validate() error {
 	if c.FrameEvery < 0 || c.FrameEvery > maxFrameEvery {
 		return fmt.Errorf("--frame-every is 0 to %v", maxFrameEvery)
 	}
-	return errors.Join(c.validateCluster(), c.validateAdmin(), c.validateLimits(), c.validateTLS())
+	return errors.Join(c.validateNATS(), c.validateCluster(), c.validateAdmin(), c.validateLimits(), c.validateTLS())
+}
+
+// validateNATS does not repeat a URL: it has a password.
+func (c *Config) validateNATS() error {
+	if c.NATSURL == "" && c.NATSSystemURL == "" && c.NATSCA == "" {
+		return nil
+	}
+	if c.NATSURL == "" || c.NATSSystemURL == "" {
+		return errors.New("--nats-url and --nats-system-url belong together: only a user of the servers' system account is told whether they fsync what they acknowledge")
+	}
+	for flag, urls := range map[string]string{"--nats-url": c.NATSURL, "--nats-system-url": c.NATSSystemURL} {
+		for i, text := range strings.Split(urls, ",") {
+			u, err := url.Parse(text)
+			if err != nil || u.Host == "" || u.Scheme != "nats" && u.Scheme != "tls" {
+				return fmt.Errorf("%s: number %d is not nats://user:password@host:port or tls://…", flag, i+1)
+			}
+		}
+	}
+	return nil
 }
 
 func (c *Config) validateAdmin() error {

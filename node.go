@@ -126,7 +126,11 @@ func (n *Node) journalOptions() jetstream.Options {
 		Dir: n.Config.Data, MaxBytes: n.Config.JournalBytes, Logger: n.Log,
 		Unsafe: jetstream.Unsafe{AnyFS: n.Config.TestAnyFS, LazySync: n.Config.TestLazySync, NoAssertions: n.Config.TestLazySync, NoFence: n.Config.without("fence")},
 	}
-	if n.cell != nil {
+	switch {
+	case n.Config.NATSURL != "":
+		o.Name = n.Config.Node
+		o.External = &jetstream.External{URL: n.Config.NATSURL, SystemURL: n.Config.NATSSystemURL, CA: n.Config.NATSCA, Cluster: n.cell != nil}
+	case n.cell != nil:
 		o.Name, o.Cluster, o.Replicas = n.Config.Node, n.cell.journal, minReplicas
 	}
 	return o

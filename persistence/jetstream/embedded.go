@@ -14,7 +14,8 @@ import (
 	"maitred/persistence"
 )
 
-// Embedded is a JetStream server in this process over one directory, with journal and bases in it.
+// Embedded is a JetStream server in this process over one directory, with journal and bases in it; with Options.External, the same of servers
+// that are not in this process, and what this one knows of them.
 type Embedded struct {
 	opts    Options
 	lock    *os.File
@@ -70,8 +71,10 @@ func (e *Embedded) open(ctx context.Context) error {
 	if err := checkMode(o.Dir, o.mode()); err != nil {
 		return err
 	}
-	if err := hardenTail(o.Dir); err != nil {
-		return err
+	if o.External == nil {
+		if err := hardenTail(o.Dir); err != nil {
+			return err
+		}
 	}
 	l, err := startLink(ctx, o)
 	if err != nil {
@@ -125,12 +128,15 @@ func (e *Embedded) leader(ctx context.Context, of func(*link) jetstream.Stream) 
 	if err != nil {
 		return ""
 	}
-	if e.opts.Cluster == nil {
+	if !e.opts.remote() {
 		return e.opts.Name
 	}
 	info, err := of(l).Info(ctx)
-	if err != nil || info.Cluster == nil {
+	switch {
+	case err != nil:
 		return ""
+	case info.Cluster == nil: // one external server
+		return l.reads.ConnectedServerName()
 	}
 	return info.Cluster.Leader
 }

@@ -17,6 +17,7 @@ const (
 
 	modeStandalone = "standalone"
 	modeClustered  = "clustered"
+	modeExternal   = "external" // no journal, only what a node knows of one
 )
 
 // ErrLocked: another process, or another Open of this one, has the directory.
@@ -102,7 +103,11 @@ func checkMode(dir, want string) error {
 	path := filepath.Join(dir, modeFile)
 	data, err := os.ReadFile(path)
 	if err == nil {
-		if have := strings.TrimSpace(string(data)); have != want {
+		have := strings.TrimSpace(string(data))
+		if have != want && (have == modeExternal || want == modeExternal) {
+			return fmt.Errorf("jetstream: the journal of %s is %s, not %s: name a directory of its own, or the servers that it had", dir, have, want)
+		}
+		if have != want {
 			return fmt.Errorf("jetstream: %s is a %s directory and is not opened %s (that would delete its journal): use maitred journal copy into a new directory", dir, have, want)
 		}
 		return nil

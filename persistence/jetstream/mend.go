@@ -33,7 +33,7 @@ func (b *Bases) survey(ctx context.Context) error {
 		return err
 	}
 	b.anew.Store(anewOf(l.bases.CachedInfo().Config.Metadata))
-	if b.home.opts.Cluster != nil { // two other servers have the bucket, and this one may not have a leader to ask yet
+	if b.home.opts.remote() { // two other servers have the bucket, and this one may not have a leader to ask yet
 		return nil
 	}
 	found := new(survey)

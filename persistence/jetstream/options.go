@@ -35,6 +35,7 @@ type Options struct {
 	MinFree       int64  // bytes free on the volume below which no append is sent: ErrFull before ENOSPC; 64 MiB
 	Replicas      int    // 1; 3 needs Cluster
 	Cluster       *Cluster
+	External      *External    // instead of the embedded server: Dir keeps the lock and the high-water mark, Replicas follows from the servers
 	Logger        *slog.Logger // slog.Default()
 	FirstSeq      uint64       // of a journal that is made now (a copy keeps the sequences of its source); 1
 	FirstRevision uint64       // of a bucket that is made now; 1
@@ -78,7 +79,7 @@ func (o Options) filled() (Options, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if o.Name == "" && o.Cluster == nil {
+	if o.Name == "" && !o.remote() {
 		o.Name = modeStandalone
 	}
 	return o, o.check()
@@ -88,6 +89,8 @@ func (o Options) check() error {
 	switch {
 	case o.MaxBytes < 0 || o.BaseMaxBytes < 0 || o.MinFree < 0:
 		return fmt.Errorf("jetstream: negative limit: MaxBytes %d, BaseMaxBytes %d, MinFree %d", o.MaxBytes, o.BaseMaxBytes, o.MinFree)
+	case o.External != nil && o.Cluster != nil:
+		return errors.New("jetstream: the servers are external, or embedded ones of a cluster")
 	case o.Cluster == nil && o.Replicas != 1:
 		return fmt.Errorf("jetstream: %d replicas asked of a server that stands alone", o.Replicas)
 	case o.Cluster != nil && o.Replicas < 3:
@@ -100,15 +103,21 @@ func (o Options) check() error {
 
 // patience is how long a start may take.
 func (o Options) patience() time.Duration {
-	if o.Cluster != nil {
+	if o.remote() {
 		return quorumTimeout
 	}
 	return startTimeout
 }
 
 func (o Options) mode() string {
-	if o.Cluster != nil {
+	switch {
+	case o.External != nil:
+		return modeExternal
+	case o.Cluster != nil:
 		return modeClustered
 	}
 	return modeStandalone
 }
+
+// remote tells whether the journal has other servers than the one in this process: they may be away, and others may purge.
+func (o Options) remote() bool { return o.Cluster != nil || o.External != nil }

@@ -37,7 +37,7 @@ func (j *Journal) Read(ctx context.Context, from, to persistence.Seq, fn func(pe
 	if from == 0 {
 		return fmt.Errorf("read record 0: %w", persistence.ErrNotFound)
 	}
-	if j.home.opts.Cluster == nil && to-from >= worthConsumer {
+	if !j.home.opts.remote() && to-from >= worthConsumer {
 		return j.readAhead(ctx, l, from, to, fn)
 	}
 	deliver := func(e persistence.Entry) error {

@@ -16,9 +16,9 @@ import (
 
 // link is one life of the embedded server with this process' connections to it. A restart makes another one.
 type link struct {
-	server  *server.Server
-	secret  string     // of the server's clients; empty when nobody but this process can reach it
-	writes  *nats.Conn // appends and puts only: a replay must not stand before an acknowledgement
+	server  *server.Server // nil when it is external
+	secret  string         // of the server's clients; empty when nobody but this process can reach it
+	writes  *nats.Conn     // appends and puts only: a replay must not stand before an acknowledgement
 	reads   *nats.Conn
 	js      jetstream.JetStream
 	journal jetstream.Stream
@@ -30,6 +30,7 @@ type link struct {
 	batchers chan *batcher // nil ones are made on first use
 	gone     chan struct{} // closed first of all when the link ends
 
+	external *External
 	unfenced bool // Unsafe.NoFence
 }
 
@@ -49,18 +50,27 @@ func serverOptions(o Options) *server.Options {
 	return so
 }
 
-// startLink starts a server over o.Dir and opens both streams. Nothing else may run over the directory.
+func newLink(o Options) *link {
+	l := &link{unfenced: o.Unsafe.NoFence, external: o.External, gone: make(chan struct{}), readers: make(chan struct{}, maxReaders), batchers: make(chan *batcher, maxReaders)}
+	for range maxReaders {
+		l.batchers <- nil
+	}
+	return l
+}
+
+// startLink starts a server over o.Dir, or reaches external ones, and opens the streams. Nothing else may run over the directory.
 func startLink(ctx context.Context, o Options) (*link, error) {
+	if o.External != nil {
+		return startExternal(ctx, o)
+	}
 	so := serverOptions(o)
 	s, err := server.NewServer(so)
 	if err != nil {
 		return nil, fmt.Errorf("jetstream: make server: %w", err)
 	}
 	s.SetLoggerV2(newServerLog(o), false, false, false)
-	l := &link{server: s, secret: so.Authorization, unfenced: o.Unsafe.NoFence, gone: make(chan struct{}), readers: make(chan struct{}, maxReaders), batchers: make(chan *batcher, maxReaders)}
-	for range maxReaders {
-		l.batchers <- nil
-	}
+	l := newLink(o)
+	l.server, l.secret = s, so.Authorization
 	s.Start() // reads what is stored; that takes as long as it takes
 	ctx, cancel := context.WithTimeout(ctx, o.patience())
 	defer cancel()
@@ -71,10 +81,15 @@ func startLink(ctx context.Context, o Options) (*link, error) {
 	return l, nil
 }
 
-func (l *link) start(ctx context.Context, o Options) (err error) {
+func (l *link) start(ctx context.Context, o Options) error {
 	if err := l.await(ctx, o); err != nil {
 		return err
 	}
+	return l.begin(ctx, o)
+}
+
+// begin connects to the server and opens the streams.
+func (l *link) begin(ctx context.Context, o Options) (err error) {
 	if l.writes, err = connect(l, "writes"); err != nil {
 		return err
 	}
@@ -114,7 +129,7 @@ func (l *link) open(ctx context.Context, o Options) error {
 
 // patiently calls fn until it succeeds when all that is wrong is a cluster without its leaders yet.
 func patiently(ctx context.Context, o Options, what string, fn func(context.Context) error) error {
-	if o.Cluster == nil {
+	if !o.remote() {
 		return fn(ctx)
 	}
 	told := time.Now()
@@ -127,11 +142,11 @@ func patiently(ctx context.Context, o Options, what string, fn func(context.Cont
 		}
 		if time.Since(told) > 5*time.Second {
 			told = time.Now()
-			o.Logger.Info("waiting until most of the cluster's nodes are there", "to", what, "err", err)
+			o.Logger.Info("waiting until most of the journal's servers are there", "to", what, "err", err)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("jetstream: %s: the cluster has no leader: %w", what, err)
+			return fmt.Errorf("jetstream: %s: the journal's servers have no leader: %w", what, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -156,6 +171,9 @@ func transient(err error) bool {
 }
 
 func connect(l *link, name string) (*nats.Conn, error) {
+	if l.external != nil {
+		return l.external.dial(l.external.URL, name)
+	}
 	nc, err := nats.Connect("", nats.InProcessServer(l.server), nats.Name(name), nats.Token(l.secret), nats.Timeout(requestTimeout),
 		nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
 		nats.ReconnectBufSize(-1)) // nothing is kept to be sent later: by then somebody else may have been told that it failed
@@ -173,6 +191,9 @@ func (l *link) close() {
 			nc.Close()
 		}
 	}
+	if l.server == nil {
+		return
+	}
 	l.server.Shutdown()
 	l.server.WaitForShutdown()
 }
@@ -180,6 +201,9 @@ func (l *link) close() {
 // unwell says what is wrong with the server's stores; empty when nothing is. A write error is for the rest of this
 // server's life.
 func (l *link) unwell() string {
+	if l.server == nil { // its operator's to bring back
+		return ""
+	}
 	if !l.server.JetStreamEnabled() {
 		return "JetStream was shut down by its server"
 	}

@@ -101,7 +101,7 @@ func (w *watchdog) dead() string {
 		return reason
 	}
 	silence := time.Since(time.Unix(0, w.silentSince.Load()))
-	if n := w.silent.Load(); n >= silentAppends && silence >= silentFor && w.home.opts.Cluster == nil {
+	if n := w.silent.Load(); n >= silentAppends && silence >= silentFor && !w.home.opts.remote() {
 		return fmt.Sprintf("%d appends without an answer in %s", n, silence.Round(time.Second))
 	}
 	return ""
@@ -189,7 +189,10 @@ func (w *watchdog) look(ctx context.Context) error {
 		return err
 	}
 	own := journal.State.Bytes + bases.State.Bytes
-	pressure := max(share(journal), volumePressure(own, free-w.home.opts.MinFree))
+	pressure := share(journal)
+	if w.home.opts.External == nil { // whose volume is another one
+		pressure = max(pressure, volumePressure(own, free-w.home.opts.MinFree))
+	}
 	w.alarm(pressure)
 	w.pressure.Store(math.Float64bits(pressure))
 	w.set(func(h *Health) {

@@ -208,7 +208,7 @@ func (w *witness) regressed(b persistence.Bounds, who string, known persistence.
 
 func (w *witness) compareMark(ctx context.Context, l *link, b persistence.Bounds, mark HighWater) error {
 	const who = "the high-water mark"
-	alone := w.home.opts.Cluster == nil
+	alone := !w.home.opts.remote()
 	switch {
 	case mark.Seq == 0:
 		return nil
