@@ -54,7 +54,8 @@ type HopConfig struct {
 	Secret   Secret
 	Node     string // this one
 	Registry prometheus.Registerer
-	MaxConns int              // to a peer; 512
+	MaxConns int              // to a peer, and calls at once by frames; 512
+	Plain    bool             // no frames: a connection for each call at once
 	Now      func() time.Time // for certificates; time.Now
 	Log      *slog.Logger     // slog.Default()
 }
@@ -171,10 +172,13 @@ type peer struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool // all of them, idle or not
+
+	frames frames
 }
 
 func (h *Hop) meet(name, addr string) *peer {
 	p := &peer{name: name, addr: addr, tls: h.credential.client(name), log: h.cfg.Log, dials: make(chan struct{}, maxHopDials), conns: map[net.Conn]bool{}}
+	p.frames.most, p.frames.never = int64(h.cfg.MaxConns), h.cfg.Plain
 	p.client = &fasthttp.HostClient{
 		Addr: name, DialTimeout: p.dial, // which does TLS, so that fasthttp sees none
 		MaxConns: h.cfg.MaxConns, MaxIdleConnDuration: clientIdle, WriteTimeout: writeTimeout, MaxResponseBodySize: maxHopAnswer,
@@ -224,9 +228,24 @@ func (h *held) Close() error {
 func (p *peer) retire() {
 	p.retired.Store(true)
 	p.client.CloseIdleConnections()
+	p.frames.leave()
 }
 
 func (p *peer) call(path string, body []byte, deadline time.Time) (Answer, error) {
+	if p.frames.fit(path, body) {
+		f, err := p.frames.get(p, deadline)
+		if err != nil {
+			return Answer{}, err
+		}
+		if f != nil {
+			return p.callFramed(f, path, body, deadline)
+		}
+	}
+	return p.callPlain(path, body, deadline)
+}
+
+// callPlain has a connection for itself.
+func (p *peer) callPlain(path string, body []byte, deadline time.Time) (Answer, error) {
 	req, res := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)
 	defer fasthttp.ReleaseResponse(res)
@@ -313,20 +332,26 @@ func greet(c *tls.Conn) error {
 	if err := c.Handshake(); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(c, greetingText); err != nil {
-		return err
+	status, err := roundTrip(c, bufio.NewReader(c), greetingText)
+	if err == nil && status != fasthttp.StatusNoContent {
+		err = fmt.Errorf("greeted with status %d", status)
+	}
+	return err
+}
+
+// roundTrip sends a request that has nothing to do with calls.
+func roundTrip(c net.Conn, r *bufio.Reader, request string) (status int, err error) {
+	if _, err := io.WriteString(c, request); err != nil {
+		return 0, err
 	}
 	var answer fasthttp.Response
-	if err := answer.ReadLimitBody(bufio.NewReader(c), maxHopBody); err != nil {
-		return err
+	if err := answer.ReadLimitBody(r, maxHopBody); err != nil {
+		return 0, err
 	}
-	if answer.StatusCode() != fasthttp.StatusNoContent {
-		return fmt.Errorf("greeted with status %d", answer.StatusCode())
+	if answer.ConnectionClose() && answer.StatusCode() != fasthttp.StatusSwitchingProtocols {
+		return 0, errors.New("it is closing")
 	}
-	if answer.ConnectionClose() {
-		return errors.New("it is closing")
-	}
-	return nil
+	return answer.StatusCode(), nil
 }
 
 // seldom lets something through once a second.

@@ -30,7 +30,7 @@ type HopServerConfig struct {
 	Handler  func(from, path string, body []byte) (status int, answer []byte)
 	Registry prometheus.Registerer
 
-	MaxConns     int              // and so requests at once: a connection has one in hand; 2,048
+	MaxConns     int              // and requests at once by frames, by all connections together; without frames a connection has one; 2,048
 	CloseTimeout time.Duration    // for requests in hand at Close; 5 s
 	Now          func() time.Time // for certificates; time.Now
 	Log          *slog.Logger     // slog.Default()
@@ -48,6 +48,7 @@ type HopServer struct {
 
 	ln     net.Listener
 	http   *fasthttp.Server
+	frames *framedServer
 	served chan error
 	once   sync.Once
 	closed error
@@ -82,6 +83,7 @@ func OpenHopServer(cfg HopServerConfig) *HopServer {
 	if err := s.credential.fault; err != nil {
 		cfg.Log.Error("the internal listener lets nobody in", "error", err)
 	}
+	s.frames = newFramedServer(cfg.MaxConns)
 	s.ln = &hopListener{Listener: cfg.Listener, s: s, tls: s.credential.server()}
 	s.http = &fasthttp.Server{
 		Handler: s.serve, ErrorHandler: refuseRequest, Logger: silent{},
@@ -113,7 +115,9 @@ func (s *HopServer) close() error {
 	err := <-s.served
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.CloseTimeout)
 	defer cancel()
-	if late := s.http.ShutdownWithContext(ctx); late != nil && !errors.Is(late, net.ErrClosed) {
+	framed := s.frames.close(ctx)
+	if late := s.http.ShutdownWithContext(ctx); framed != nil || late != nil && !errors.Is(late, net.ErrClosed) {
+		late = errors.Join(framed, late)
 		return fmt.Errorf("cluster: requests of other nodes still in hand at the deadline: %w", late)
 	}
 	return err
@@ -129,6 +133,8 @@ func (s *HopServer) serve(ctx *fasthttp.RequestCtx) {
 		ctx.SetStatusCode(fasthttp.StatusMethodNotAllowed)
 	case string(ctx.Path()) == greeting:
 		ctx.SetStatusCode(fasthttp.StatusNoContent)
+	case string(ctx.Path()) == framesPath:
+		s.upgrade(ctx, c)
 	default:
 		status, answer := s.handle(c.from, string(ctx.Path()), ctx.PostBody())
 		ctx.SetStatusCode(status)

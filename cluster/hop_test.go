@@ -22,8 +22,20 @@ import (
 	"go.uber.org/goleak"
 )
 
+// plain is whether clients do without frames.
+var plain bool
+
+// bothWays runs every test with frames and without.
+type bothWays struct{ m *testing.M }
+
+func (b bothWays) Run() int {
+	framed := b.m.Run()
+	plain = true
+	return framed | b.m.Run()
+}
+
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	goleak.VerifyTestMain(bothWays{m},
 		// They see that their server or client has ended when they next wake.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"),
@@ -81,7 +93,7 @@ func serve(t testing.TB, s Secret, node string, h handler, change ...func(*HopSe
 
 func client(t testing.TB, s Secret, node string, change ...func(*HopConfig)) *Hop {
 	t.Helper()
-	cfg := HopConfig{Secret: s, Node: node, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)}
+	cfg := HopConfig{Secret: s, Node: node, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Plain: plain}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -237,7 +249,11 @@ func TestDeadPeerHarmsNobodyElse(t *testing.T) {
 			errs <- err
 		}()
 	}
-	eventually(t, func() bool { return dialled.Load() >= maxHopDials }, "all may dial at a time that may")
+	most := int64(1) // with frames all wait for one
+	if plain {
+		most = maxHopDials
+	}
+	eventually(t, func() bool { return dialled.Load() >= most }, "all may dial at a time that may")
 	slowest, calls := time.Duration(0), 0
 	for len(errs) == 0 {
 		at := time.Now()
@@ -307,6 +323,8 @@ func TestNoAnswerAtTheDeadline(t *testing.T) {
 	require.EqualValues(t, 1, testutil.ToFloat64(h.metrics.noAnswer))
 }
 
+func withoutFrames(c *HopConfig) { c.Plain = true }
+
 // What was perhaps delivered is never sent again, and never called not sent.
 func TestPeerThatClosesAfterReadingGaveNoAnswer(t *testing.T) {
 	s := NewSecret()
@@ -317,7 +335,7 @@ func TestPeerThatClosesAfterReadingGaveNoAnswer(t *testing.T) {
 			requests.Add(1)
 		}
 	})
-	h := client(t, s, "a")
+	h := client(t, s, "a", withoutFrames)
 	for i := range int64(3) {
 		_, err := h.Call("b", addr, "/x", []byte("reserve"), in(soon))
 		require.ErrorIs(t, err, ErrNoAnswer)
@@ -332,7 +350,7 @@ func TestPeerThatStopsInTheMiddleGaveNoAnswer(t *testing.T) {
 		_, _ = http.ReadRequest(r)
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 	})
-	_, err := client(t, s, "a").Call("b", addr, "/x", nil, in(soon))
+	_, err := client(t, s, "a", withoutFrames).Call("b", addr, "/x", nil, in(soon))
 	require.ErrorIs(t, err, ErrNoAnswer)
 }
 
@@ -427,15 +445,22 @@ func TestCallsGoOnWhenCertificatesEnd(t *testing.T) {
 		_, err := h.Call("b", b.addr, "/x", nil, in(soon))
 		require.NoError(t, err)
 		at.move(25 * 24 * time.Hour)
-		h.peers["b"].client.CloseIdleConnections() // the next one is made with certificates of today
+		h.peers["b"].client.CloseIdleConnections()
+		h.peers["b"].frames.leave() // the next one is made with certificates of today
 	}
 }
 
 // 64 callers over the hop and back, both ends in this process: the allocations are of both.
 func BenchmarkHop(b *testing.B) {
+	for name, plain := range map[string]bool{"frames": false, "plain": true} {
+		b.Run(name, func(b *testing.B) { benchmarkHop(b, plain) })
+	}
+}
+
+func benchmarkHop(b *testing.B, plain bool) {
 	s := NewSecret()
 	server := serve(b, s, "b", echo)
-	h := client(b, s, "a")
+	h := client(b, s, "a", func(c *HopConfig) { c.Plain = plain })
 	body := bytes.Repeat([]byte("x"), 300)
 	var left atomic.Int64
 	var callers sync.WaitGroup
