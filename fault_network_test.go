@@ -283,14 +283,14 @@ func TestFaultNetwork(t *testing.T) {
 	seed, y, l := seedOf(t), &tally{}, newLedger(t)
 	c, net := newLANCluster(t)
 	c.start()
-	restaurants, tables, days, guests := 30, 20, 10, 48
+	restaurants, tables, days, guests, rest := 30, 20, 10, 48, 5*time.Millisecond
 	if long() { // room for a million acknowledged, and the guests for it
-		restaurants, tables, days, guests = 80, 30, 40, 96
+		restaurants, tables, days, guests, rest = 80, 30, 40, 96, 2*time.Millisecond
 	}
 	s := &scene{cluster3: c, lan: net, w: furnish(t, c.nodes[0], restaurants, tables), rng: rand.New(rand.NewPCG(seed, 5)), y: y, hurts: map[string]int{}, token: c.nodes[0].tokens("customer", 1)[0]}
 	s.w.days = days
 	g := newPatrons(c.nodes[0], s.w, l, seed, guests)
-	g.stubborn, g.keyless, g.rest = true, true, 5*time.Millisecond
+	g.stubborn, g.keyless, g.rest = true, true, rest
 	worst := map[string]time.Duration{}
 	for _, fault := range s.program(times(t, 5, "MAITRED_CLUSTER_FAULTS", 150)) {
 		took := s.round(fault, g)
