@@ -8,7 +8,7 @@ KILLS ?= 200
 
 # These need the throughput of a node that does not write a base for each command: they fill a queue, or a journal block. The services
 # outside see no difference.
-PASSIVATE_SKIP := ^(TestFaultServices|TestFaultOverload|TestFaultSlowClients|TestFaultPowerCutAfterRecovery|TestFaultFarBehind|TestFaultCluster|TestFaultNetwork|TestRollingUpgrade|TestStoreCopy.*|TestReadReplica)$$
+PASSIVATE_SKIP := ^(TestFaultServices|TestFaultOverload|TestFaultSlowClients|TestFaultPowerCutAfterRecovery|TestFaultFarBehind|TestFaultCluster|TestFaultNetwork|TestRollingUpgrade|TestClusterOverExternalServers|TestStoreCopy.*|TestReadReplica)$$
 
 .DEFAULT_GOAL := help
 .PHONY: help run build up down test race elsewhere passivate fuzz fuzz-api vendor/redoc sim faults faults-cluster slow bench bench-cluster lint
