@@ -136,6 +136,10 @@ func (n *Node) journalOptions() jetstream.Options {
 	return o
 }
 
+// shared tells whether others may write to the journal: the other nodes, or, where the lock of --data does not guard it, a second process by this
+// one's name.
+func (n *Node) shared() bool { return n.cell != nil || n.Config.NATSURL != "" }
+
 func (n *Node) openHouse(ctx context.Context) (err error) {
 	var records persistence.Journal = n.embedded.Journal()
 	if n.cell != nil { // the leader is on another machine, and who takes over restaurants needs many records at once
@@ -148,7 +152,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 	n.Registry.MustRegister(metrics)
 	cfg := actors.Config{
 		Metrics: metrics, Pressure: func() bool { return n.embedded.Pressure() >= jetstream.StopAt }, OnHalt: n.halted, OnClaimed: n.cutOff,
-		Node: n.Config.Node, Shared: n.cell != nil, Journal: records, Bases: persistence.SealBases(n.embedded.Bases(), n.seal), Feed: feed, Seal: n.seal,
+		Node: n.Config.Node, Shared: n.shared(), Journal: records, Bases: persistence.SealBases(n.embedded.Bases(), n.seal), Feed: feed, Seal: n.seal,
 		FrameEvery: n.Config.FrameEvery, MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: n.Config.now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
@@ -156,7 +160,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		Unsafe: actors.Unsafe{NoLease: n.Config.without("lease"), NoSilence: n.Config.without("silence")},
 		Known:  n.knownHeads, Hand: n.handState(), BaseAge: n.Config.TestKeeping, PurgeEvery: n.Config.TestKeeping,
 	}
-	if n.cell != nil {
+	if n.shared() {
 		cfg.Former, cfg.OnIncarnation = n.formerIncarnation(), n.noteIncarnation
 	}
 	n.house, err = actors.Open(ctx, cfg)
@@ -181,7 +185,7 @@ const startPatience = 10 * time.Minute
 
 // patiently does a step of the start that asks the journal. With several nodes it may have nobody to answer at the moment.
 func (n *Node) patiently(ctx context.Context, step func() error) error {
-	if n.cell == nil {
+	if !n.shared() {
 		return step()
 	}
 	return persistence.Patiently(ctx, startPatience, step)

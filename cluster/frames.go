@@ -34,7 +34,8 @@ const (
 	frameHead    = 10 // number and length of the path, or status
 	frameBuffer  = 64 << 10
 	framesQueue  = 256
-	plainFor     = 10 * time.Second // after which a peer that does not know frames is asked again: it may have been replaced
+	framesMute   = 500 * time.Millisecond // without an answer to anything: the next call has another connection
+	plainFor     = 10 * time.Second       // after which a peer that does not know frames is asked again: it may have been replaced
 )
 
 // envelope is a frame on its way out.
@@ -59,14 +60,14 @@ func (e *envelope) free() {
 
 // writeFrames writes what comes, as much at once as there is, until frames or done is closed or the connection fails.
 func writeFrames(c net.Conn, frames <-chan *envelope, done <-chan struct{}) error {
-	w := bufio.NewWriterSize(c, frameBuffer)
+	w := bufio.NewWriterSize(bounded{c}, frameBuffer)
 	for {
 		select {
 		case e, more := <-frames:
 			if !more {
 				return nil
 			}
-			if err := writeBatch(c, w, e, frames); err != nil {
+			if err := writeBatch(w, e, frames); err != nil {
 				return err
 			}
 		case <-done:
@@ -75,11 +76,18 @@ func writeFrames(c net.Conn, frames <-chan *envelope, done <-chan struct{}) erro
 	}
 }
 
-// writeBatch writes a frame and those that come until nobody who is ready to run has another one.
-func writeBatch(c net.Conn, w *bufio.Writer, e *envelope, frames <-chan *envelope) error {
-	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
+// bounded gives each write writeTimeout.
+type bounded struct{ net.Conn }
+
+func (b bounded) Write(p []byte) (int, error) {
+	if err := b.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
 	}
+	return b.Conn.Write(p)
+}
+
+// writeBatch writes a frame and those that come until nobody who is ready to run has another one.
+func writeBatch(w *bufio.Writer, e *envelope, frames <-chan *envelope) error {
 	for more, yielded := true, false; ; {
 		if more && (e.call == nil || e.call.take()) {
 			if _, err := w.Write(e.data); err != nil {
@@ -124,7 +132,7 @@ func readFrame(r *bufio.Reader, most int) (number uint64, small uint16, rest []b
 type framedCall struct {
 	state atomic.Int32 // waiting, taken or given up
 	done  chan Answer  // closed without one when the connection ends
-	begun time.Time
+	begun time.Duration
 }
 
 const (
@@ -147,7 +155,7 @@ type framed struct {
 	frames chan *envelope
 	ended  chan struct{} // closed when it is of no use any more
 
-	heard atomic.Int64 // Unix ns of the last answer
+	heard atomic.Int64 // uptime at the last answer
 
 	mu      sync.Mutex
 	next    uint64
@@ -175,7 +183,7 @@ func (f *framed) read(r *bufio.Reader) {
 		if err != nil {
 			return
 		}
-		f.heard.Store(time.Now().UnixNano())
+		f.heard.Store(int64(uptime()))
 		if c := f.take(number); c != nil {
 			c.done <- Answer{int(status), body}
 		}
@@ -210,7 +218,7 @@ func (f *framed) stop() {
 	if !f.over {
 		f.over = true
 		close(f.ended)
-		_ = f.conn.Close()
+		closeAtOnce(f.conn)
 	}
 }
 
@@ -234,7 +242,7 @@ var errEnded = errors.New("the connection ended")
 
 // call sends a call and waits for its answer.
 func (f *framed) call(path string, body []byte, deadline time.Time) (Answer, error) {
-	c := &framedCall{done: make(chan Answer, 1), begun: time.Now()}
+	c := &framedCall{done: make(chan Answer, 1), begun: uptime()}
 	f.mu.Lock()
 	if f.over || f.leaving {
 		f.mu.Unlock()
@@ -268,8 +276,8 @@ func (f *framed) call(path string, body []byte, deadline time.Time) (Answer, err
 	case <-patience.C:
 	}
 	f.take(number)
-	if f.heard.Load() < c.begun.UnixNano() { // it says nothing at all: who comes next is to find out on a new one
-		f.end()
+	if last := max(c.begun, time.Duration(f.heard.Load())); uptime()-last >= framesMute {
+		f.leave() // those in hand have deadlines of their own: perhaps all of them wait for the same
 	}
 	return Answer{}, c.fault(fasthttp.ErrTimeout)
 }

@@ -17,7 +17,8 @@ type frames struct {
 	most   int64 // calls at once
 	never  bool
 	inHand atomic.Int64
-	plain  atomic.Int64 // Unix ns until when the peer is taken not to know frames
+	dials  sync.WaitGroup
+	plain  atomic.Int64 // uptime until which the peer is taken not to know frames
 
 	mu  sync.Mutex
 	f   *framed
@@ -34,7 +35,7 @@ type try struct {
 var errPlain = errors.New("cluster: the peer knows no frames")
 
 func (fs *frames) fit(path string, body []byte) bool {
-	return !fs.never && len(body) <= maxFrameBody && len(path) <= maxFramePath && time.Now().UnixNano() >= fs.plain.Load()
+	return !fs.never && len(body) <= maxFrameBody && len(path) <= maxFramePath && int64(uptime()) >= fs.plain.Load()
 }
 
 // get finds the connection, or makes one; nil without an error when the peer knows no frames. Errors are ErrNotSent.
@@ -44,15 +45,13 @@ func (fs *frames) get(p *peer, deadline time.Time) (*framed, error) {
 		fs.mu.Unlock()
 		return f, nil
 	}
-	t, first := fs.try, fs.try == nil
-	if first {
+	t := fs.try
+	if t == nil {
 		t = &try{done: make(chan struct{})}
 		fs.try = t
+		fs.dials.Go(func() { fs.dial(p, t) })
 	}
 	fs.mu.Unlock()
-	if first {
-		fs.dial(p, t, deadline)
-	}
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	select {
@@ -66,20 +65,23 @@ func (fs *frames) get(p *peer, deadline time.Time) (*framed, error) {
 	return t.f, t.err
 }
 
-// dial is of the call that came first.
-func (fs *frames) dial(p *peer, t *try, deadline time.Time) {
-	t.f, t.err = p.dialFrames(deadline)
+// dial is nobody's own: whoever came first may have less time than those who come meanwhile.
+func (fs *frames) dial(p *peer, t *try) {
+	t.f, t.err = p.dialFrames()
 	if errors.Is(t.err, errPlain) {
-		fs.plain.Store(time.Now().Add(plainFor).UnixNano())
+		fs.plain.Store(int64(uptime() + plainFor))
 	}
 	fs.mu.Lock()
 	fs.f, fs.try = t.f, nil
 	fs.mu.Unlock()
+	if t.f != nil && p.retired.Load() { // meanwhile
+		t.f.leave()
+	}
 	close(t.done)
 }
 
-func (p *peer) dialFrames(deadline time.Time) (*framed, error) {
-	c, err := p.dial("", time.Until(deadline))
+func (p *peer) dialFrames() (*framed, error) {
+	c, err := p.dial("", dialTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +99,8 @@ func (p *peer) dialFrames(deadline time.Time) (*framed, error) {
 		err = fmt.Errorf("%w: ask %s for frames: %w", ErrNotSent, p.name, err)
 	case status == fasthttp.StatusSwitchingProtocols:
 		return newFramed(c, r), nil
+	case status == fasthttp.StatusServiceUnavailable:
+		err = fmt.Errorf("%w: %s is closing", ErrNotSent, p.name)
 	default:
 		err = errPlain
 	}
@@ -112,9 +116,6 @@ func (p *peer) callFramed(f *framed, path string, body []byte, deadline time.Tim
 	}
 	if a, err = f.call(path, body, deadline); err != nil {
 		err = fmt.Errorf("%s: %w", p.name, err)
-	}
-	if p.retired.Load() { // perhaps while this one dialled
-		f.leave()
 	}
 	return a, err
 }

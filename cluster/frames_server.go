@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -36,12 +37,38 @@ type framedConn struct {
 func (c *framedConn) end() {
 	c.once.Do(func() {
 		close(c.ended)
-		_ = c.Close()
+		closeAtOnce(c.Conn)
 	})
+}
+
+// part says goodbye and takes what is on its way here: a close with something unread would throw away answers that are on theirs.
+func (c *framedConn) part() {
+	select {
+	case <-c.ended:
+		return
+	default:
+	}
+	if tls, ok := c.Conn.(*hopConn); ok && tls.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(partTimeout)) == nil {
+		_, _ = io.Copy(io.Discard, c.Conn)
+	}
+	c.end()
+}
+
+// partTimeout is for the other end to see that the connection is over.
+const partTimeout = 200 * time.Millisecond
+
+func (f *framedServer) closes() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closing
 }
 
 // upgrade answers a request for frames, and serves them when the answer is out.
 func (s *HopServer) upgrade(ctx *fasthttp.RequestCtx, c *hopConn) {
+	if s.frames.closes() {
+		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+		return
+	}
 	ctx.SetStatusCode(fasthttp.StatusSwitchingProtocols)
 	ctx.Hijack(func(net.Conn) { // whose Close does nothing
 		if c.SetDeadline(time.Time{}) == nil {
@@ -72,7 +99,7 @@ func (f *framedServer) serve(conn net.Conn, handle func(path string, body []byte
 	c.inHand.Wait()
 	close(c.answers) // what was answered last is still written
 	<-written
-	c.end()
+	c.part()
 	f.mu.Lock()
 	delete(f.conns, c)
 	f.mu.Unlock()
@@ -122,8 +149,7 @@ func (f *framedServer) close(ctx context.Context) error {
 
 func (c *framedConn) answer(number uint64, status int, body []byte) {
 	if len(body) > maxHopAnswer {
-		c.end() // as the other end would do
-		return
+		status, body = fasthttp.StatusInternalServerError, nil
 	}
 	e := newEnvelope(frameHead + len(body))
 	e.data = binary.BigEndian.AppendUint64(e.data, number)

@@ -156,7 +156,7 @@ func TestFramesThatAreNotAnswered(t *testing.T) {
 	})
 	h := framedClient(t, s, "a")
 	for range 2 {
-		_, err := h.Call("b", addr, "/x", nil, in(200*time.Millisecond))
+		_, err := h.Call("b", addr, "/x", nil, in(framesMute+100*time.Millisecond))
 		require.ErrorIs(t, err, ErrNoAnswer)
 		<-connected
 	}
@@ -270,4 +270,29 @@ func FuzzReadFrame(f *testing.F) {
 		require.LessOrEqual(t, len(rest), maxFrameBody)
 		require.Equal(t, data[:4+frameHead+len(rest)], frameOf(number, small, rest))
 	})
+}
+
+// Whoever has less patience than the others in hand leaves them their connection; who comes next has another one.
+func TestAnImpatientCallCutsNobody(t *testing.T) {
+	s := NewSecret()
+	entered, release := make(chan struct{}, 2), make(chan struct{})
+	b := serve(t, s, "b", func(_, path string, _ []byte) (int, []byte) {
+		if path == "/slow" {
+			entered <- struct{}{}
+			<-release
+		}
+		return 200, nil
+	})
+	h := framedClient(t, s, "a")
+	patient := make(chan error, 1)
+	go func() { _, err := h.Call("b", b.addr, "/slow", nil, in(soon)); patient <- err }()
+	<-entered
+	_, err := h.Call("b", b.addr, "/slow", nil, in(framesMute+50*time.Millisecond))
+	require.ErrorIs(t, err, ErrNoAnswer)
+	_, err = h.Call("b", b.addr, "/x", nil, in(soon))
+	require.NoError(t, err)
+	require.EqualValues(t, 2, b.conns.Load())
+	close(release)
+	require.NoError(t, <-patient)
+	eventually(t, func() bool { return b.conns.Load() == 1 }, "the one that was left is closed with its last call")
 }

@@ -156,6 +156,9 @@ func (h *Hop) Close() error {
 	}
 	h.mu.Unlock()
 	h.inHand.Wait()
+	for _, p := range h.peers { // nobody adds one any more
+		p.frames.dials.Wait()
+	}
 	return nil
 }
 
@@ -167,7 +170,7 @@ type peer struct {
 	log        *slog.Logger
 	seldom     seldom
 	dials      chan struct{} // bounds those at a time
-	failed     atomic.Int64  // Unix ns of the last dial that failed; 0 = the last one did not
+	failed     atomic.Int64  // uptime at the last dial that failed; 0 = the last one did not
 	retired    atomic.Bool   // nobody will call any more
 
 	mu    sync.Mutex
@@ -215,6 +218,17 @@ func (p *peer) hold(c *tls.Conn, raw net.Conn) net.Conn {
 	defer p.mu.Unlock()
 	p.conns[raw] = true
 	return &held{c, raw, p}
+}
+
+// closeAtOnce does not say goodbye: TLS would wait for an end that does not read.
+func closeAtOnce(c net.Conn) {
+	switch c := c.(type) {
+	case *held:
+		_ = c.raw.Close()
+	case *hopConn:
+		_ = c.raw.Close()
+	}
+	_ = c.Close()
 }
 
 func (h *held) Close() error {
@@ -302,7 +316,7 @@ func (p *peer) dial(_ string, left time.Duration) (net.Conn, error) {
 	}
 	// A call that had no time left says nothing about the peer.
 	if within >= dialRest || !timedOut(err) {
-		p.failed.Store(time.Now().UnixNano())
+		p.failed.Store(int64(uptime()))
 	}
 	if p.seldom.now() {
 		p.log.Warn("a node cannot be reached", "peer", p.name, "address", p.addr, "error", err)
@@ -311,8 +325,14 @@ func (p *peer) dial(_ string, left time.Duration) (net.Conn, error) {
 }
 
 func (p *peer) resting() bool {
-	return time.Since(time.Unix(0, p.failed.Load())) < dialRest
+	failed := time.Duration(p.failed.Load())
+	return failed != 0 && uptime()-failed < dialRest
 }
+
+var started = time.Now()
+
+// uptime is monotonic: the time of day may be set back by an hour.
+func uptime() time.Duration { return time.Since(started) }
 
 func (p *peer) connect(ctx context.Context) (net.Conn, error) {
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", p.addr)
@@ -348,7 +368,7 @@ func roundTrip(c net.Conn, r *bufio.Reader, request string) (status int, err err
 	if err := answer.ReadLimitBody(r, maxHopBody); err != nil {
 		return 0, err
 	}
-	if answer.ConnectionClose() && answer.StatusCode() != fasthttp.StatusSwitchingProtocols {
+	if answer.ConnectionClose() {
 		return 0, errors.New("it is closing")
 	}
 	return answer.StatusCode(), nil

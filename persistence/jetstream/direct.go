@@ -26,10 +26,12 @@ const (
 )
 
 // direct tells when records are not got directly.
-type direct struct{ shyUntil atomic.Int64 } // Unix nanoseconds
+type direct struct{ shyUntil atomic.Int64 } // since started: the time of day may be set back
 
-func (d *direct) shy() bool { return time.Now().UnixNano() < d.shyUntil.Load() }
-func (d *direct) missed()   { d.shyUntil.Store(time.Now().Add(directShy).UnixNano()) }
+var started = time.Now()
+
+func (d *direct) shy() bool { return int64(time.Since(started)) < d.shyUntil.Load() }
+func (d *direct) missed()   { d.shyUntil.Store(int64(time.Since(started) + directShy)) }
 
 // A batch has at most readBatch records, and ends with the one that fills readBytes.
 const (
@@ -53,11 +55,13 @@ func (l *link) getDirect(ctx context.Context, seq persistence.Seq) (persistence.
 	if err != nil {
 		return persistence.Entry{}, false
 	}
-	ctx, cancel := context.WithTimeout(ctx, directPatience)
+	patience, cancel := context.WithTimeout(ctx, directPatience)
 	defer cancel()
-	m, err := l.reads.RequestWithContext(ctx, directGet, body)
+	m, err := l.reads.RequestWithContext(patience, directGet, body)
 	if err != nil {
-		l.direct.missed()
+		if ctx.Err() == nil {
+			l.direct.missed()
+		}
 		return persistence.Entry{}, false
 	}
 	e, err := entryOf(m)
@@ -101,7 +105,9 @@ func (l *link) batch(ctx context.Context, from, to persistence.Seq) ([]persisten
 	}
 	entries, whole, err := b.get(ctx, l.reads, from, to)
 	if !whole { // the rest may still come
-		l.direct.missed()
+		if err == nil {
+			l.direct.missed()
+		}
 		_ = b.sub.Unsubscribe() // fails only when the connection is closed
 		b = nil
 	}

@@ -2,9 +2,11 @@ package jetstream
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -31,25 +33,33 @@ var oldestServer = release{2, 14, 9}
 const (
 	externalPing   = time.Second
 	externalPings  = 2
+	externalWrite  = 2 * time.Second
 	settingsWithin = 2 * time.Second
+	settingsQuiet  = 300 * time.Millisecond
 )
 
 func (x *External) dial(url, name string) (*nats.Conn, error) {
 	options := []nats.Option{
 		nats.Name("maitred " + name), nats.Timeout(requestTimeout), nats.PingInterval(externalPing), nats.MaxPingsOutstanding(externalPings),
-		nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.ReconnectBufSize(-1),
+		nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.ReconnectBufSize(-1), nats.IgnoreAuthErrorAbort(),
+		nats.FlusherTimeout(externalWrite), nats.ReconnectOnFlusherError(), // its minute would hold up the pings as well
 	}
 	if x.CA != "" {
 		options = append(options, nats.RootCAs(x.CA))
 	}
 	nc, err := nats.Connect(url, options...)
-	if errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) {
-		return nil, fmt.Errorf("jetstream: connect %s to the external servers: %w: %w", name, persistence.ErrUnknown, err)
+	if err == nil {
+		return nc, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("jetstream: connect %s to the external servers: %w", name, err)
+	if !ofTheOperator(err) { // it may be there in a moment
+		err = fmt.Errorf("%w: %w", persistence.ErrUnknown, err)
 	}
-	return nc, nil
+	return nil, fmt.Errorf("jetstream: connect %s to the external servers: %w", name, err)
+}
+
+// ofTheOperator tells what no patience mends.
+func ofTheOperator(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.As(err, new(*tls.CertificateVerificationError)) || errors.Is(err, os.ErrNotExist)
 }
 
 // startExternal connects to servers that run already, asserts how they are set, and opens the streams.
@@ -57,12 +67,16 @@ func startExternal(ctx context.Context, o Options) (*link, error) {
 	l := newLink(o)
 	ctx, cancel := context.WithTimeout(ctx, o.patience())
 	defer cancel()
+	var judged map[string]bool
 	err := patiently(ctx, o, "reach the external servers", func(ctx context.Context) (err error) {
-		o.Replicas, err = o.External.inspect(ctx, o.Unsafe.NoAssertions)
+		o.Replicas, judged, err = o.External.inspect(ctx, o.Unsafe.NoAssertions)
 		return err
 	})
 	if err == nil {
 		err = l.begin(ctx, o)
+	}
+	if err == nil && !judged[l.writes.ConnectedServerId()] && !o.Unsafe.NoAssertions {
+		err = fmt.Errorf("jetstream: the server %s has not said how it is set: the system URL is of other servers, or it has just begun", l.writes.ConnectedServerName())
 	}
 	if err != nil {
 		l.close()
@@ -71,21 +85,23 @@ func startExternal(ctx context.Context, o Options) (*link, error) {
 	return l, nil
 }
 
-// inspect asks every server how it is set, and says how many replicas the streams need. A server that is away now is not asked: most have
-// to be there.
-func (x *External) inspect(ctx context.Context, unsafe bool) (copies int, err error) {
+// inspect asks every server how it is set, and says how many replicas the streams need and which servers it has judged. A server that is away
+// now is not asked: most have to be there.
+func (x *External) inspect(ctx context.Context, unsafe bool) (copies int, judged map[string]bool, err error) {
 	nc, err := x.dial(x.SystemURL, "settings")
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer nc.Close()
 	said, err := settings(ctx, nc)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	size := 0 // of their cluster; 0 = it is one server by itself
 	var faults []error
+	judged = map[string]bool{}
 	for _, s := range said {
+		judged[s.Server.ID] = true
 		if s.Data.Meta != nil {
 			size = max(size, s.Data.Meta.Size)
 		}
@@ -93,17 +109,17 @@ func (x *External) inspect(ctx context.Context, unsafe bool) (copies int, err er
 	}
 	switch {
 	case errors.Join(faults...) != nil && !unsafe:
-		return 0, errors.Join(faults...)
+		return 0, nil, errors.Join(faults...)
 	case size == 0 && !x.Cluster:
-		return 1, nil
+		return 1, judged, nil
 	case size == 0:
-		return 0, fmt.Errorf("jetstream: the external server %s is one by itself: several nodes need a cluster of %d at least, so that the loss of one takes nothing away", said[0].Server.Name, replicas)
+		return 0, nil, fmt.Errorf("jetstream: the external server %s is one by itself: several nodes need a cluster of %d at least, so that the loss of one takes nothing away", said[0].Server.Name, replicas)
 	case size < replicas: // as far as they have found each other
-		return 0, fmt.Errorf("jetstream: the cluster of the external servers has %d, %d are needed at least: %w", size, replicas, persistence.ErrUnknown)
+		return 0, nil, fmt.Errorf("jetstream: the cluster of the external servers has %d, %d are needed at least: %w", size, replicas, persistence.ErrUnknown)
 	case len(said) <= size/2:
-		return 0, fmt.Errorf("jetstream: %d of %d external servers say how they are set: %w", len(said), size, persistence.ErrUnknown)
+		return 0, nil, fmt.Errorf("jetstream: %d of %d external servers say how they are set: %w", len(said), size, persistence.ErrUnknown)
 	}
-	return replicas, nil
+	return replicas, judged, nil
 }
 
 // judge says what would lose acknowledged reservations, or refuse bases.
@@ -124,7 +140,8 @@ func (x *External) judge(s server.ServerAPIJszResponse, maxPayload int64) error 
 	return fmt.Errorf("jetstream: the server %s does not keep a reservation safe: %s", s.Server.Name, strings.Join(faults, "; "))
 }
 
-// settings gathers what servers with JetStream say of themselves, until all have or settingsWithin is over.
+// settings gathers what servers with JetStream say of themselves, until all of their cluster have or settingsWithin is over; of one that is in
+// none it waits for settingsQuiet, since another one may be.
 func settings(ctx context.Context, nc *nats.Conn) ([]server.ServerAPIJszResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, settingsWithin)
 	defer cancel()
@@ -136,7 +153,7 @@ func settings(ctx context.Context, nc *nats.Conn) ([]server.ServerAPIJszResponse
 		return nil, fmt.Errorf("jetstream: ask the external servers how they are set: %w", err)
 	}
 	var said []server.ServerAPIJszResponse
-	for {
+	for size := 0; size == 0 || len(said) < size; {
 		m, err := answers.NextMsgWithContext(ctx)
 		switch {
 		case errors.Is(err, nats.ErrNoResponders):
@@ -151,10 +168,15 @@ func settings(ctx context.Context, nc *nats.Conn) ([]server.ServerAPIJszResponse
 			continue
 		}
 		said = append(said, s)
-		if size := s.Data.Meta; size == nil || len(said) >= size.Size {
-			return said, nil
+		if s.Data.Meta != nil {
+			size = max(size, s.Data.Meta.Size)
+		} else if size == 0 {
+			quiet, cancel := context.WithTimeout(ctx, settingsQuiet)
+			defer cancel()
+			ctx = quiet
 		}
 	}
+	return said, nil
 }
 
 // release is a version of a server.

@@ -132,6 +132,7 @@ func TestExternalServersThatAreNotSafe(t *testing.T) {
 		"takes small messages only":    {externalOptions(t, small), "it takes messages of 1048576 bytes"},
 		"one server for several nodes": {externalOptions(t, foreign(t, "alone", "always", "")), "alone is one by itself"},
 		"nobody who may ask":           {externalOptions(t, foreign(t, "alone", "always", "")), "is not one of their system account"},
+		"a system URL of other ones":   {externalOptions(t, lazy), "the server lazy has not said how it is set"},
 		"another password":             {externalOptions(t, foreign(t, "alone", "always", "")), "Authorization Violation"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -140,6 +141,8 @@ func TestExternalServersThatAreNotSafe(t *testing.T) {
 				c.o.External.Cluster = true
 			case "nobody who may ask":
 				c.o.External.SystemURL = c.o.External.URL
+			case "a system URL of other ones":
+				c.o.External.SystemURL = externalOptions(t, foreign(t, "other", "always", "")).External.SystemURL
 			case "another password":
 				c.o.External.URL = strings.ReplaceAll(c.o.External.URL, "secret", "geheim")
 			}

@@ -90,11 +90,14 @@ func (l *link) start(ctx context.Context, o Options) error {
 
 // begin connects to the server and opens the streams.
 func (l *link) begin(ctx context.Context, o Options) (err error) {
-	if l.writes, err = connect(l, "writes"); err != nil {
-		return err
-	}
-	if l.reads, err = connect(l, "reads"); err != nil {
-		return err
+	for name, nc := range map[string]**nats.Conn{"writes": &l.writes, "reads": &l.reads} {
+		err := patiently(ctx, o, "connect", func(context.Context) (err error) {
+			*nc, err = connect(l, name)
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if l.callers, err = newCallers(l.writes); err != nil {
 		return err
@@ -201,7 +204,10 @@ func (l *link) close() {
 // unwell says what is wrong with the server's stores; empty when nothing is. A write error is for the rest of this
 // server's life.
 func (l *link) unwell() string {
-	if l.server == nil { // its operator's to bring back
+	if l.server == nil { // its operator's to bring back; a connection that has ended for good is not
+		if l.writes.IsClosed() || l.reads.IsClosed() {
+			return "a connection to the external servers has ended"
+		}
 		return ""
 	}
 	if !l.server.JetStreamEnabled() {

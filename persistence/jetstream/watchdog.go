@@ -113,7 +113,7 @@ func (w *watchdog) restart(ctx context.Context, reason string) {
 	log := w.home.opts.Logger
 	log.Error("jetstream: the journal's server is restarted", "reason", reason)
 	w.set(func(h *Health) { h.Serving, h.Reason = false, reason })
-	if err := markUnsound(w.home.opts.Dir); err != nil {
+	if err := w.distrust(); err != nil {
 		log.Error("jetstream: write error not marked; a crash before the restart is done would trust the last blocks", "err", err)
 	}
 	if l := w.home.now.Swap(nil); l != nil {
@@ -144,14 +144,30 @@ func (w *watchdog) restart(ctx context.Context, reason string) {
 	}
 }
 
-func (w *watchdog) reopen(ctx context.Context) (*link, error) {
+// distrust marks what the next start may not take for durable; external servers have their own.
+func (w *watchdog) distrust() error {
+	if w.home.opts.External != nil {
+		return nil
+	}
+	return markUnsound(w.home.opts.Dir)
+}
+
+// rewrite makes the last blocks durable.
+func (w *watchdog) rewrite() error {
+	if w.home.opts.External != nil {
+		return nil
+	}
 	// The marker may be missing when the disk refused even a rename: rewrite all the same.
 	for _, stream := range []string{journalStream, baseStream} {
 		if err := hardenStream(streamDir(w.home.opts.Dir, stream), true); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if err := markSound(w.home.opts.Dir); err != nil {
+	return markSound(w.home.opts.Dir)
+}
+
+func (w *watchdog) reopen(ctx context.Context) (*link, error) {
+	if err := w.rewrite(); err != nil {
 		return nil, err
 	}
 	l, err := startLink(ctx, w.home.opts)
