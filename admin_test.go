@@ -86,7 +86,7 @@ func TestConfigContradictions(t *testing.T) {
 		{"--tls-cert", "a"}, {"--tls-key", "a"}, {"--tls-cert", "a", "--tls-key", "b", "--tls-self-signed"}, {"--http-redirect", "127.0.0.1:80"},
 		{"--tls-self-signed", "--http-redirect", "80"}, {"--cors-origin", "*"}, {"--cors-origin", "https://a.example/"}, {"--trusted-proxy", "10.0.0.1"},
 		{"--trusted-proxy", "all"}, {"--rate-limit", "-1"}, {"--rate-limit", "1000001"}, {"--max-conns-per-ip", "-1"}, {"--max-conns", "0"}, {"--max-requests", "0"},
-		{"--access-log", "1.5"}, {"--trace-share", "-0.1"},
+		{"--partitions", "1025"}, {"--partitions", "-1"}, {"--access-log", "1.5"}, {"--trace-share", "-0.1"},
 		{"--nats-url", "nats://a:secret@b:4222"}, {"--nats-system-url", "nats://a:secret@b:4222"}, {"--nats-ca", "a"},
 		{"--nats-url", "nats://a:secret@b:x", "--nats-system-url", "nats://a:secret@b:4222"},
 		{"--nats-url", "nats://a:secret@b:4222", "--nats-system-url", "http://a:secret@b:4222"},

@@ -16,6 +16,7 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"maitred/edge"
+	"maitred/persistence"
 )
 
 // Config is every knob of a node, with its default. Each flag is also MAITRED_<NAME> in the environment, or a member of the
@@ -64,6 +65,7 @@ type Config struct {
 
 	JournalBytes  int64         `default:"17179869184" help:"Most bytes the journal may take; admission stops at 90 %."`
 	FrameEvery    time.Duration `default:"2ms" help:"Least time between two writes of the journal: what comes meanwhile shares one. At most 100ms; 0 = none."`
+	Partitions    int           `help:"Shares in which restaurants move between nodes, 1 to 1024, of a journal that is made now (256); an existing one keeps its own." placeholder:"N"`
 	JournalKeep   time.Duration `default:"72h" help:"Keep at least this much of the journal."`
 	IdleAfter     time.Duration `default:"5m" help:"Close a restaurant that nobody asked for this long."`
 	SweepEvery    time.Duration `default:"5m" help:"How often no-shows are looked for."`
@@ -98,6 +100,9 @@ func (c *Config) Validate() error {
 	}
 	if c.StoreReadURL != "" && c.StoreURL == "" {
 		return errors.New("--store-read-url is a replica of --store-url, which is missing")
+	}
+	if c.Partitions < 0 || c.Partitions > persistence.MaxPartitions {
+		return fmt.Errorf("--partitions %d: 1 to %d", c.Partitions, persistence.MaxPartitions)
 	}
 	if c.FrameEvery < 0 || c.FrameEvery > maxFrameEvery {
 		return fmt.Errorf("--frame-every is 0 to %v", maxFrameEvery)

@@ -153,7 +153,7 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 	cfg := actors.Config{
 		Metrics: metrics, Pressure: func() bool { return n.embedded.Pressure() >= jetstream.StopAt }, OnHalt: n.halted, OnClaimed: n.cutOff,
 		Node: n.Config.Node, Shared: n.shared(), Journal: records, Bases: persistence.SealBases(n.embedded.Bases(), n.seal), Feed: feed, Seal: n.seal,
-		FrameEvery: n.Config.FrameEvery, MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
+		Partitions: n.Config.Partitions, FrameEvery: n.Config.FrameEvery, MaxInFlight: n.Config.MaxInFlight, MaxQueue: n.Config.MaxQueue, IdleAfter: n.Config.IdleAfter,
 		PassivateAll: n.Config.TestPassivate, SweepGrid: n.Config.SweepEvery, Now: n.Config.now,
 		Keep: n.Config.JournalKeep, StoreCursor: func() persistence.Seq { return persistence.Seq(n.stored.Load()) },
 		OnAccount: n.revoked.Saw, Recall: edge.RevocationsFor,
@@ -168,6 +168,9 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 		return fmt.Errorf("open the house: %w (maitred journal verify --data %s tells what is missing)", err, n.Config.Data)
 	}
 	n.opened("house", n.house.Close)
+	if have, want := len(n.house.Owners()), n.Config.Partitions; want != 0 && have != want {
+		return fmt.Errorf("--partitions %d: this journal was made with %d, and keeps them", want, have)
+	}
 	var journal string
 	err = n.patiently(ctx, func() (err error) { journal, err = journalID(ctx, n.embedded.Journal()); return err })
 	if err != nil {

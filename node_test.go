@@ -320,3 +320,16 @@ func dumpOf(t *testing.T, store persistence.Dumper) string {
 	}
 	return rows.String()
 }
+
+// The number of partitions is the journal's for good: a start that wants another one says so.
+func TestPartitionsAreTheJournals(t *testing.T) {
+	data := t.TempDir()
+	s := newServer(t, data, "--partitions", "64")
+	s.start()
+	s.stop()
+	other := newServer(t, data, "--partitions", "128")
+	other.launch()
+	require.Eventually(t, other.gone, readyWithin, pollEvery)
+	require.Contains(t, other.said.String(), "this journal was made with 64")
+	newServer(t, data).start()
+}
