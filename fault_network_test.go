@@ -211,6 +211,7 @@ func (s *scene) silenced(node *server, since time.Time) (over func()) {
 		if i%2 == 0 {
 			r = request{method: "POST", path: "/reservations", token: s.token, body: s.probe(i)}
 		}
+		r.within = time.Second // what began before the lease ended may wait for longer than the fault lasts
 		late := time.Since(since) > actors.LeaseTime+graceOfLease
 		got, err := a.do(r)
 		mu.Lock()
