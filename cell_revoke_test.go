@@ -68,5 +68,6 @@ func TestRevocationsReachEveryProcess(t *testing.T) {
 	nodes[2].close() // its connections went with the process
 	require.Equal(t, 401, may(nodes[2], first.Access), "after a kill")
 	require.Equal(t, 401, may(nodes[2], second.Access))
-	require.Equal(t, 200, may(nodes[2], third.Access))
+	// Its account may be with a node that does not serve yet, when the one that was killed led the journal.
+	require.Eventually(t, func() bool { return may(nodes[2], third.Access) == 200 }, readyWithin, 5*time.Millisecond, "a session of after")
 }
