@@ -215,12 +215,15 @@ type tally struct {
 	details                      []string
 }
 
-const mostDetails = 20
+const (
+	mostDetails   = 20
+	longestDetail = 1000 // testify shows nothing of a message with a longer line than 64 KiB
+)
 
 func (y *tally) add(counter *int, format string, args ...any) {
 	*counter++
 	if len(y.details) < mostDetails {
-		y.details = append(y.details, fmt.Sprintf(format, args...))
+		y.details = append(y.details, fmt.Sprintf("%.*s", longestDetail, fmt.Sprintf(format, args...)))
 	}
 }
 
