@@ -113,7 +113,7 @@ func writeBatch(w *bufio.Writer, e *envelope, frames <-chan *envelope) error {
 	}
 }
 
-// readFrame reads a frame of at most max bytes; head is its number and the two bytes after it.
+// readFrame reads a frame with at most most bytes after its head: its number, the two bytes after that, and the rest.
 func readFrame(r *bufio.Reader, most int) (number uint64, small uint16, rest []byte, err error) {
 	var head [4 + frameHead]byte
 	if _, err = io.ReadFull(r, head[:]); err != nil {

@@ -67,22 +67,26 @@ func startExternal(ctx context.Context, o Options) (*link, error) {
 	l := newLink(o)
 	ctx, cancel := context.WithTimeout(ctx, o.patience())
 	defer cancel()
-	var judged map[string]bool
 	err := patiently(ctx, o, "reach the external servers", func(ctx context.Context) (err error) {
-		o.Replicas, judged, err = o.External.inspect(ctx, o.Unsafe.NoAssertions)
+		o.Replicas, l.judged, err = o.External.inspect(ctx, o.Unsafe.NoAssertions)
 		return err
 	})
 	if err == nil {
 		err = l.begin(ctx, o)
-	}
-	if err == nil && !judged[l.writes.ConnectedServerId()] && !o.Unsafe.NoAssertions {
-		err = fmt.Errorf("jetstream: the server %s has not said how it is set: the system URL is of other servers, or it has just begun", l.writes.ConnectedServerName())
 	}
 	if err != nil {
 		l.close()
 		return nil, err
 	}
 	return l, nil
+}
+
+// known asserts that the server which takes the appends is one of those that were judged.
+func (l *link) known(o Options) error {
+	if l.external == nil || o.Unsafe.NoAssertions || l.judged[l.writes.ConnectedServerId()] {
+		return nil
+	}
+	return fmt.Errorf("jetstream: the server %s has not said how it is set: the system URL is of other servers, or it has just begun", l.writes.ConnectedServerName())
 }
 
 // inspect asks every server how it is set, and says how many replicas the streams need and which servers it has judged. A server that is away

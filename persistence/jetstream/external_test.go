@@ -148,6 +148,9 @@ func TestExternalServersThatAreNotSafe(t *testing.T) {
 			}
 			_, err := Open(t.Context(), c.o)
 			require.ErrorContains(t, err, c.want)
+			made, jerr := lazy.Jsz(&server.JSzOptions{})
+			require.NoError(t, jerr)
+			require.Zero(t, made.Streams, "nothing is made there")
 			require.NotContains(t, err.Error(), "secret@")
 			require.NotContains(t, err.Error(), "geheim")
 		})

@@ -31,7 +31,8 @@ type link struct {
 	gone     chan struct{} // closed first of all when the link ends
 
 	external *External
-	unfenced bool // Unsafe.NoFence
+	judged   map[string]bool // external servers that said how they are set, by their ids
+	unfenced bool            // Unsafe.NoFence
 }
 
 func serverOptions(o Options) *server.Options {
@@ -98,6 +99,9 @@ func (l *link) begin(ctx context.Context, o Options) (err error) {
 		if err != nil {
 			return err
 		}
+	}
+	if err := l.known(o); err != nil { // before a stream is made there
+		return err
 	}
 	if l.callers, err = newCallers(l.writes); err != nil {
 		return err
