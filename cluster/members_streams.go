@@ -47,8 +47,8 @@ func (s *streams) take() {
 		select {
 		case c := <-s.NetTransport.StreamCh():
 			if in := s.track(c, true); in == nil {
-				c.Close()
 				s.full()
+				c.Close()
 			} else {
 				s.taken <- in
 			}
