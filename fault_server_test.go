@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"maitred/deploy/dev"
 )
 
 // The fault suite starts the real binary, hurts it, and compares what its clients wrote down with what is left. It is a client:
@@ -140,10 +141,9 @@ func newServer(t *testing.T, data string, args ...string) *server {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := dev.FreePort()
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
 // launch starts the process and does not wait for it to serve.

@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +14,7 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 
 	"maitred/actors"
+	"maitred/deploy/dev"
 )
 
 // natsServers are n servers of the operator's as one, in the test's process; they keep journals of any size.
@@ -27,12 +28,10 @@ func newNATS(t *testing.T, n int) *natsServers {
 	all := &natsServers{t: t}
 	var ports, routes []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := dev.FreePort()
 		require.NoError(t, err)
-		defer l.Close()
-		ports = append(ports, fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
-		routes = append(routes, "nats-route://"+l.Addr().String())
-		require.NoError(t, l.Close())
+		ports = append(ports, strconv.Itoa(port))
+		routes = append(routes, fmt.Sprintf("nats-route://127.0.0.1:%d", port))
 	}
 	for i := range n {
 		dir := t.TempDir()

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"maitred/deploy/dev"
 )
 
 const (
@@ -57,14 +58,8 @@ func buildHouse(ctx context.Context, dir, binary string) (*house, error) {
 
 // freeAddress is one that nobody listens on now.
 func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	if err := listener.Close(); err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return listener.Addr().String(), nil
+	port, err := dev.FreePort()
+	return fmt.Sprintf("127.0.0.1:%d", port), err
 }
 
 // start runs `maitred serve` and waits until it is ready. It returns the time from start to ready.

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"encoding/binary"
 	"strconv"
 	"strings"
 
@@ -72,17 +71,13 @@ func (x *exchange) reservationCommand(w *reservationRequest) (engine.RestaurantI
 	if t != nil {
 		return "", t
 	}
-	var r [8 + 16]byte
-	x.s.mint.read(r[:])
 	payload := engine.Hash{}
-	if key == (engine.Hash{}) {
-		key = engine.Hash(r[8:]) // the ingress's own key, for a forward that must be repeated
-	} else {
+	if key != (engine.Hash{}) {
 		payload = x.reservationPayload(w, want)
 	}
 	restaurant := engine.RestaurantID(strings.Clone(w.RestaurantID))
 	x.create = engine.CreateReservation{
-		ID:              engine.MakeReservationID(restaurant, binary.LittleEndian.Uint64(r[:8])),
+		ID:              engine.MakeReservationID(restaurant, x.s.mint.uint64()),
 		Want:            want,
 		GuestsCount:     w.GuestsCount,
 		SpecialRequests: strings.Clone(w.SpecialRequests),

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,7 +46,7 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := FreePort()
 	if err == nil {
 		err = initCluster(ctx, bin, dir, who)
 	}
@@ -74,7 +73,7 @@ func (p *Postgres) StartReplica(ctx context.Context) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := FreePort()
 	if err == nil {
 		cmd := exec.CommandContext(ctx, filepath.Join(bin, "pg_basebackup"), "-d", p.DSN, "-D", filepath.Join(dir, "data"), "-R", "-X", "stream", "-c", "fast")
 		cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: who}
@@ -144,16 +143,6 @@ func writeSettings(dir string, port int, settings map[string]string) error {
 		return fmt.Errorf("configure postgres: %w", err)
 	}
 	return nil
-}
-
-// freePort finds a TCP port that nobody listens on now.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 func tail(s string, n int) string {

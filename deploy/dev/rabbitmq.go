@@ -34,7 +34,7 @@ func StartRabbitMQ(ctx context.Context) (*RabbitMQ, error) {
 	if err != nil {
 		return nil, err
 	}
-	namesPort, err := freePort()
+	namesPort, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +77,8 @@ func (r *RabbitMQ) start(ctx context.Context, namesPort int, who *syscall.Creden
 	if err != nil {
 		return err
 	}
-	port, err1 := freePort()
-	nodePort, err2 := freePort()
+	port, err1 := FreePort()
+	nodePort, err2 := FreePort()
 	config := filepath.Join(dir, "rabbitmq.conf")
 	err3 := os.WriteFile(config, fmt.Appendf(nil, "listeners.tcp.1 = 127.0.0.1:%d\nlog.console = true\nlog.console.level = warning\nlog.file = false\n", port), 0o644)
 	plugins := filepath.Join(dir, "enabled_plugins")

@@ -30,7 +30,7 @@ func startRedis(ctx context.Context, settings ...string) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -86,7 +86,7 @@ func StartRedisCluster(ctx context.Context) (_ *RedisCluster, err error) {
 		}
 	}()
 	for range clusterMasters {
-		bus, err := freePort() // by itself it would take the port + 10,000, which may be somebody's or none
+		bus, err := FreePort() // by itself it would take the port + 10,000, which may be somebody's or none
 		if err != nil {
 			return nil, err
 		}
