@@ -54,8 +54,9 @@ fuzz-api: ## a million requests invented from the API's document; REQUESTS=n, MA
 vendor/redoc: ## fetch the pages' script anew
 	edge/openapi/tools/vendor.sh
 
-sim: ## explorer and simulation, long form; SEED=n replays one seed
+sim: ## explorer, simulation and the engine beside its oracle, long form; SEED=n replays one seed
 	MAITRED_SIM_SEEDS=$(SEEDS) MAITRED_SIM_SEED=$(SEED) $(GO) test -count=1 -v -timeout 60m -run 'TestExplore|TestSimulation' ./actors/
+	MAITRED_ORACLE_SEEDS=$(or $(ORACLE_SEEDS),25000) MAITRED_ORACLE_SEED=$(SEED) $(GO) test -count=1 -timeout 60m -run 'TestDifferential$$' ./engine/enginetest/
 
 faults: ## kill -9, power cut, full disk, failing and slow fsync, damaged files: long form (needs root for some)
 	MAITRED_FAULTS=long MAITRED_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 80m -run 'TestFault' -skip '^TestFault(Cluster|Drain|Network|Controls)$$' .

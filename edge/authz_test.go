@@ -174,6 +174,10 @@ var authzRequests = map[string]func(c *authzCity, p person) *answer{
 	"PATCH /restaurants/{id}": func(c *authzCity, p person) *answer {
 		return p.do("PATCH", "/restaurants/"+c.restaurant, `{"description":"x"}`, "If-Match", "*")
 	},
+	"GET /restaurants/{id}/rules": func(c *authzCity, p person) *answer { return p.do("GET", "/restaurants/"+c.restaurant+"/rules", "") },
+	"PATCH /restaurants/{id}/rules": func(c *authzCity, p person) *answer {
+		return p.do("PATCH", "/restaurants/"+c.restaurant+"/rules", `{"min_notice_minutes":0}`, "If-Match", "*")
+	},
 	"POST /restaurants/{id}/tables": func(c *authzCity, p person) *answer {
 		a := p.do("POST", "/restaurants/"+c.restaurant+"/tables", fmt.Sprintf(`{"table_number":%q,"capacity":2,"min_capacity":1}`, c.fresh("N")))
 		if a.StatusCode == 201 {

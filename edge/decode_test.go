@@ -146,22 +146,23 @@ func TestHours(t *testing.T) {
 		in                 hoursJSON
 		open, close_, last int
 	}{
-		{hoursJSON{[]string{"mon"}, "12:00", "15:00", "14:00"}, 720, 900, 840},
-		{hoursJSON{[]string{"sat"}, "18:00", "02:00", "00:30"}, 1080, 1560, 1470},
-		{hoursJSON{[]string{"sat"}, "18:00", "24:00", ""}, 1080, 1440, 1380},
-		{hoursJSON{[]string{"sat"}, "00:00", "24:00", ""}, 0, 1440, 1380},
-		{hoursJSON{[]string{"sat"}, "18:00", "18:30", ""}, 1080, 1110, 1080},
+		{hoursJSON{Days: []string{"mon"}, Open: "12:00", Close: "15:00", LastSeating: "14:00"}, 720, 900, 840},
+		{hoursJSON{Days: []string{"sat"}, Open: "18:00", Close: "02:00", LastSeating: "00:30"}, 1080, 1560, 1470},
+		{hoursJSON{Days: []string{"sat"}, Open: "18:00", Close: "24:00", LastSeating: ""}, 1080, 1440, 1380},
+		{hoursJSON{Days: []string{"sat"}, Open: "00:00", Close: "24:00", LastSeating: ""}, 0, 1440, 1380},
+		{hoursJSON{Days: []string{"sat"}, Open: "18:00", Close: "18:30", LastSeating: ""}, 1080, 1110, 1080},
 	} {
-		h, bad := hours(&c.in)
+		h, bad := hours("opening_hours", &c.in)
 		require.Nil(t, bad, "%+v", c.in)
 		require.Equal(t, [3]int{c.open, c.close_, c.last}, [3]int{h.Open, h.Close, h.LastSeating}, "%+v", c.in)
 	}
 	for _, in := range []hoursJSON{
-		{nil, "12:00", "15:00", ""}, {[]string{"mon", "mon"}, "12:00", "15:00", ""}, {[]string{"monday"}, "12:00", "15:00", ""},
-		{[]string{"mon"}, "", "15:00", ""}, {[]string{"mon"}, "12:00", "25:00", ""}, {[]string{"mon"}, "12:00", "15:00", "15:00"},
-		{[]string{"mon"}, "12:00", "15:00", "11:00"}, {[]string{"mon"}, "12:00", "15:00", "noon"},
+		{Days: nil, Open: "12:00", Close: "15:00", LastSeating: ""}, {Days: []string{"mon", "mon"}, Open: "12:00", Close: "15:00", LastSeating: ""}, {Days: []string{"monday"}, Open: "12:00", Close: "15:00", LastSeating: ""},
+		{Days: []string{"mon"}, Open: "", Close: "15:00", LastSeating: ""}, {Days: []string{"mon"}, Open: "12:00", Close: "25:00", LastSeating: ""}, {Days: []string{"mon"}, Open: "12:00", Close: "15:00", LastSeating: "15:00"},
+		{Days: []string{"mon"}, Open: "12:00", Close: "15:00", LastSeating: "11:00"}, {Days: []string{"mon"}, Open: "12:00", Close: "15:00", LastSeating: "noon"},
+		{Days: []string{"mon"}, Open: "12:00", Close: "15:00", GridMinutes: 7}, {Days: []string{"mon"}, Open: "12:00", Close: "15:00", Name: strings.Repeat("x", 41)},
 	} {
-		_, bad := hours(&in)
+		_, bad := hours("opening_hours", &in)
 		require.NotNil(t, bad, "%+v", in)
 	}
 }

@@ -21,6 +21,7 @@ var anExampleEvening = []exampleStep{
 	{"", "register", "owner"}, {"", "register", "guest"}, {"", "login", "guest"}, {"", "refresh", "token"}, {"", "logout", "token"}, {"", "login", "guest"},
 	{"guest", "getMe", ""}, {"guest", "patchMe", "phone"},
 	{"owner", "createRestaurant", "trattoria"}, {"owner", "getRestaurant", ""}, {"owner", "patchRestaurant", "phone"}, {"owner", "patchRestaurant", "hours"},
+	{"owner", "getRules", ""}, {"owner", "patchRules", "newYear"}, {"owner", "patchRules", "pause"}, {"owner", "patchRules", "resume"},
 	{"owner", "createTable", "terrace"}, {"owner", "listTables", ""}, {"owner", "patchTable", "bigger"},
 	{"owner", "hireStaff", "host"}, {"owner", "listStaff", ""}, {"owner", "patchStaff", "promotion"}, {"owner", "dismissStaff", ""},
 	{"", "searchRestaurants", ""}, {"", "getAvailability", ""}, {"owner", "listMyRestaurants", ""},

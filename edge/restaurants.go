@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -27,6 +28,7 @@ type restaurantJSON struct {
 	Latitude      float64     `json:"latitude"`
 	Longitude     float64     `json:"longitude"`
 	OpeningHours  []hoursJSON `json:"opening_hours"`
+	GridMinutes   int         `json:"grid_minutes"`
 	AverageRating *float64    `json:"average_rating"` // null: nobody has reviewed it
 	TotalReviews  int64       `json:"total_reviews"`
 	Version       uint64      `json:"version"`
@@ -39,24 +41,34 @@ func restaurantOfView(r *engine.Restaurant) restaurantJSON {
 		ID: string(r.ID), Name: r.Name, Address: r.Address, City: r.City, Country: r.Country, CuisineType: r.CuisineType,
 		Description: r.Description, Phone: r.Phone, Email: r.Email, TimeZone: r.TimeZone, Latitude: r.Latitude,
 		Longitude: r.Longitude, OpeningHours: []hoursJSON{}, Version: uint64(r.Version),
-		AverageRating: averageOf(r.Ratings), TotalReviews: r.Ratings.Count,
+		AverageRating: averageOf(r.Ratings), TotalReviews: r.Ratings.Count, GridMinutes: cmp.Or(r.GridMin, engine.DefaultGridMin),
 	}
-	clock := func(m int) string { return string(appendClock(nil, m)) }
-	for _, h := range r.OpeningHours {
-		j := hoursJSON{Open: clock(h.Open), Close: clock(h.Close), LastSeating: clock(h.LastSeating), Days: []string{}}
-		for i, name := range weekdays {
-			if h.Days&(1<<i) != 0 {
-				j.Days = append(j.Days, name)
-			}
-		}
-		out.OpeningHours = append(out.OpeningHours, j)
+	for i := range r.OpeningHours {
+		out.OpeningHours = append(out.OpeningHours, hoursOfView(&r.OpeningHours[i]))
 	}
 	return out
 }
 
-// hours reads a shift: its close and last seating may lie after midnight, which they say by being earlier than its opening.
-func hours(j *hoursJSON) (engine.OpeningHours, *trouble) {
-	var h engine.OpeningHours
+func hoursOfView(h *engine.OpeningHours) hoursJSON {
+	clock := func(m int) string { return string(appendClock(nil, m)) }
+	j := hoursJSON{Open: clock(h.Open), Close: clock(h.Close), LastSeating: clock(h.LastSeating), Days: []string{}, Name: h.Name, GridMinutes: h.GridMin}
+	for i, name := range weekdays {
+		if h.Days&(1<<i) != 0 {
+			j.Days = append(j.Days, name)
+		}
+	}
+	return j
+}
+
+// hours reads a shift, which is the member field: its close and last seating may lie after midnight, which they say by being earlier than its opening.
+func hours(field string, j *hoursJSON) (engine.OpeningHours, *trouble) {
+	h := engine.OpeningHours{Name: j.Name, GridMin: j.GridMinutes}
+	if t := checkText(field+".name", j.Name, maxShiftName, false); t != nil {
+		return h, t
+	}
+	if t := checkGrid(field+".grid_minutes", j.GridMinutes); t != nil {
+		return h, t
+	}
 	for _, d := range j.Days {
 		bit := -1
 		for i, name := range weekdays {
@@ -65,19 +77,19 @@ func hours(j *hoursJSON) (engine.OpeningHours, *trouble) {
 			}
 		}
 		if bit < 0 || h.Days&(1<<bit) != 0 {
-			return h, wrong("opening_hours.days", "mon, tue, wed, thu, fri, sat, sun, each once")
+			return h, wrong(field+".days", "mon, tue, wed, thu, fri, sat, sun, each once")
 		}
 		h.Days |= 1 << bit
 	}
 	if h.Days == 0 {
-		return h, wrong("opening_hours.days", "at least one day")
+		return h, wrong(field+".days", "at least one day")
 	}
 	var ok bool
 	if h.Open, ok = parseClock(j.Open); !ok {
-		return h, wrong("opening_hours.open", "HH:MM, 00:00 to 23:59")
+		return h, wrong(field+".open", "HH:MM, 00:00 to 23:59")
 	}
 	if h.Close, ok = parseClock(j.Close); !ok && j.Close != "24:00" {
-		return h, wrong("opening_hours.close", "HH:MM, 00:00 to 24:00")
+		return h, wrong(field+".close", "HH:MM, 00:00 to 24:00")
 	}
 	if h.Close <= h.Open || j.Close == "24:00" {
 		h.Close = h.Close%1440 + 1440
@@ -87,22 +99,30 @@ func hours(j *hoursJSON) (engine.OpeningHours, *trouble) {
 		return h, nil
 	}
 	if h.LastSeating, ok = parseClock(j.LastSeating); !ok {
-		return h, wrong("opening_hours.last_seating", "HH:MM, 00:00 to 23:59")
+		return h, wrong(field+".last_seating", "HH:MM, 00:00 to 23:59")
 	}
 	if h.LastSeating < h.Open {
 		h.LastSeating += 1440
 	}
 	if h.LastSeating >= h.Close {
-		return h, wrong("opening_hours.last_seating", "from open to before close")
+		return h, wrong(field+".last_seating", "from open to before close")
 	}
 	return h, nil
+}
+
+// checkGrid looks at the distance of start times; 0 = the one that stands above it.
+func checkGrid(field string, minutes int) *trouble {
+	if minutes != 0 && (minutes < engine.MinGridMin || minutes > engine.MaxGridMin || minutes%engine.MinGridMin != 0) {
+		return wrong(field, "5 to 60 by 5")
+	}
+	return nil
 }
 
 // checkRestaurant checks the form of what is given and turns it into a change.
 func checkRestaurant(w *restaurantRequest) (engine.DetailsChange, *trouble) {
 	c := engine.DetailsChange{
 		Name: w.Name, Address: w.Address, City: w.City, Country: w.Country, CuisineType: w.CuisineType, Description: w.Description,
-		Phone: w.Phone, Email: w.Email, TimeZone: w.TimeZone, Latitude: w.Latitude, Longitude: w.Longitude,
+		Phone: w.Phone, Email: w.Email, TimeZone: w.TimeZone, Latitude: w.Latitude, Longitude: w.Longitude, GridMin: w.GridMinutes,
 	}
 	for _, f := range [...]struct {
 		name  string
@@ -134,6 +154,11 @@ func checkRestaurant(w *restaurantRequest) (engine.DetailsChange, *trouble) {
 	if w.Longitude != nil && math.Abs(*w.Longitude) > 180 {
 		return c, wrong("longitude", "-180 to 180")
 	}
+	if w.GridMinutes != nil {
+		if t := checkGrid("grid_minutes", *w.GridMinutes); t != nil {
+			return c, t
+		}
+	}
 	if w.OpeningHours == nil {
 		return c, nil
 	}
@@ -142,7 +167,7 @@ func checkRestaurant(w *restaurantRequest) (engine.DetailsChange, *trouble) {
 	}
 	all := make([]engine.OpeningHours, 0, len(*w.OpeningHours))
 	for i := range *w.OpeningHours {
-		h, t := hours(&(*w.OpeningHours)[i])
+		h, t := hours("opening_hours", &(*w.OpeningHours)[i])
 		if t != nil {
 			return c, t
 		}
@@ -173,16 +198,26 @@ func details(c *engine.DetailsChange) (engine.Details, *trouble) {
 	if c.OpeningHours != nil {
 		d.OpeningHours = *c.OpeningHours
 	}
+	if c.GridMin != nil {
+		d.GridMin = *c.GridMin
+	}
 	return d, nil
 }
 
 // payloadOf hashes a request by its canonical JSON.
 func payloadOf(target string, w any) (engine.Hash, error) {
-	b, err := json.Marshal(w, json.Deterministic(true))
+	text, err := canonicalJSON(w)
 	if err != nil {
 		return engine.Hash{}, err
 	}
-	return hash16(canonical(canonical(nil, target), string(b))), nil
+	return hash16(canonical(canonical(nil, target), text)), nil
+}
+
+// canonicalJSON is what a request says, however it was written. A member that an older build does not know must not be in it when the
+// request does not have it: keys are good on every node.
+func canonicalJSON(w any) (string, error) {
+	b, err := json.Marshal(w, json.Deterministic(true))
+	return string(b), err
 }
 
 func (s *Server) postRestaurant(x *exchange) {

@@ -66,6 +66,8 @@ func (s *Server) routes() {
 	s.route("GET", "/restaurants", 0, s.getRestaurants)
 	s.route("GET", "/restaurants/{id}", 0, s.getRestaurant)
 	s.route("PATCH", "/restaurants/{id}", needCaller|needBody, s.patchRestaurant)
+	s.route("GET", "/restaurants/{id}/rules", needCaller, s.getRules)
+	s.route("PATCH", "/restaurants/{id}/rules", needCaller|needBody, s.patchRules)
 	s.route("POST", "/restaurants/{id}/tables", needCaller|needBody, s.postTable)
 	s.route("GET", "/restaurants/{id}/tables", 0, s.getTables)
 	s.route("PATCH", "/tables/{id}", needCaller|needBody, s.patchTable)

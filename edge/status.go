@@ -60,13 +60,15 @@ var kindOfCode = [...]kind{
 	engine.CodeInvalidTransition: {409, "invalid_transition", "The reservation's status does not allow this", 0},
 	engine.CodeInvalid:           kindInvalid,
 	engine.CodeClosed:            {409, "closed", "The restaurant does not seat at this time", 0},
-	engine.CodeTooLate:           {409, "too_late", "The time is in the past", 0},
+	engine.CodeTooLate:           {409, "too_late", "The time is in the past, or too near", 0},
 	engine.CodeTooEarly:          {409, "too_early", "The time is too far ahead", 0},
 	engine.CodeNotOnGrid:         {409, "not_on_grid", "The time is not a start time", 0},
 	engine.CodePartyTooLarge:     {409, "party_too_large", "No table seats this many", 0},
 	engine.CodeSlotUnavailable:   {409, "slot_unavailable", "No table is free at this time", 0},
 	engine.CodeInUse:             {409, "in_use", "The table has reservations", 0},
 	engine.CodeLimit:             {409, "limit_reached", "A limit is reached", 0},
+	engine.CodePaused:            {409, "paused", "The restaurant takes no bookings at the moment", 0},
+	engine.CodePacingLimit:       {409, "pacing_limit", "Too many guests arrive at this time", 0},
 }
 
 // kindOfError has a row for each fault of the actors.

@@ -52,6 +52,8 @@ type (
 		Open        string   `json:"open"`
 		Close       string   `json:"close"`
 		LastSeating string   `json:"last_seating"`
+		Name        string   `json:"name,omitzero"`         // omitzero: a request without it is the same request to older builds
+		GridMinutes int      `json:"grid_minutes,omitzero"` // 0 = the restaurant's
 	}
 	restaurantRequest struct {
 		Name         *string      `json:"name"`
@@ -66,6 +68,7 @@ type (
 		Latitude     *float64     `json:"latitude"`
 		Longitude    *float64     `json:"longitude"`
 		OpeningHours *[]hoursJSON `json:"opening_hours"`
+		GridMinutes  *int         `json:"grid_minutes,omitzero"`
 	}
 	tableRequest struct {
 		TableNumber *string `json:"table_number"`

@@ -17,6 +17,8 @@ type book struct {
 	info *Restaurant
 	zone *zone
 
+	rules *Rules
+
 	members []*Member // by account
 
 	floor  *floor
@@ -46,7 +48,9 @@ type farewell struct {
 
 var emptyFloor = &floor{}
 
-func newBook(id RestaurantID) book { return book{id: id, own: new(edit), floor: emptyFloor} }
+func newBook(id RestaurantID) book {
+	return book{id: id, own: new(edit), floor: emptyFloor, rules: neverSet}
+}
 
 // freeze is a snapshot that nobody can change.
 func (b *book) freeze() book {
@@ -71,6 +75,8 @@ func (b *book) apply(e *Event, made *Reservation) {
 		b.setInfo(restaurantFrom(body.RestaurantCreated.Restaurant, 1))
 	case *enginepb.Event_RestaurantChanged:
 		b.setInfo(restaurantFrom(body.RestaurantChanged.Restaurant, b.info.Version+1))
+	case *enginepb.Event_RulesSet:
+		b.setRules(rulesFrom(body.RulesSet.Rules))
 	case *enginepb.Event_TableAdded:
 		b.setTable(nil, tableFrom(body.TableAdded.Table))
 	case *enginepb.Event_TableChanged:
@@ -123,6 +129,12 @@ func (b *book) setInfo(r *Restaurant) {
 		r.Ratings = b.info.Ratings
 	}
 	b.info, b.everyDay = r, b.version
+}
+
+func (b *book) setRules(r *Rules) {
+	assert(r.Version == b.rules.Version+1, "I4: versions of the rules are contiguous")
+	assert(len(r.TurnTimes) <= MaxTurnTimes && len(r.SpecialDays) <= MaxSpecialDays, "I9: rules beyond the bounds")
+	b.rules, b.everyDay = r, b.version
 }
 
 func (b *book) setTable(old, next *Table) {

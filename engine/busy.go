@@ -32,10 +32,22 @@ func spanOf(startsAt, endsAt int64) span {
 type hold struct {
 	span
 	tables mask
+	id     ReservationID
 }
 
+// of is whose it is; empty for none.
+func (h *hold) of() ReservationID {
+	if h == nil {
+		return ""
+	}
+	return h.id
+}
+
+// held is when a reservation keeps its tables from others.
+func (r *Reservation) held() span { return spanOf(r.StartsAt, r.EndsAt+int64(r.BufferMin)*60) }
+
 func (b *book) holdOf(r *Reservation) hold {
-	h := hold{span: spanOf(r.StartsAt, r.EndsAt)}
+	h := hold{span: r.held(), id: r.ID}
 	for _, id := range r.Tables {
 		if slot := b.floor.slot(id); slot >= 0 {
 			h.tables.add(slot)
@@ -47,8 +59,8 @@ func (b *book) holdOf(r *Reservation) hold {
 // occupy sets or clears the bits of a blocking reservation.
 func (b *book) occupy(r *Reservation, set bool) {
 	assert(r.EndsAt > r.StartsAt && r.StartsAt > 0, "I2: an empty interval")
-	assert(r.EndsAt-r.StartsAt <= maxStaySec, "I2: an interval without end")
-	s := spanOf(r.StartsAt, r.EndsAt)
+	assert(r.BufferMin >= 0 && r.BufferMin <= MaxBufferMin && r.EndsAt-r.StartsAt <= maxStaySec, "I2: an interval without end")
+	s := r.held()
 	for _, id := range r.Tables {
 		slot := b.floor.slot(id)
 		assert(slot >= 0, "I3: a blocking reservation on an unknown table")

@@ -58,6 +58,8 @@ func hasContent(e *Event) bool {
 		return body.TableAdded.GetTable() != nil
 	case *enginepb.Event_TableChanged:
 		return body.TableChanged.GetTable() != nil
+	case *enginepb.Event_RulesSet:
+		return body.RulesSet.GetRules() != nil
 	case *enginepb.Event_StaffSet:
 		return body.StaffSet.GetMember() != nil
 	case *enginepb.Event_ReservationCreated:

@@ -91,7 +91,7 @@ func unhex(t *testing.T, s string) []byte {
 // TestCodeNumbers: numbers and names are stored and shown; neither changes.
 func TestCodeNumbers(t *testing.T) {
 	names := strings.Fields(`ok created idempotency_key_reused not_found forbidden unauthorized exists stale invalid_transition invalid
-		closed too_late too_early not_on_grid party_too_large slot_unavailable in_use limit_reached`)
+		closed too_late too_early not_on_grid party_too_large slot_unavailable in_use limit_reached paused pacing_limit`)
 	require.Len(t, names, engine.CodeCount)
 	for n, name := range names {
 		require.Equal(t, name, engine.Code(n).String())

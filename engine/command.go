@@ -39,6 +39,8 @@ type (
 	}
 	// ChangeRestaurant replaces the details; nil fields of the PATCH were filled in by Merge.
 	ChangeRestaurant struct{ Change DetailsChange }
+	// SetRules changes what is not nil of the rules.
+	SetRules struct{ Change RulesChange }
 	// AddTable adds a table under an id made at the edge.
 	AddTable struct {
 		ID    TableID
@@ -132,6 +134,7 @@ type Hash32 [32]byte
 
 func (*CreateRestaurant) isBody()  {}
 func (*ChangeRestaurant) isBody()  {}
+func (*SetRules) isBody()          {}
 func (*AddTable) isBody()          {}
 func (*ChangeTable) isBody()       {}
 func (*RemoveTable) isBody()       {}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"maitred/engine/enginepb"
 )
@@ -13,11 +14,28 @@ var ErrCommand = errors.New("engine: not a command")
 
 // Protocol numbers what builds say to each other, and what they write because of it. It rises by one with the build that is the first to
 // know a new command, event, or field of one; nodes announce it, and during a rolling upgrade the lowest one counts.
-const Protocol = 1
+const Protocol = 2
 
 // Protocol is what every node of a cluster must announce before the command may be decided on any of them: an older owner would refuse
 // it, and an older heir would leave out what it has become. A new kind of command, or one with a new field that is set, names its own.
-func (c *Command) Protocol() uint16 { return 1 }
+func (c *Command) Protocol() uint16 {
+	shifts := func(list []OpeningHours) bool {
+		return slices.ContainsFunc(list, func(h OpeningHours) bool { return h.Name != "" || h.GridMin != 0 })
+	}
+	switch b := c.Body.(type) {
+	case *SetRules:
+		return 2
+	case *CreateRestaurant:
+		if shifts(b.Details.OpeningHours) {
+			return 2
+		}
+	case *ChangeRestaurant:
+		if h := b.Change.OpeningHours; h != nil && shifts(*h) {
+			return 2
+		}
+	}
+	return 1
+}
 
 // AppendCommand appends the command's protobuf encoding, for the node that owns the aggregate. Equal commands give equal bytes.
 // A Sweep panics: the timers of a node send it to themselves only.
@@ -78,6 +96,8 @@ func bodyProto(b Body) enginepb.CommandBody {
 		return &enginepb.Command_CreateRestaurant{CreateRestaurant: b.proto()}
 	case *ChangeRestaurant:
 		return &enginepb.Command_ChangeRestaurant{ChangeRestaurant: b.proto()}
+	case *SetRules:
+		return &enginepb.Command_SetRules{SetRules: b.proto()}
 	case *AddTable:
 		return &enginepb.Command_AddTable{AddTable: b.proto()}
 	case *ChangeTable:
@@ -139,6 +159,8 @@ func bodyFrom(p enginepb.CommandBody) Body {
 		return createRestaurantFrom(p.CreateRestaurant)
 	case *enginepb.Command_ChangeRestaurant:
 		return changeRestaurantFrom(p.ChangeRestaurant)
+	case *enginepb.Command_SetRules:
+		return setRulesFrom(p.SetRules)
 	case *enginepb.Command_AddTable:
 		return addTableFrom(p.AddTable)
 	case *enginepb.Command_ChangeTable:
@@ -226,7 +248,7 @@ func narrow(p *int64) *int {
 // ForRestaurant reports whether restaurants decide that kind of command; accounts decide the others.
 func ForRestaurant(b Body) bool {
 	switch b.(type) {
-	case *CreateRestaurant, *ChangeRestaurant, *AddTable, *ChangeTable, *RemoveTable, *CreateReservation, *Reschedule, *Transition,
+	case *CreateRestaurant, *ChangeRestaurant, *SetRules, *AddTable, *ChangeTable, *RemoveTable, *CreateReservation, *Reschedule, *Transition,
 		*AddStaff, *ChangeStaff, *RemoveStaff, *AddReview, *ForgetGuest, *Sweep:
 		return true
 	}

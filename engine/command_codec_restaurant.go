@@ -22,7 +22,8 @@ func createRestaurantFrom(p *enginepb.CreateRestaurant) *CreateRestaurant {
 func shiftsProto(list []OpeningHours) []*enginepb.Shift {
 	out := make([]*enginepb.Shift, len(list))
 	for i, h := range list {
-		out[i] = &enginepb.Shift{Days: uint32(h.Days), OpenMin: int64(h.Open), CloseMin: int64(h.Close), LastSeatingMin: int64(h.LastSeating)}
+		out[i] = &enginepb.Shift{Days: uint32(h.Days), OpenMin: int64(h.Open), CloseMin: int64(h.Close), LastSeatingMin: int64(h.LastSeating),
+			Name: h.Name, GridMin: int64(h.GridMin)}
 	}
 	return out
 }
@@ -33,7 +34,8 @@ func shiftsFrom(list []*enginepb.Shift) []OpeningHours {
 	}
 	out := make([]OpeningHours, len(list))
 	for i, h := range list {
-		out[i] = OpeningHours{Days: uint8(h.Days), Open: int(h.OpenMin), Close: int(h.CloseMin), LastSeating: int(h.LastSeatingMin)}
+		out[i] = OpeningHours{Days: uint8(h.Days), Open: int(h.OpenMin), Close: int(h.CloseMin), LastSeating: int(h.LastSeatingMin),
+			Name: h.Name, GridMin: int(h.GridMin)}
 	}
 	return out
 }

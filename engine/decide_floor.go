@@ -25,6 +25,9 @@ func (d *decision) createRestaurant(c *CreateRestaurant) Outcome {
 	if field := details.settle(); field != "" {
 		return invalid(field)
 	}
+	if overlap(details.OpeningHours) {
+		return invalid("opening_hours")
+	}
 	p := (&Restaurant{ID: d.id, Owner: d.cmd.Caller.Account, Details: details}).proto()
 	d.emit(&enginepb.Event_RestaurantCreated{RestaurantCreated: &enginepb.RestaurantCreated{Restaurant: p}})
 	attach(d.cmd, d.events, string(d.id), CodeCreated)
@@ -42,6 +45,14 @@ func (d *decision) changeRestaurant(c *ChangeRestaurant) Outcome {
 	c.Change.merge(&details)
 	if field := details.settle(); field != "" {
 		return invalid(field)
+	}
+	if c.Change.OpeningHours != nil {
+		if overlap(details.OpeningHours) {
+			return invalid("opening_hours")
+		}
+		if rules := *d.rules; rules.settle(details.OpeningHours) != "" { // a turn time is for a shift that would be gone
+			return invalid("opening_hours.name")
+		}
 	}
 	p := (&Restaurant{ID: d.id, Owner: d.info.Owner, Details: details}).proto()
 	d.emit(&enginepb.Event_RestaurantChanged{RestaurantChanged: &enginepb.RestaurantChanged{Restaurant: p}})
@@ -77,9 +88,7 @@ func set[T any](to *T, from *T) {
 // settle puts the details into their canonical form and names the first member that is nonsense; "" when there is none.
 func (d *Details) settle() string {
 	d.OpeningHours = slices.Clone(d.OpeningHours)
-	slices.SortFunc(d.OpeningHours, func(a, b OpeningHours) int {
-		return cmp.Or(cmp.Compare(a.Open, b.Open), cmp.Compare(a.Days, b.Days), cmp.Compare(a.Close, b.Close), cmp.Compare(a.LastSeating, b.LastSeating))
-	})
+	sortShifts(d.OpeningHours)
 	for _, t := range []struct {
 		field, value string
 		max          int
@@ -101,7 +110,7 @@ func (d *Details) settle() string {
 		return "latitude"
 	case !(d.Longitude >= -180 && d.Longitude <= 180):
 		return "longitude"
-	case d.GridMin != 0 && (d.GridMin < MinGridMin || d.GridMin > MaxGridMin || d.GridMin%MinGridMin != 0):
+	case !grid(d.GridMin):
 		return "grid_min"
 	case len(d.OpeningHours) > MaxShifts || slices.ContainsFunc(d.OpeningHours, OpeningHours.nonsense):
 		return "opening_hours"
@@ -109,12 +118,23 @@ func (d *Details) settle() string {
 	return ""
 }
 
+func sortShifts(list []OpeningHours) {
+	slices.SortFunc(list, func(a, b OpeningHours) int {
+		return cmp.Or(cmp.Compare(a.Open, b.Open), cmp.Compare(a.Days, b.Days), cmp.Compare(a.Close, b.Close),
+			cmp.Compare(a.LastSeating, b.LastSeating), cmp.Compare(a.Name, b.Name), cmp.Compare(a.GridMin, b.GridMin))
+	})
+}
+
 // nonsense reports whether a shift cannot be: start times lie on ticks of five minutes.
 func (h OpeningHours) nonsense() bool {
 	return h.Days == 0 || h.Days > 127 || h.Open < 0 || h.Open >= minutesPerDay || h.Open%MinGridMin != 0 ||
 		h.Close <= h.Open || h.Close > h.Open+maxShiftMinutes ||
-		h.LastSeating < h.Open || h.LastSeating >= h.Close || h.LastSeating%MinGridMin != 0
+		h.LastSeating < h.Open || h.LastSeating >= h.Close || h.LastSeating%MinGridMin != 0 ||
+		!grid(h.GridMin) || !text(h.Name, MaxShiftName)
 }
+
+// grid reports whether start times can lie so far apart; 0 = the default.
+func grid(minutes int) bool { return minutes == 0 || within(minutes, MinGridMin, MaxGridMin) }
 
 func (d *decision) addTable(c *AddTable) Outcome {
 	switch {

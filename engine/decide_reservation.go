@@ -62,7 +62,7 @@ func (r *Reservation) fault() Outcome {
 // place gives r a time and a table, or says why not. want nil = the time that r has; old is r as it was, whose tables do not
 // stand in its way; moved = the time is new and must be one that is offered and can still be taken.
 func (d *decision) place(r *Reservation, want *When, table TableID, old *Reservation, moved bool) Outcome {
-	p := place{day: r.Day, local: r.LocalMin, at: r.StartsAt}
+	p := place{day: r.Day, local: r.LocalMin, at: r.StartsAt, shift: d.shiftOf(r)}
 	if want != nil {
 		var code Code
 		var field string
@@ -74,12 +74,13 @@ func (d *decision) place(r *Reservation, want *When, table TableID, old *Reserva
 		p = d.placeAt(r.Day, r.LocalMin)
 		p.offered, p.at = p.offered && p.at == r.StartsAt, r.StartsAt
 	}
+	q := search{now: d.now, guests: r.GuestsCount, staff: d.staff()}
 	w := wish{guests: r.GuestsCount, table: -1, keep: -1}
 	if table != "" {
 		if w.table = d.floor.slot(table); w.table < 0 {
 			return invalid("table_id")
 		}
-		w.binding = d.staff()
+		w.binding = q.staff
 	}
 	if old != nil {
 		if len(old.Tables) == 1 {
@@ -87,23 +88,25 @@ func (d *decision) place(r *Reservation, want *When, table TableID, old *Reserva
 		}
 		if blocks(old.Status) {
 			h := d.holdOf(old)
-			w.skip = &h
+			w.skip, q.skip = &h, &h
 		}
 	}
 	if moved {
-		if code := judge(d.now, p); code != CodeOK {
-			return Outcome{Code: code, Alternatives: d.alternatives(d.now, p, r.GuestsCount, w.skip)}
+		if code := d.judge(&q, p); code != CodeOK {
+			return Outcome{Code: code, Alternatives: d.alternatives(q, p)}
 		}
 	}
 	if !d.floor.everFits(r.GuestsCount) || w.binding && !d.floor.slots[w.table].fits(r.GuestsCount) {
 		return refuse(CodePartyTooLarge)
 	}
-	r.Day, r.LocalMin, r.StartsAt = p.day, p.local, p.at
-	r.EndsAt = p.at + int64(turnMin(r.GuestsCount))*60
-	w.span = spanOf(r.StartsAt, r.EndsAt)
+	if (moved || r.GuestsCount > old.GuestsCount) && !d.paced(&q, p) {
+		return Outcome{Code: CodePacingLimit, Alternatives: d.alternatives(q, p)}
+	}
+	r.Day, r.LocalMin, r.StartsAt, r.BufferMin = p.day, p.local, p.at, d.rules.BufferMin
+	r.EndsAt, w.span = d.stay(p, r.GuestsCount)
 	slot, ok := d.seat(w)
 	if !ok {
-		return Outcome{Code: CodeSlotUnavailable, Alternatives: d.alternatives(d.now, p, r.GuestsCount, w.skip)}
+		return Outcome{Code: CodeSlotUnavailable, Alternatives: d.alternatives(q, p)}
 	}
 	r.Tables = []TableID{d.floor.slots[slot].ID}
 	return Outcome{}
@@ -153,7 +156,8 @@ func (d *decision) reschedule(c *Reschedule) Outcome {
 func (d *decision) move(r *Reservation) *Event {
 	return d.emit(&enginepb.Event_ReservationRescheduled{ReservationRescheduled: &enginepb.ReservationRescheduled{
 		Id: string(r.ID), TableIds: tableStrings(r.Tables), ServiceDay: int32(r.Day), LocalMin: int32(r.LocalMin),
-		StartsAt: r.StartsAt, EndsAt: r.EndsAt, GuestsCount: int32(r.GuestsCount), SpecialRequests: r.SpecialRequests}})
+		StartsAt: r.StartsAt, EndsAt: r.EndsAt, GuestsCount: int32(r.GuestsCount), SpecialRequests: r.SpecialRequests,
+		BufferMin: int32(r.BufferMin)}})
 }
 
 // arc is one permitted transition.
@@ -202,7 +206,7 @@ func (d *decision) transition(c *Transition) Outcome {
 		if d.live >= MaxLive {
 			return Outcome{Code: CodeLimit, Field: "live_reservations"}
 		}
-		if r.Tables[0] != old.Tables[0] || len(old.Tables) != 1 || r.EndsAt != old.EndsAt || r.LocalMin != old.LocalMin {
+		if r.Tables[0] != old.Tables[0] || len(old.Tables) != 1 || r.held() != old.held() || r.EndsAt != old.EndsAt || r.LocalMin != old.LocalMin {
 			next = evolve(old, d.move(&r))
 		}
 	}
@@ -221,7 +225,7 @@ func (d *decision) sweep() Outcome {
 	if role := d.cmd.Caller.Role; role != RoleSystem && role != RoleAdmin {
 		return refuse(CodeForbidden)
 	}
-	for _, e := range d.led.due.until(&d.book, (int64(d.now)-noShowAfterMs)/msPerSec, MaxEvents) {
+	for _, e := range d.led.due.until(&d.book, (int64(d.now)-d.rules.noShowMs())/msPerSec, MaxEvents) {
 		r, _ := d.resv.get(e.key)
 		d.change(r.ID, StatusNoShow, "no_show")
 	}

@@ -7,15 +7,15 @@
 //
 // # Order of checks
 //
-// The same for every command, and part of the contract; Code lists the answers in this order:
+// The same for every command, and part of the contract:
 //
 //  1. receipt: a key that was used answers as it did then, with the thing as it is now (or CodeKeyReused; CodeNotFound when
 //     the thing is gone since, or is a reservation or a member that the caller may not see any more);
 //  2. exists, and may: CodeNotFound (a stranger's reservation too), CodeForbidden, CodeUnauthorized, CodeExists;
 //  3. If-Match: CodeStale; what a command creates has version 0;
 //  4. transition: CodeInvalidTransition;
-//  5. rules: nonsense first (CodeInvalid), then the hours (CodeClosed, CodeTooLate, CodeTooEarly, CodeNotOnGrid), then the
-//     tables (CodePartyTooLarge, CodeSlotUnavailable, CodeInUse), then the bounds (CodeLimit).
+//  5. rules: nonsense first (CodeInvalid), then the hours (CodePaused, CodeClosed, CodeTooLate, CodeTooEarly, CodeNotOnGrid),
+//     then the tables (CodePartyTooLarge, CodePacingLimit, CodeSlotUnavailable, CodeInUse), then the bounds (CodeLimit).
 //
 // Staff of a restaurant are its owner, ROLE_ADMIN and ROLE_SYSTEM. Guests see, reschedule and cancel their own reservations;
 // everything else is staff's.
@@ -33,7 +33,7 @@
 //	I1   no two blocking reservations hold one table at one time: the occupancy bits are their disjoint union
 //	I2   a reservation's interval is half-open and not empty
 //	I3   a blocking reservation is on tables that exist
-//	I4   versions are contiguous from 1: of reservations, tables, the restaurant, the profile
+//	I4   versions are contiguous from 1: of reservations, tables, the restaurant, its rules, the profile
 //	I5   an event fits the state that it meets; the first one makes the aggregate, no later one does
 //	I6   the time of events never decreases, and a decision is never taken before the last of them
 //	I7   each reservation is on the sheet of its service day, once, in order of start
@@ -42,5 +42,5 @@
 //	I10  a refusal makes no event; the one exception is a refresh token used twice, which ends its family
 //	I11  a view never changes, and View.Next(events) is the view of the aggregate after these events
 //	I12  opening a base gives the state that wrote it: equal digest, equal answers
-//	I13  NextDue is 30 minutes after the start of the earliest confirmed reservation, and 0 when there is none
+//	I13  NextDue is 30 minutes (or what the rules say) after the start of the earliest confirmed reservation, and 0 when there is none
 package engine

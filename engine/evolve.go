@@ -19,7 +19,7 @@ func evolve(old *Reservation, e *Event) *Reservation {
 		next, p := *old, body.ReservationRescheduled
 		next.Tables = tableIDs(p.TableIds)
 		next.Day, next.LocalMin = Day(p.ServiceDay), int(p.LocalMin)
-		next.StartsAt, next.EndsAt = p.StartsAt, p.EndsAt
+		next.StartsAt, next.EndsAt, next.BufferMin = p.StartsAt, p.EndsAt, int(p.BufferMin)
 		next.GuestsCount, next.SpecialRequests = int(p.GuestsCount), p.SpecialRequests
 		return next.touched(e)
 	case *enginepb.Event_ReservationStatusChanged:
@@ -83,7 +83,7 @@ func reservationFrom(p *enginepb.Reservation) *Reservation {
 		GuestsCount: int(p.GuestsCount), SpecialRequests: p.SpecialRequests,
 		Contact: Contact{c.GetName(), c.GetPhone(), c.GetEmail()},
 		Status:  p.Status, Version: Version(p.Version), Key: hashFrom(p.Key), Payload: hashFrom(p.Body),
-		Created: Instant(p.CreatedMs), Updated: Instant(p.UpdatedMs), Reviewed: p.Reviewed,
+		Created: Instant(p.CreatedMs), Updated: Instant(p.UpdatedMs), Reviewed: p.Reviewed, BufferMin: int(p.BufferMin),
 	}
 }
 
@@ -93,7 +93,7 @@ func (r *Reservation) proto() *enginepb.Reservation {
 		ServiceDay: int32(r.Day), LocalMin: int32(r.LocalMin), StartsAt: r.StartsAt, EndsAt: r.EndsAt,
 		GuestsCount: int32(r.GuestsCount), SpecialRequests: r.SpecialRequests, Status: r.Status,
 		Version: uint64(r.Version), Key: hashBytes(r.Key), Body: hashBytes(r.Payload),
-		CreatedMs: int64(r.Created), UpdatedMs: int64(r.Updated), Reviewed: r.Reviewed,
+		CreatedMs: int64(r.Created), UpdatedMs: int64(r.Updated), Reviewed: r.Reviewed, BufferMin: int32(r.BufferMin),
 	}
 	if r.Contact != (Contact{}) {
 		p.Contact = &enginepb.Contact{Name: r.Contact.Name, Phone: r.Contact.Phone, Email: r.Contact.Email}
@@ -122,7 +122,8 @@ func restaurantFrom(p *enginepb.Restaurant, version Version) *Restaurant {
 	}}
 	for _, h := range p.OpeningHours {
 		r.OpeningHours = append(r.OpeningHours, OpeningHours{
-			Days: uint8(h.Days), Open: int(h.OpenMin), Close: int(h.CloseMin), LastSeating: int(h.LastSeatingMin)})
+			Days: uint8(h.Days), Open: int(h.OpenMin), Close: int(h.CloseMin), LastSeating: int(h.LastSeatingMin),
+			Name: h.Name, GridMin: int(h.GridMin)})
 	}
 	r.OpeningHours = slices.Clip(r.OpeningHours)
 	return r
@@ -136,7 +137,8 @@ func (r *Restaurant) proto() *enginepb.Restaurant {
 	}
 	for _, h := range r.OpeningHours {
 		p.OpeningHours = append(p.OpeningHours, &enginepb.OpeningHours{
-			Days: uint32(h.Days), OpenMin: int32(h.Open), CloseMin: int32(h.Close), LastSeatingMin: int32(h.LastSeating)})
+			Days: uint32(h.Days), OpenMin: int32(h.Open), CloseMin: int32(h.Close), LastSeatingMin: int32(h.LastSeating),
+			Name: h.Name, GridMin: int32(h.GridMin)})
 	}
 	return p
 }

@@ -126,16 +126,3 @@ func (f *floor) fitting(guests int) (m mask) {
 func (f *floor) everFits(guests int) bool {
 	return slices.ContainsFunc(f.list, func(t *Table) bool { return t.fits(guests) })
 }
-
-// turnMin is how long a party keeps its table, in minutes.
-func turnMin(guests int) int {
-	switch {
-	case guests <= 2:
-		return 90
-	case guests <= 4:
-		return 105
-	case guests <= 6:
-		return 120
-	}
-	return MaxTurnMin
-}

@@ -1,14 +1,47 @@
 package engine
 
+import (
+	"cmp"
+	"slices"
+)
+
 // gridMin is the distance of start times in minutes.
-func (r *Restaurant) gridMin() int {
-	if r.GridMin == 0 {
-		return DefaultGridMin
-	}
-	return r.GridMin
-}
+func (r *Restaurant) gridMin() int { return cmp.Or(r.GridMin, DefaultGridMin) }
+
+// allDays is every weekday.
+const allDays = 1<<7 - 1
 
 func (h *OpeningHours) on(day Day) bool { return h.Days>>day.Weekday()&1 != 0 }
+
+// shifts are those of which some may be on that day: of the week, or of a special day.
+func (b *book) shifts(day Day) []OpeningHours {
+	if len(b.rules.SpecialDays) > 0 {
+		if d := b.rules.special(day); d != nil {
+			return d.Shifts
+		}
+	}
+	return b.info.OpeningHours
+}
+
+func (b *book) gridOf(h *OpeningHours) int { return cmp.Or(h.GridMin, b.info.gridMin()) }
+
+// overlap reports whether two shifts would seat at one time of one day: nobody could say which one a party is of.
+func overlap(list []OpeningHours) bool {
+	for i := range list {
+		if slices.ContainsFunc(list[:i], list[i].meets) {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *OpeningHours) meets(o OpeningHours) bool {
+	next := func(days uint8) uint8 { return days<<1&allDays | days>>6 }
+	meet := func(from, to int) bool { return from <= o.LastSeating && o.Open <= to }
+	return h.Days&o.Days != 0 && meet(h.Open, h.LastSeating) ||
+		next(h.Days)&o.Days != 0 && meet(h.Open-minutesPerDay, h.LastSeating-minutesPerDay) ||
+		h.Days&next(o.Days) != 0 && meet(h.Open+minutesPerDay, h.LastSeating+minutesPerDay)
+}
 
 // offers reports whether a party may start at that minute: each step of the grid from the opening on, and last seating.
 func (h *OpeningHours) offers(minute, grid int) bool {
@@ -35,6 +68,7 @@ type place struct {
 	at      int64
 	covered bool // between opening and last seating of a shift
 	offered bool // and on its grid, and the clock shows that time
+	shift   string
 }
 
 // placeAt looks at one face of a start time.
@@ -42,19 +76,31 @@ func (b *book) placeAt(day Day, local int) place {
 	p := place{day: day, local: local}
 	at, exists := b.zone.instant(day, local)
 	p.at = at
-	for i := range b.info.OpeningHours {
-		h := &b.info.OpeningHours[i]
-		if h.on(day) && h.covers(local) {
-			p.covered = true
-			p.offered = p.offered || (exists && h.offers(local, b.info.gridMin()))
+	shifts := b.shifts(day)
+	for i := range shifts {
+		h := &shifts[i]
+		if !h.on(day) || !h.covers(local) {
+			continue
 		}
+		offers := exists && h.offers(local, b.gridOf(h))
+		if !p.covered || offers && !p.offered { // shifts of old journals may overlap
+			p.shift = h.Name
+		}
+		p.covered, p.offered = true, p.offered || offers
 	}
 	return p
 }
 
+// shiftOf is the name of the shift that a reservation is in by now; empty when there is none.
+func (b *book) shiftOf(r *Reservation) string {
+	if r.StartsAt == 0 {
+		return ""
+	}
+	return b.placeAt(r.Day, r.LocalMin).shift
+}
+
 // locate finds the start time that a guest means. CodeInvalid with a field when the wish is nonsense, else CodeOK.
 func (b *book) locate(w When) (p place, code Code, field string) {
-	const lastDay, lastSecond = 2932896, 253402300799
 	switch {
 	case !w.HasLocal && w.StartsAt == 0:
 		return p, CodeInvalid, "date"
@@ -96,14 +142,20 @@ func better(a, b place) place {
 	return a
 }
 
-// judge says whether a party may start at p, the tables apart.
-func judge(now Instant, p place) Code {
+// judge says whether a party may start at p, pacing and tables apart. Staff need no notice, and a pause is not for them.
+func (b *book) judge(q *search, p place) Code {
+	notice := int64(0)
+	if !q.staff {
+		notice = int64(b.rules.MinNoticeMin) * 60 * msPerSec
+	}
 	switch {
+	case !q.staff && q.now < b.rules.PausedUntil:
+		return CodePaused
 	case !p.covered:
 		return CodeClosed
-	case p.at*msPerSec < int64(now):
+	case p.at*msPerSec < int64(q.now)+notice:
 		return CodeTooLate
-	case p.at*msPerSec > int64(now)+horizonMs:
+	case p.at*msPerSec > int64(q.now)+int64(b.rules.horizonDays())*minutesPerDay*60*msPerSec:
 		return CodeTooEarly
 	case !p.offered:
 		return CodeNotOnGrid
@@ -113,23 +165,24 @@ func judge(now Instant, p place) Code {
 
 // startAfter is the next start time that the shifts of day offer after the local minute.
 func (b *book) startAfter(day Day, minute int) (p place, ok bool) {
+	shifts := b.shifts(day)
 	for {
-		next, found := 0, false
-		for i := range b.info.OpeningHours {
-			h := &b.info.OpeningHours[i]
+		next, of := 0, (*OpeningHours)(nil)
+		for i := range shifts {
+			h := &shifts[i]
 			if !h.on(day) {
 				continue
 			}
-			if m, more := h.after(minute, b.info.gridMin()); more && (!found || m < next) {
-				next, found = m, true
+			if m, more := h.after(minute, b.gridOf(h)); more && (of == nil || m < next) {
+				next, of = m, h
 			}
 		}
-		if !found {
+		if of == nil {
 			return place{}, false
 		}
 		minute = next
 		if at, exists := b.zone.instant(day, minute); exists {
-			return place{day: day, local: minute, at: at, covered: true, offered: true}, true
+			return place{day: day, local: minute, at: at, covered: true, offered: true, shift: of.Name}, true
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (b *book) checkBits() (err error) {
 			return
 		}
 		for _, t := range r.Tables {
-			for at := r.StartsAt; at < r.EndsAt; at += tickSec {
+			for at := r.StartsAt; at < r.EndsAt+int64(r.BufferMin)*60; at += tickSec {
 				c := cell{at / tickSec, b.floor.slot(t)}
 				if other, taken := held[c]; taken {
 					err = errors.Join(err, fmt.Errorf("engine: I1: %s and %s hold %s at %d", r.ID, other, t, at))
@@ -126,7 +126,7 @@ func (r *restaurant) checkLedger() (err error) {
 			err = errors.Join(err, broken(ok && kept == key, "I8: %s is not found by its key", v.ID))
 		}
 		if v.Status == StatusConfirmed {
-			if at := Instant(v.StartsAt*msPerSec + noShowAfterMs); due == 0 || at < due {
+			if at := Instant(v.StartsAt*msPerSec + int64(r.rules.noShowMs())); due == 0 || at < due {
 				due = at
 			}
 		}

@@ -32,11 +32,11 @@ func (l *ledger) replace(b *book, old, next *Reservation) {
 }
 
 // nextDue is when the first confirmed reservation becomes a no-show; 0 = never.
-func (l *ledger) nextDue() Instant {
+func (l *ledger) nextDue(b *book) Instant {
 	if len(l.due) == 0 {
 		return 0
 	}
-	return Instant(l.due[0].at*msPerSec + noShowAfterMs)
+	return Instant(l.due[0].at*msPerSec + b.rules.noShowMs())
 }
 
 // receipt remembers a command that made no reservation.

@@ -23,6 +23,10 @@ const (
 	alternativeDays     = 3 // neighbouring service days that are searched, each way
 	MaxTransitionReason = 200
 	MaxStaff            = 200 // of one restaurant
+	MaxTurnTimes        = 64
+	MaxSpecialDays      = 100
+	MaxPacing           = 10_000                          // covers or parties that start in a window
+	maxParty            = MaxTablesPerParty * MaxCapacity // guests
 	MinRating           = 1
 	MaxRating           = 5
 )
@@ -42,6 +46,7 @@ const (
 	MaxPasswordHash    = 256
 	MaxFamily          = 64
 	MaxFrom            = 45 // the longest textual IPv6 address
+	MaxShiftName       = 160
 )
 
 // Time.
@@ -52,12 +57,26 @@ const (
 	DefaultGridMin = 15 // minutes between start times
 	MinGridMin     = 5
 	MaxGridMin     = 60
-	HorizonDays    = 90 // how far ahead a reservation may start
-	MaxTurnMin     = 150
-	maxStaySec     = 24 * 3600 // of any reservation in the state
+	HorizonDays    = 90 // how far ahead a reservation may start, unless the house says otherwise
+	MaxHorizonDays = 366
+	MaxNoticeMin   = 90 * minutesPerDay
+	MinTurnMin     = 15
+	MaxTurnMin     = 8 * 60
+	MaxBufferMin   = 2 * 60
 
-	noShowAfterMs   = int64(30 * time.Minute / time.Millisecond)
-	horizonMs       = int64(HorizonDays) * 24 * 3600 * msPerSec
+	DefaultPacingWindow = 15
+	MaxPacingWindow     = 4 * 60
+
+	DefaultNoShowMin = 30
+	minNoShowMin     = 5
+	MaxNoShowMin     = minutesPerDay
+
+	lastDay     = Day(2932896)        // 9999-12-31
+	lastSecond  = int64(253402300799) // its end
+	lastInstant = Instant(lastSecond * msPerSec)
+
+	maxStaySec = 24 * 3600 // of any reservation in the state
+
 	forgetDays      = 33 // UTC days after its service day in which a final reservation leaves the state, but
 	forgetLateDays  = 2  // not before so many UTC days after its last change
 	msPerSec        = 1000
@@ -72,12 +91,13 @@ var (
 	_ [0 - 86400%tickSec]struct{}
 	_ [DefaultGridMin - MinGridMin]struct{}
 	_ [MaxGridMin - DefaultGridMin]struct{}
+	_ [0 - MinTurnMin*60%tickSec]struct{}
 	_ [0 - MaxTurnMin*60%tickSec]struct{}
-	_ [chunkTicks - MaxTurnMin*60/tickSec]struct{} // a reservation touches at most two chunks
-	_ [forgetLateDays - 2]struct{}                 // a receipt is kept for at least 24 h
+	_ [0 - MaxBufferMin*60%tickSec]struct{}
+	_ [forgetLateDays - 2]struct{} // a receipt is kept for at least 24 h
 	_ [forgetDays - forgetLateDays]struct{}
 	_ [MaxReservations - MaxLive]struct{}
-	_ [maxStaySec - MaxTurnMin*60]struct{}
+	_ [maxStaySec - (MaxTurnMin+MaxBufferMin)*60]struct{}
 	_ [MaxReceipts - MaxEvents]struct{}
 	_ [maskWords*64 - MaxTables]struct{}
 )

@@ -29,7 +29,7 @@ var codeNames = [...]string{
 	CodeInvalidTransition: "invalid_transition", CodeInvalid: "invalid", CodeClosed: "closed",
 	CodeTooLate: "too_late", CodeTooEarly: "too_early", CodeNotOnGrid: "not_on_grid",
 	CodePartyTooLarge: "party_too_large", CodeSlotUnavailable: "slot_unavailable",
-	CodeInUse: "in_use", CodeLimit: "limit_reached",
+	CodeInUse: "in_use", CodeLimit: "limit_reached", CodePaused: "paused", CodePacingLimit: "pacing_limit",
 }
 
 // CodeCount is the number of codes; they are 0 … CodeCount-1.

@@ -1,10 +1,10 @@
 package engine
 
-// Code is what an aggregate answers. A refusal is a Code, never an error. The order is the order of precedence in which
-// Decide checks; numbers are never reused.
+// Code is what an aggregate answers. A refusal is a Code, never an error. Numbers are never reused, and new ones come last; the order of
+// checks stands in doc.go.
 type Code uint8
 
-// The codes of Decide, in order of precedence.
+// The codes of Decide.
 const (
 	CodeOK      Code = iota // done, or done before (Replayed)
 	CodeCreated             // done, something new exists
@@ -25,6 +25,8 @@ const (
 	CodeSlotUnavailable   // 409
 	CodeInUse             // 409: table with live reservations
 	CodeLimit             // 409 limit_reached: a bound of limits.go; Field names it
+	CodePaused            // 409: guests may not book now
+	CodePacingLimit       // 409: too many guests or parties start then
 	codeEnd
 )
 
@@ -51,4 +53,5 @@ type Outcome struct {
 	Family       string  // session family, for OpenSession and RotateSession
 	Version      Version // of an account with what was decided: what was revoked later has a higher one; 0 for others and refusals
 	Alternatives []Alternative
+	Rules        *Rules
 }

@@ -27,6 +27,9 @@ func AppendOutcome(dst []byte, o *Outcome) []byte {
 	if o.Member != nil {
 		p.Member = o.Member.proto()
 	}
+	if o.Rules != nil {
+		p.Rules = o.Rules.proto()
+	}
 	if o.Account != nil {
 		p.Account = o.Account.proto()
 	}
@@ -63,6 +66,9 @@ func DecodeOutcome(b []byte) (*Outcome, error) {
 	}
 	if p.Member != nil {
 		o.Member = memberFrom(p.Member)
+	}
+	if p.Rules != nil {
+		o.Rules = rulesFrom(p.Rules)
 	}
 	if p.Account != nil {
 		o.Account = accountFrom(p.Account)

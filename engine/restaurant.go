@@ -20,7 +20,7 @@ func newRestaurant(id RestaurantID) *restaurant {
 func (r *restaurant) Version() Version { return r.version }
 
 // NextDue implements Aggregate.
-func (r *restaurant) NextDue() Instant { return r.led.nextDue() }
+func (r *restaurant) NextDue() Instant { return r.led.nextDue(&r.book) }
 
 // Apply implements Aggregate.
 func (r *restaurant) Apply(e *Event) {
@@ -76,6 +76,8 @@ func (d *decision) decide() Outcome {
 	switch body := d.cmd.Body.(type) {
 	case *ChangeRestaurant:
 		return d.changeRestaurant(body)
+	case *SetRules:
+		return d.setRules(body)
 	case *AddTable:
 		return d.addTable(body)
 	case *ChangeTable:
@@ -125,6 +127,8 @@ func (d *decision) replay() (Outcome, bool) {
 	switch {
 	case rec.subject == string(d.id):
 		out.Restaurant = d.info
+	case rec.subject == rulesSubject:
+		out.Rules = d.rules
 	case isTable(rec.subject):
 		out.Table = d.floor.table(TableID(rec.subject))
 	case isReview(rec.subject):
@@ -136,7 +140,7 @@ func (d *decision) replay() (Outcome, bool) {
 	default:
 		out.Reservation = d.find(ReservationID(rec.subject))
 	}
-	if !removes(d.cmd.Body) && out.Restaurant == nil && out.Table == nil && out.Reservation == nil && out.Member == nil {
+	if !removes(d.cmd.Body) && out.Restaurant == nil && out.Table == nil && out.Reservation == nil && out.Member == nil && out.Rules == nil {
 		return Outcome{Code: CodeNotFound, Replayed: true}, true // done, and gone since
 	}
 	return d.shown(out), true
@@ -146,7 +150,7 @@ func (d *decision) replay() (Outcome, bool) {
 // repeating a key what guests have written. Restaurants and tables are public.
 func (d *decision) shown(out Outcome) Outcome {
 	r, m := out.Reservation, out.Member
-	if r != nil && !d.sees(r) || m != nil && !removes(d.cmd.Body) && !d.may(RoleManager) {
+	if r != nil && !d.sees(r) || out.Rules != nil && !d.staff() || m != nil && !removes(d.cmd.Body) && !d.may(RoleManager) {
 		return Outcome{Code: CodeNotFound, Replayed: true}
 	}
 	return out

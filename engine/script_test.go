@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 		require.True(t, seen[c.String()], "no script shows %s", c)
 	}
 	for _, verb := range strings.Fields("create-restaurant change-restaurant add-table change-table remove-table book reschedule do sweep " +
-		"hire promote dismiss review register change-profile login rotate revoke totp-begin totp-confirm totp-remove api-key api-key-revoke rehash note-throttle at state") {
+		"rules shifts free hire promote dismiss review register change-profile login rotate revoke totp-begin totp-confirm totp-remove api-key api-key-revoke rehash note-throttle at state") {
 		require.True(t, seen[verb], "no script uses %s", verb)
 	}
 }
@@ -84,6 +84,8 @@ func (s *script) run(command string) string {
 		return "ok"
 	case "state":
 		return s.state()
+	case "free":
+		return s.free(args)
 	}
 	if body := s.accountBody(verb, args); body != nil {
 		if s.acct == nil {
@@ -191,6 +193,10 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 	case "change-restaurant":
 		name := args["name"]
 		return &engine.ChangeRestaurant{Change: engine.DetailsChange{Name: &name}}
+	case "rules":
+		return s.rules(args)
+	case "shifts":
+		return &engine.ChangeRestaurant{Change: engine.DetailsChange{OpeningHours: new(s.shifts(args["of"]))}}
 	case "add-table":
 		n := s.number(args, "capacity", 2)
 		return &engine.AddTable{ID: s.table(args["id"]), Table: engine.TableSpec{Number: args["id"], Capacity: n, MinCapacity: s.number(args, "min", 1), InService: true}}
@@ -303,6 +309,9 @@ func (s *script) show(out engine.Outcome) string {
 		if r.Ratings.Count > 0 {
 			text += fmt.Sprintf(" %.2f of %d", r.Ratings.Average(), r.Ratings.Count)
 		}
+	}
+	if r := out.Rules; r != nil {
+		text += fmt.Sprintf("\n  rules v%d", r.Version)
 	}
 	if m := out.Member; m != nil {
 		text += fmt.Sprintf("\n  member %s v%d", m.Role, m.Version)

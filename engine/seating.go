@@ -2,6 +2,14 @@ package engine
 
 import "slices"
 
+// search is who looks for a time.
+type search struct {
+	now    Instant
+	guests int
+	staff  bool
+	skip   *hold // what the party itself holds
+}
+
 // wish is what a party asks of the floor.
 type wish struct {
 	guests  int
@@ -33,20 +41,43 @@ func (b *book) seat(w wish) (slot int, ok bool) {
 	return -1, false
 }
 
-func turnSpan(startsAt int64, guests int) span {
-	return spanOf(startsAt, startsAt+int64(turnMin(guests))*60)
+// stay is when a party that starts at p leaves, and when its table is free again.
+func (b *book) stay(p place, guests int) (endsAt int64, held span) {
+	turn := 0
+	if len(b.rules.TurnTimes) == 0 {
+		turn = DefaultTurnMin(guests)
+	} else {
+		turn = b.rules.turnMin(guests, p.day, p.shift)
+	}
+	endsAt = p.at + int64(turn)*60
+	return endsAt, spanOf(p.at, endsAt+int64(b.rules.BufferMin)*60)
 }
 
 // availability appends the starts of day; free tables are counted for times that can still be taken.
-func (b *book) availability(now Instant, day Day, guests int, skip *hold, dst []Start) []Start {
-	if b.info == nil || guests < 1 {
+func (b *book) availability(q search, day Day, dst []Start) []Start {
+	if b.info == nil || q.guests < 1 {
 		return dst
 	}
-	fits := b.floor.fitting(guests)
+	if b.rules.Pacing.bounds() {
+		return b.pacedAvailability(q, day, dst)
+	}
+	return b.starts(q, day, nil, dst)
+}
+
+func (b *book) pacedAvailability(q search, day Day, dst []Start) []Start {
+	var count pace
+	b.paceOf(day, q.skip.of(), &count)
+	return b.starts(q, day, &count, dst)
+}
+
+// starts is availability; count nil = at any pace.
+func (b *book) starts(q search, day Day, count *pace, dst []Start) []Start {
+	fits := b.floor.fitting(q.guests)
 	for p, ok := b.startAfter(day, -1); ok; p, ok = b.startAfter(day, p.local) {
 		s := Start{Day: day, LocalMin: p.local, StartsAt: p.at}
-		if judge(now, p) == CodeOK {
-			taken := b.taken(turnSpan(p.at, guests), skip)
+		if b.judge(&q, p) == CodeOK && (count == nil || b.rules.Pacing.admits(count, p.local, q.guests, q.staff)) {
+			_, held := b.stay(p, q.guests)
+			taken := b.taken(held, q.skip)
 			s.Free = fits.countWithout(&taken)
 		}
 		dst = append(dst, s)
@@ -56,16 +87,16 @@ func (b *book) availability(now Instant, day Day, guests int, skip *hold, dst []
 
 // alternatives are the free starts nearest to at, nearest first: of the service day, and of its neighbours as long as
 // there are fewer than MaxAlternatives.
-func (b *book) alternatives(now Instant, p place, guests int, skip *hold) []Alternative {
-	if !b.floor.everFits(guests) {
+func (b *book) alternatives(q search, p place) []Alternative {
+	if !b.floor.everFits(q.guests) {
 		return nil
 	}
 	var out []Alternative
 	var starts []Start
 	for away := Day(0); away <= alternativeDays && len(out) < MaxAlternatives; away++ {
-		starts = b.availability(now, p.day-away, guests, skip, starts[:0])
+		starts = b.availability(q, p.day-away, starts[:0])
 		if away > 0 {
-			starts = b.availability(now, p.day+away, guests, skip, starts)
+			starts = b.availability(q, p.day+away, starts)
 		}
 		starts = slices.DeleteFunc(starts, func(s Start) bool { return s.Free == 0 || s.StartsAt == p.at || contains(out, s) })
 		slices.SortStableFunc(starts, func(x, y Start) int { return nearer(p.at, x, y) })

@@ -18,6 +18,9 @@ func (r *restaurant) AppendBase(dst []byte) []byte {
 		base.Restaurant, base.RestaurantVersion = r.info.proto(), uint64(r.info.Version)
 		base.RatingSum, base.RatingCount = r.info.Ratings.Sum, r.info.Ratings.Count
 	}
+	if r.rules.Version > neverSet.Version {
+		base.Rules = r.rules.proto()
+	}
 	for _, m := range r.members {
 		base.Staff = append(base.Staff, m.proto())
 	}
@@ -46,6 +49,11 @@ func openRestaurant(id RestaurantID, b []byte) (*restaurant, error) {
 	r.setInfo(restaurantFrom(base.Restaurant, Version(base.RestaurantVersion)))
 	r.info.Ratings = Ratings{base.RatingSum, base.RatingCount}
 	assert(r.info.Ratings.possible(), "I5: a base has impossible ratings")
+	if base.Rules != nil {
+		r.rules = rulesFrom(base.Rules)
+		assert(r.rules.Version > neverSet.Version && len(r.rules.TurnTimes) <= MaxTurnTimes && len(r.rules.SpecialDays) <= MaxSpecialDays,
+			"I9: a base has impossible rules")
+	}
 	r.loadStaff(base.Staff)
 	r.loadFloor(base.Tables)
 	for _, p := range base.Reservations {

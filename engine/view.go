@@ -38,6 +38,9 @@ func (v *RestaurantView) NextFacts(facts []Fact) View {
 // Restaurant is nil while the restaurant does not exist.
 func (v *RestaurantView) Restaurant() *Restaurant { return v.info }
 
+// Rules are what the house says of its book. Never nil.
+func (v *RestaurantView) Rules() *Rules { return v.rules }
+
 // Tables lists the tables by number, natural order ("T2" before "T10"). Read-only.
 func (v *RestaurantView) Tables() []*Table { return v.floor.list }
 
@@ -58,8 +61,8 @@ func (v *RestaurantView) DaySheet(day Day, dst []*Reservation) []*Reservation {
 	return dst
 }
 
-// Availability appends every start time that the shifts of day offer to a party of guests, with the number of free tables
-// (0 = taken, past or beyond the horizon). now is raised to the time of the last event, as in Decide.
+// Availability appends every start time that the shifts of day offer to a party of guests, with the number of free tables (0 = taken,
+// paused, or beyond notice, horizon or pacing), as guests see it. now is raised to the time of the last event, as in Decide.
 func (v *RestaurantView) Availability(now Instant, day Day, guests int, dst []Start) []Start {
-	return v.availability(max(now, v.last), day, guests, nil, dst)
+	return v.availability(search{now: max(now, v.last), guests: guests}, day, dst)
 }

@@ -8,26 +8,52 @@ import (
 	"maitred/engine/enginepb"
 )
 
-// Hours is how the stores keep opening hours in a column: JSON, one array a shift, of the bits of its weekdays (Monday first) and
-// the minutes after midnight of its opening, close and last seating.
+// Hours is how the stores keep opening hours in a column: JSON, one array a shift, of the bits of its weekdays (Monday first), the
+// minutes after midnight of its opening, close and last seating, and if it has them its grid and its name.
 func Hours(shifts []*enginepb.OpeningHours) (string, error) {
-	rows := make([][4]int64, 0, len(shifts))
-	for _, o := range shifts {
-		rows = append(rows, [4]int64{int64(o.GetDays()), int64(o.GetOpenMin()), int64(o.GetCloseMin()), int64(o.GetLastSeatingMin())})
+	rows := make([]shiftRow, len(shifts))
+	for i, o := range shifts {
+		rows[i] = shiftRow{o}
 	}
 	text, err := json.Marshal(rows)
 	return string(text), err
 }
 
+// shiftRow is the array of one shift.
+type shiftRow struct{ *enginepb.OpeningHours }
+
+// MarshalJSON implements json.Marshaler.
+func (r shiftRow) MarshalJSON() ([]byte, error) {
+	row := []any{r.GetDays(), r.GetOpenMin(), r.GetCloseMin(), r.GetLastSeatingMin()}
+	if r.GetGridMin() != 0 || r.GetName() != "" {
+		row = append(row, r.GetGridMin(), r.GetName())
+	}
+	return json.Marshal(row)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *shiftRow) UnmarshalJSON(b []byte) error {
+	o := new(enginepb.OpeningHours)
+	parts := []any{&o.Days, &o.OpenMin, &o.CloseMin, &o.LastSeatingMin, &o.GridMin, &o.Name}
+	r.OpeningHours = o
+	if err := json.Unmarshal(b, &parts); err != nil {
+		return err
+	}
+	if len(parts) != 4 && len(parts) != 6 {
+		return fmt.Errorf("a shift of %d parts", len(parts))
+	}
+	return nil
+}
+
 // ParseHours reads what Hours wrote.
 func ParseHours(text string) ([]*enginepb.OpeningHours, error) {
-	var rows [][4]int32
+	var rows []shiftRow
 	if err := json.Unmarshal([]byte(text), &rows); err != nil {
 		return nil, fmt.Errorf("opening hours: %w", err)
 	}
 	var shifts []*enginepb.OpeningHours
 	for _, o := range rows {
-		shifts = append(shifts, &enginepb.OpeningHours{Days: uint32(o[0]), OpenMin: o[1], CloseMin: o[2], LastSeatingMin: o[3]})
+		shifts = append(shifts, o.OpeningHours)
 	}
 	return shifts, nil
 }
@@ -39,6 +65,7 @@ func hoursOf(text string) ([]engine.OpeningHours, error) {
 	for i, h := range shifts {
 		hours[i] = engine.OpeningHours{
 			Days: uint8(h.GetDays()), Open: int(h.GetOpenMin()), Close: int(h.GetCloseMin()), LastSeating: int(h.GetLastSeatingMin()),
+			Name: h.GetName(), GridMin: int(h.GetGridMin()),
 		}
 	}
 	return hours, err

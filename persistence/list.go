@@ -22,7 +22,8 @@ type AggregateState struct {
 	ID                engine.AggregateID
 	Version           engine.Version // of the aggregate
 	Restaurant        *enginepb.Restaurant
-	RestaurantVersion engine.Version // of the details
+	RestaurantVersion engine.Version  // of the details
+	Rules             *enginepb.Rules // nil = never set
 	Tables            []*enginepb.Table
 	Staff             []*enginepb.Member
 	Ratings           engine.Ratings
@@ -115,8 +116,16 @@ func AppendRestaurant(dst []byte, r *enginepb.Restaurant, v engine.Version) []by
 		r.GetDescription(), r.GetPhone(), r.GetEmail(), r.GetTimeZone(), f(r.GetLatitude()), f(r.GetLongitude()), integer(r.GetGridMin())}
 	for _, o := range r.GetOpeningHours() {
 		fields = append(fields, unsigned(o.GetDays()), integer(o.GetOpenMin()), integer(o.GetCloseMin()), integer(o.GetLastSeatingMin()))
+		if o.GetGridMin() != 0 || o.GetName() != "" {
+			fields = append(fields, integer(o.GetGridMin()), o.GetName())
+		}
 	}
 	return line(dst, "restaurant", fields...)
+}
+
+// AppendRules appends the line of a restaurant's rules.
+func AppendRules(dst []byte, r engine.RestaurantID, rules []byte) []byte {
+	return line(dst, "rules", string(r), string(rules))
 }
 
 // AppendTable appends the line of a table.
@@ -129,7 +138,7 @@ func AppendTable(dst []byte, r engine.RestaurantID, t *enginepb.Table) []byte {
 func AppendReservation(dst []byte, r *ReservationRow) []byte {
 	fields := []string{string(r.ID), string(r.Restaurant), r.RestaurantName, string(r.Guest), integer(r.ServiceDay), integer(r.LocalMin),
 		strconv.FormatInt(r.StartsAt.Unix(), 10), strconv.FormatInt(r.EndsAt.Unix(), 10), r.TimeZone, integer(r.GuestsCount),
-		r.SpecialRequests, r.Status.String(), unsigned(r.Version)}
+		r.SpecialRequests, r.Status.String(), unsigned(r.Version), integer(r.BufferMin)}
 	for _, t := range r.Tables {
 		fields = append(fields, string(t))
 	}

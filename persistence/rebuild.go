@@ -111,6 +111,7 @@ func StateOf(b Base) (AggregateState, error) {
 	}
 	s.Restaurant, s.RestaurantVersion = pb.Restaurant, engine.Version(pb.RestaurantVersion)
 	s.Tables, s.Reservations = pb.Tables, pb.Reservations
+	s.Rules = pb.Rules
 	s.Staff, s.Ratings = pb.Staff, engine.Ratings{Sum: pb.RatingSum, Count: pb.RatingCount}
 	slices.SortStableFunc(s.Reservations, func(a, b *enginepb.Reservation) int {
 		return cmp.Or(cmp.Compare(a.CreatedMs, b.CreatedMs), cmp.Compare(a.Id, b.Id))

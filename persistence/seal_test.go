@@ -89,7 +89,7 @@ func TestSealKeepsEveryEvent(t *testing.T) {
 	stream := enginetest.NewStream(rand.New(rand.NewPCG(8, 0)), 3)
 	id := engine.AggregateID(stream.ID)
 	a := engine.NewAggregate(id)
-	for range 600 {
+	for range 1200 {
 		now, cmd := stream.Next()
 		out, events := a.Decide(now, cmd)
 		stream.Saw(out)

@@ -56,6 +56,7 @@ type ReservationRow struct {
 	SpecialRequests string
 	Status          enginepb.Status
 	Version         engine.Version
+	BufferMin       int32 // minutes after EndsAt for which the tables stay free
 }
 
 // ListFilter bounds a list. Zero fields do not filter. Limit is 1–100.

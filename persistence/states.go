@@ -50,12 +50,21 @@ type StoredReview struct {
 func (r *ReservationRow) Proto() *enginepb.Reservation {
 	v := &enginepb.Reservation{
 		Id: string(r.ID), Guest: string(r.Guest), ServiceDay: r.ServiceDay, LocalMin: r.LocalMin, StartsAt: r.StartsAt.Unix(), EndsAt: r.EndsAt.Unix(),
-		GuestsCount: r.GuestsCount, SpecialRequests: r.SpecialRequests, Status: r.Status, Version: uint64(r.Version),
+		GuestsCount: r.GuestsCount, SpecialRequests: r.SpecialRequests, Status: r.Status, Version: uint64(r.Version), BufferMin: r.BufferMin,
 	}
 	for _, t := range r.Tables {
 		v.TableIds = append(v.TableIds, string(t))
 	}
 	return v
+}
+
+// PutRules takes the protobuf of the rules; nil = they were never set.
+func (a *AggregateState) PutRules(rules []byte) error {
+	if rules == nil {
+		return nil
+	}
+	a.Rules = new(enginepb.Rules)
+	return a.Rules.UnmarshalVT(rules)
 }
 
 // PutAccount makes the state of an account of its row.

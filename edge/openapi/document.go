@@ -14,7 +14,7 @@ import (
 var parts embed.FS
 
 // order of the tags in the document, and the files that hold them.
-var order = []string{"auth", "me", "restaurants", "tables", "reservations", "reviews", "staff", "node"}
+var order = []string{"auth", "me", "restaurants", "rules", "tables", "reservations", "reviews", "staff", "node"}
 
 // Problem is a row of the table code → status → retry.
 type Problem struct {

@@ -57,6 +57,7 @@ type Command struct {
 	//	*Command_RemoveStaff
 	//	*Command_AddReview
 	//	*Command_ForgetGuest
+	//	*Command_SetRules
 	//	*Command_Register
 	//	*Command_ChangeProfile
 	//	*Command_OpenSession
@@ -272,6 +273,15 @@ func (x *Command) GetForgetGuest() *ForgetGuest {
 	return nil
 }
 
+func (x *Command) GetSetRules() *SetRules {
+	if x != nil {
+		if x, ok := x.Body.(*Command_SetRules); ok {
+			return x.SetRules
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetRegister() *Register {
 	if x != nil {
 		if x, ok := x.Body.(*Command_Register); ok {
@@ -454,6 +464,10 @@ type Command_ForgetGuest struct {
 	ForgetGuest *ForgetGuest `protobuf:"bytes,22,opt,name=forget_guest,json=forgetGuest,proto3,oneof"`
 }
 
+type Command_SetRules struct {
+	SetRules *SetRules `protobuf:"bytes,23,opt,name=set_rules,json=setRules,proto3,oneof"`
+}
+
 type Command_Register struct {
 	Register *Register `protobuf:"bytes,40,opt,name=register,proto3,oneof"`
 }
@@ -536,6 +550,8 @@ func (*Command_AddReview) isCommand_Body() {}
 
 func (*Command_ForgetGuest) isCommand_Body() {}
 
+func (*Command_SetRules) isCommand_Body() {}
+
 func (*Command_Register) isCommand_Body() {}
 
 func (*Command_ChangeProfile) isCommand_Body() {}
@@ -564,74 +580,6 @@ func (*Command_EraseAccount) isCommand_Body() {}
 
 func (*Command_CompleteErasure) isCommand_Body() {}
 
-type Shift struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Days           uint32                 `protobuf:"varint,1,opt,name=days,proto3" json:"days,omitempty"`
-	OpenMin        int64                  `protobuf:"varint,2,opt,name=open_min,json=openMin,proto3" json:"open_min,omitempty"`
-	CloseMin       int64                  `protobuf:"varint,3,opt,name=close_min,json=closeMin,proto3" json:"close_min,omitempty"`
-	LastSeatingMin int64                  `protobuf:"varint,4,opt,name=last_seating_min,json=lastSeatingMin,proto3" json:"last_seating_min,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *Shift) Reset() {
-	*x = Shift{}
-	mi := &file_command_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Shift) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Shift) ProtoMessage() {}
-
-func (x *Shift) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Shift.ProtoReflect.Descriptor instead.
-func (*Shift) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *Shift) GetDays() uint32 {
-	if x != nil {
-		return x.Days
-	}
-	return 0
-}
-
-func (x *Shift) GetOpenMin() int64 {
-	if x != nil {
-		return x.OpenMin
-	}
-	return 0
-}
-
-func (x *Shift) GetCloseMin() int64 {
-	if x != nil {
-		return x.CloseMin
-	}
-	return 0
-}
-
-func (x *Shift) GetLastSeatingMin() int64 {
-	if x != nil {
-		return x.LastSeatingMin
-	}
-	return 0
-}
-
 type Shifts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Shifts        []*Shift               `protobuf:"bytes,1,rep,name=shifts,proto3" json:"shifts,omitempty"`
@@ -641,7 +589,7 @@ type Shifts struct {
 
 func (x *Shifts) Reset() {
 	*x = Shifts{}
-	mi := &file_command_proto_msgTypes[2]
+	mi := &file_command_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +601,7 @@ func (x *Shifts) String() string {
 func (*Shifts) ProtoMessage() {}
 
 func (x *Shifts) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[2]
+	mi := &file_command_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +614,7 @@ func (x *Shifts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shifts.ProtoReflect.Descriptor instead.
 func (*Shifts) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{2}
+	return file_command_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Shifts) GetShifts() []*Shift {
@@ -698,7 +646,7 @@ type CreateRestaurant struct {
 
 func (x *CreateRestaurant) Reset() {
 	*x = CreateRestaurant{}
-	mi := &file_command_proto_msgTypes[3]
+	mi := &file_command_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -710,7 +658,7 @@ func (x *CreateRestaurant) String() string {
 func (*CreateRestaurant) ProtoMessage() {}
 
 func (x *CreateRestaurant) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[3]
+	mi := &file_command_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -723,7 +671,7 @@ func (x *CreateRestaurant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRestaurant.ProtoReflect.Descriptor instead.
 func (*CreateRestaurant) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{3}
+	return file_command_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CreateRestaurant) GetId() string {
@@ -845,7 +793,7 @@ type ChangeRestaurant struct {
 
 func (x *ChangeRestaurant) Reset() {
 	*x = ChangeRestaurant{}
-	mi := &file_command_proto_msgTypes[4]
+	mi := &file_command_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +805,7 @@ func (x *ChangeRestaurant) String() string {
 func (*ChangeRestaurant) ProtoMessage() {}
 
 func (x *ChangeRestaurant) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[4]
+	mi := &file_command_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +818,7 @@ func (x *ChangeRestaurant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRestaurant.ProtoReflect.Descriptor instead.
 func (*ChangeRestaurant) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{4}
+	return file_command_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ChangeRestaurant) GetName() string {
@@ -964,6 +912,194 @@ func (x *ChangeRestaurant) GetGridMin() int64 {
 	return 0
 }
 
+type SetRules struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MinNoticeMin  *int64                 `protobuf:"varint,1,opt,name=min_notice_min,json=minNoticeMin,proto3,oneof" json:"min_notice_min,omitempty"`
+	HorizonDays   *int64                 `protobuf:"varint,2,opt,name=horizon_days,json=horizonDays,proto3,oneof" json:"horizon_days,omitempty"`
+	BufferMin     *int64                 `protobuf:"varint,3,opt,name=buffer_min,json=bufferMin,proto3,oneof" json:"buffer_min,omitempty"`
+	NoShowMin     *int64                 `protobuf:"varint,4,opt,name=no_show_min,json=noShowMin,proto3,oneof" json:"no_show_min,omitempty"`
+	PausedUntilMs *int64                 `protobuf:"varint,5,opt,name=paused_until_ms,json=pausedUntilMs,proto3,oneof" json:"paused_until_ms,omitempty"`
+	TurnTimes     *TurnTimes             `protobuf:"bytes,6,opt,name=turn_times,json=turnTimes,proto3" json:"turn_times,omitempty"`       // present and empty: none is left
+	Pacing        *Pacing                `protobuf:"bytes,7,opt,name=pacing,proto3" json:"pacing,omitempty"`                              // present: the whole of it
+	SpecialDays   *SpecialDays           `protobuf:"bytes,8,opt,name=special_days,json=specialDays,proto3" json:"special_days,omitempty"` // present and empty: none is left
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRules) Reset() {
+	*x = SetRules{}
+	mi := &file_command_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRules) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRules) ProtoMessage() {}
+
+func (x *SetRules) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRules.ProtoReflect.Descriptor instead.
+func (*SetRules) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SetRules) GetMinNoticeMin() int64 {
+	if x != nil && x.MinNoticeMin != nil {
+		return *x.MinNoticeMin
+	}
+	return 0
+}
+
+func (x *SetRules) GetHorizonDays() int64 {
+	if x != nil && x.HorizonDays != nil {
+		return *x.HorizonDays
+	}
+	return 0
+}
+
+func (x *SetRules) GetBufferMin() int64 {
+	if x != nil && x.BufferMin != nil {
+		return *x.BufferMin
+	}
+	return 0
+}
+
+func (x *SetRules) GetNoShowMin() int64 {
+	if x != nil && x.NoShowMin != nil {
+		return *x.NoShowMin
+	}
+	return 0
+}
+
+func (x *SetRules) GetPausedUntilMs() int64 {
+	if x != nil && x.PausedUntilMs != nil {
+		return *x.PausedUntilMs
+	}
+	return 0
+}
+
+func (x *SetRules) GetTurnTimes() *TurnTimes {
+	if x != nil {
+		return x.TurnTimes
+	}
+	return nil
+}
+
+func (x *SetRules) GetPacing() *Pacing {
+	if x != nil {
+		return x.Pacing
+	}
+	return nil
+}
+
+func (x *SetRules) GetSpecialDays() *SpecialDays {
+	if x != nil {
+		return x.SpecialDays
+	}
+	return nil
+}
+
+type TurnTimes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TurnTimes     []*TurnTime            `protobuf:"bytes,1,rep,name=turn_times,json=turnTimes,proto3" json:"turn_times,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TurnTimes) Reset() {
+	*x = TurnTimes{}
+	mi := &file_command_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TurnTimes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TurnTimes) ProtoMessage() {}
+
+func (x *TurnTimes) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TurnTimes.ProtoReflect.Descriptor instead.
+func (*TurnTimes) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *TurnTimes) GetTurnTimes() []*TurnTime {
+	if x != nil {
+		return x.TurnTimes
+	}
+	return nil
+}
+
+type SpecialDays struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SpecialDays   []*SpecialDay          `protobuf:"bytes,1,rep,name=special_days,json=specialDays,proto3" json:"special_days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpecialDays) Reset() {
+	*x = SpecialDays{}
+	mi := &file_command_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpecialDays) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpecialDays) ProtoMessage() {}
+
+func (x *SpecialDays) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpecialDays.ProtoReflect.Descriptor instead.
+func (*SpecialDays) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SpecialDays) GetSpecialDays() []*SpecialDay {
+	if x != nil {
+		return x.SpecialDays
+	}
+	return nil
+}
+
 type AddTable struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -978,7 +1114,7 @@ type AddTable struct {
 
 func (x *AddTable) Reset() {
 	*x = AddTable{}
-	mi := &file_command_proto_msgTypes[5]
+	mi := &file_command_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1126,7 @@ func (x *AddTable) String() string {
 func (*AddTable) ProtoMessage() {}
 
 func (x *AddTable) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[5]
+	mi := &file_command_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1139,7 @@ func (x *AddTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTable.ProtoReflect.Descriptor instead.
 func (*AddTable) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{5}
+	return file_command_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AddTable) GetId() string {
@@ -1062,7 +1198,7 @@ type ChangeTable struct {
 
 func (x *ChangeTable) Reset() {
 	*x = ChangeTable{}
-	mi := &file_command_proto_msgTypes[6]
+	mi := &file_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1210,7 @@ func (x *ChangeTable) String() string {
 func (*ChangeTable) ProtoMessage() {}
 
 func (x *ChangeTable) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[6]
+	mi := &file_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1223,7 @@ func (x *ChangeTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeTable.ProtoReflect.Descriptor instead.
 func (*ChangeTable) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{6}
+	return file_command_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ChangeTable) GetId() string {
@@ -1141,7 +1277,7 @@ type RemoveTable struct {
 
 func (x *RemoveTable) Reset() {
 	*x = RemoveTable{}
-	mi := &file_command_proto_msgTypes[7]
+	mi := &file_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1289,7 @@ func (x *RemoveTable) String() string {
 func (*RemoveTable) ProtoMessage() {}
 
 func (x *RemoveTable) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[7]
+	mi := &file_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1302,7 @@ func (x *RemoveTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveTable.ProtoReflect.Descriptor instead.
 func (*RemoveTable) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{7}
+	return file_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RemoveTable) GetId() string {
@@ -1188,7 +1324,7 @@ type When struct {
 
 func (x *When) Reset() {
 	*x = When{}
-	mi := &file_command_proto_msgTypes[8]
+	mi := &file_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1336,7 @@ func (x *When) String() string {
 func (*When) ProtoMessage() {}
 
 func (x *When) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[8]
+	mi := &file_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1349,7 @@ func (x *When) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use When.ProtoReflect.Descriptor instead.
 func (*When) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{8}
+	return file_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *When) GetHasLocal() bool {
@@ -1258,7 +1394,7 @@ type CreateReservation struct {
 
 func (x *CreateReservation) Reset() {
 	*x = CreateReservation{}
-	mi := &file_command_proto_msgTypes[9]
+	mi := &file_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1406,7 @@ func (x *CreateReservation) String() string {
 func (*CreateReservation) ProtoMessage() {}
 
 func (x *CreateReservation) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[9]
+	mi := &file_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1419,7 @@ func (x *CreateReservation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateReservation.ProtoReflect.Descriptor instead.
 func (*CreateReservation) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{9}
+	return file_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CreateReservation) GetId() string {
@@ -1341,7 +1477,7 @@ type Reschedule struct {
 
 func (x *Reschedule) Reset() {
 	*x = Reschedule{}
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1489,7 @@ func (x *Reschedule) String() string {
 func (*Reschedule) ProtoMessage() {}
 
 func (x *Reschedule) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1502,7 @@ func (x *Reschedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reschedule.ProtoReflect.Descriptor instead.
 func (*Reschedule) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{10}
+	return file_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Reschedule) GetId() string {
@@ -1415,7 +1551,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1563,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1576,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{11}
+	return file_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Transition) GetId() string {
@@ -1474,7 +1610,7 @@ type AddStaff struct {
 
 func (x *AddStaff) Reset() {
 	*x = AddStaff{}
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1622,7 @@ func (x *AddStaff) String() string {
 func (*AddStaff) ProtoMessage() {}
 
 func (x *AddStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1635,7 @@ func (x *AddStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddStaff.ProtoReflect.Descriptor instead.
 func (*AddStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{12}
+	return file_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AddStaff) GetAccount() string {
@@ -1526,7 +1662,7 @@ type ChangeStaff struct {
 
 func (x *ChangeStaff) Reset() {
 	*x = ChangeStaff{}
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1674,7 @@ func (x *ChangeStaff) String() string {
 func (*ChangeStaff) ProtoMessage() {}
 
 func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1687,7 @@ func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeStaff.ProtoReflect.Descriptor instead.
 func (*ChangeStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{13}
+	return file_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ChangeStaff) GetAccount() string {
@@ -1577,7 +1713,7 @@ type RemoveStaff struct {
 
 func (x *RemoveStaff) Reset() {
 	*x = RemoveStaff{}
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1725,7 @@ func (x *RemoveStaff) String() string {
 func (*RemoveStaff) ProtoMessage() {}
 
 func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1738,7 @@ func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveStaff.ProtoReflect.Descriptor instead.
 func (*RemoveStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14}
+	return file_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RemoveStaff) GetAccount() string {
@@ -1624,7 +1760,7 @@ type AddReview struct {
 
 func (x *AddReview) Reset() {
 	*x = AddReview{}
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1636,7 +1772,7 @@ func (x *AddReview) String() string {
 func (*AddReview) ProtoMessage() {}
 
 func (x *AddReview) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1649,7 +1785,7 @@ func (x *AddReview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddReview.ProtoReflect.Descriptor instead.
 func (*AddReview) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{15}
+	return file_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AddReview) GetId() string {
@@ -1689,7 +1825,7 @@ type ForgetGuest struct {
 
 func (x *ForgetGuest) Reset() {
 	*x = ForgetGuest{}
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1837,7 @@ func (x *ForgetGuest) String() string {
 func (*ForgetGuest) ProtoMessage() {}
 
 func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1850,7 @@ func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetGuest.ProtoReflect.Descriptor instead.
 func (*ForgetGuest) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16}
+	return file_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ForgetGuest) GetGuest() string {
@@ -1740,7 +1876,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1888,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1901,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{17}
+	return file_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Register) GetId() string {
@@ -1836,7 +1972,7 @@ type ChangeProfile struct {
 
 func (x *ChangeProfile) Reset() {
 	*x = ChangeProfile{}
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +1984,7 @@ func (x *ChangeProfile) String() string {
 func (*ChangeProfile) ProtoMessage() {}
 
 func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +1997,7 @@ func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeProfile.ProtoReflect.Descriptor instead.
 func (*ChangeProfile) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{18}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ChangeProfile) GetFirstName() string {
@@ -1906,7 +2042,7 @@ type OpenSession struct {
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2054,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2067,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OpenSession) GetPassword() string {
@@ -1986,7 +2122,7 @@ type RotateSession struct {
 
 func (x *RotateSession) Reset() {
 	*x = RotateSession{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2134,7 @@ func (x *RotateSession) String() string {
 func (*RotateSession) ProtoMessage() {}
 
 func (x *RotateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2147,7 @@ func (x *RotateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSession.ProtoReflect.Descriptor instead.
 func (*RotateSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RotateSession) GetOld() []byte {
@@ -2038,7 +2174,7 @@ type RevokeSession struct {
 
 func (x *RevokeSession) Reset() {
 	*x = RevokeSession{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2050,7 +2186,7 @@ func (x *RevokeSession) String() string {
 func (*RevokeSession) ProtoMessage() {}
 
 func (x *RevokeSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2063,7 +2199,7 @@ func (x *RevokeSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSession.ProtoReflect.Descriptor instead.
 func (*RevokeSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RevokeSession) GetRefresh() []byte {
@@ -2089,7 +2225,7 @@ type BeginSecondFactor struct {
 
 func (x *BeginSecondFactor) Reset() {
 	*x = BeginSecondFactor{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2237,7 @@ func (x *BeginSecondFactor) String() string {
 func (*BeginSecondFactor) ProtoMessage() {}
 
 func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2250,7 @@ func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginSecondFactor.ProtoReflect.Descriptor instead.
 func (*BeginSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BeginSecondFactor) GetSecret() []byte {
@@ -2135,7 +2271,7 @@ type ConfirmSecondFactor struct {
 
 func (x *ConfirmSecondFactor) Reset() {
 	*x = ConfirmSecondFactor{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2283,7 @@ func (x *ConfirmSecondFactor) String() string {
 func (*ConfirmSecondFactor) ProtoMessage() {}
 
 func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2296,7 @@ func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmSecondFactor.ProtoReflect.Descriptor instead.
 func (*ConfirmSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ConfirmSecondFactor) GetSecret() []byte {
@@ -2192,7 +2328,7 @@ type RemoveSecondFactor struct {
 
 func (x *RemoveSecondFactor) Reset() {
 	*x = RemoveSecondFactor{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2204,7 +2340,7 @@ func (x *RemoveSecondFactor) String() string {
 func (*RemoveSecondFactor) ProtoMessage() {}
 
 func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2217,7 +2353,7 @@ func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSecondFactor.ProtoReflect.Descriptor instead.
 func (*RemoveSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 type RehashPassword struct {
@@ -2230,7 +2366,7 @@ type RehashPassword struct {
 
 func (x *RehashPassword) Reset() {
 	*x = RehashPassword{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2242,7 +2378,7 @@ func (x *RehashPassword) String() string {
 func (*RehashPassword) ProtoMessage() {}
 
 func (x *RehashPassword) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2255,7 +2391,7 @@ func (x *RehashPassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RehashPassword.ProtoReflect.Descriptor instead.
 func (*RehashPassword) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RehashPassword) GetOld() string {
@@ -2280,7 +2416,7 @@ type NoteThrottle struct {
 
 func (x *NoteThrottle) Reset() {
 	*x = NoteThrottle{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2428,7 @@ func (x *NoteThrottle) String() string {
 func (*NoteThrottle) ProtoMessage() {}
 
 func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2441,7 @@ func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteThrottle.ProtoReflect.Descriptor instead.
 func (*NoteThrottle) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 type AddApiKey struct {
@@ -2322,7 +2458,7 @@ type AddApiKey struct {
 
 func (x *AddApiKey) Reset() {
 	*x = AddApiKey{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2470,7 @@ func (x *AddApiKey) String() string {
 func (*AddApiKey) ProtoMessage() {}
 
 func (x *AddApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2483,7 @@ func (x *AddApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddApiKey.ProtoReflect.Descriptor instead.
 func (*AddApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AddApiKey) GetId() string {
@@ -2401,7 +2537,7 @@ type RevokeApiKey struct {
 
 func (x *RevokeApiKey) Reset() {
 	*x = RevokeApiKey{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2549,7 @@ func (x *RevokeApiKey) String() string {
 func (*RevokeApiKey) ProtoMessage() {}
 
 func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2562,7 @@ func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKey.ProtoReflect.Descriptor instead.
 func (*RevokeApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RevokeApiKey) GetId() string {
@@ -2444,7 +2580,7 @@ type EraseAccount struct {
 
 func (x *EraseAccount) Reset() {
 	*x = EraseAccount{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2456,7 +2592,7 @@ func (x *EraseAccount) String() string {
 func (*EraseAccount) ProtoMessage() {}
 
 func (x *EraseAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2469,7 +2605,7 @@ func (x *EraseAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAccount.ProtoReflect.Descriptor instead.
 func (*EraseAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 type CompleteErasure struct {
@@ -2480,7 +2616,7 @@ type CompleteErasure struct {
 
 func (x *CompleteErasure) Reset() {
 	*x = CompleteErasure{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2492,7 +2628,7 @@ func (x *CompleteErasure) String() string {
 func (*CompleteErasure) ProtoMessage() {}
 
 func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2505,7 +2641,7 @@ func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteErasure.ProtoReflect.Descriptor instead.
 func (*CompleteErasure) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 // Outcome is the answer to a command.
@@ -2527,6 +2663,7 @@ type Outcome struct {
 	Review            string                 `protobuf:"bytes,14,opt,name=review,proto3" json:"review,omitempty"`
 	Family            string                 `protobuf:"bytes,15,opt,name=family,proto3" json:"family,omitempty"`
 	Alternatives      []*Alternative         `protobuf:"bytes,16,rep,name=alternatives,proto3" json:"alternatives,omitempty"`
+	Rules             *Rules                 `protobuf:"bytes,18,opt,name=rules,proto3" json:"rules,omitempty"`
 	Version           uint64                 `protobuf:"varint,17,opt,name=version,proto3" json:"version,omitempty"` // of an account with what was decided; 0 = not told
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -2534,7 +2671,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2683,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2696,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{31}
+	return file_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Outcome) GetCode() uint32 {
@@ -2674,6 +2811,13 @@ func (x *Outcome) GetAlternatives() []*Alternative {
 	return nil
 }
 
+func (x *Outcome) GetRules() *Rules {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
 func (x *Outcome) GetVersion() uint64 {
 	if x != nil {
 		return x.Version
@@ -2692,7 +2836,7 @@ type Alternative struct {
 
 func (x *Alternative) Reset() {
 	*x = Alternative{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +2848,7 @@ func (x *Alternative) String() string {
 func (*Alternative) ProtoMessage() {}
 
 func (x *Alternative) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2717,7 +2861,7 @@ func (x *Alternative) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alternative.ProtoReflect.Descriptor instead.
 func (*Alternative) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Alternative) GetDay() int32 {
@@ -2753,7 +2897,7 @@ type AccountView struct {
 
 func (x *AccountView) Reset() {
 	*x = AccountView{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +2909,7 @@ func (x *AccountView) String() string {
 func (*AccountView) ProtoMessage() {}
 
 func (x *AccountView) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +2922,7 @@ func (x *AccountView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountView.ProtoReflect.Descriptor instead.
 func (*AccountView) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AccountView) GetId() string {
@@ -2799,7 +2943,7 @@ var File_command_proto protoreflect.FileDescriptor
 
 const file_command_proto_rawDesc = "" +
 	"\n" +
-	"\rcommand.proto\x12\x11maitred.engine.v1\x1a\fengine.proto\"\xee\x10\n" +
+	"\rcommand.proto\x12\x11maitred.engine.v1\x1a\fengine.proto\"\xaa\x11\n" +
 	"\aCommand\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12+\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x04role\x12\x12\n" +
@@ -2825,7 +2969,8 @@ const file_command_proto_rawDesc = "" +
 	"\fremove_staff\x18\x14 \x01(\v2\x1e.maitred.engine.v1.RemoveStaffH\x00R\vremoveStaff\x12=\n" +
 	"\n" +
 	"add_review\x18\x15 \x01(\v2\x1c.maitred.engine.v1.AddReviewH\x00R\taddReview\x12C\n" +
-	"\fforget_guest\x18\x16 \x01(\v2\x1e.maitred.engine.v1.ForgetGuestH\x00R\vforgetGuest\x129\n" +
+	"\fforget_guest\x18\x16 \x01(\v2\x1e.maitred.engine.v1.ForgetGuestH\x00R\vforgetGuest\x12:\n" +
+	"\tset_rules\x18\x17 \x01(\v2\x1b.maitred.engine.v1.SetRulesH\x00R\bsetRules\x129\n" +
 	"\bregister\x18( \x01(\v2\x1b.maitred.engine.v1.RegisterH\x00R\bregister\x12I\n" +
 	"\x0echange_profile\x18) \x01(\v2 .maitred.engine.v1.ChangeProfileH\x00R\rchangeProfile\x12C\n" +
 	"\fopen_session\x18* \x01(\v2\x1e.maitred.engine.v1.OpenSessionH\x00R\vopenSession\x12I\n" +
@@ -2840,12 +2985,7 @@ const file_command_proto_rawDesc = "" +
 	"\x0erevoke_api_key\x183 \x01(\v2\x1f.maitred.engine.v1.RevokeApiKeyH\x00R\frevokeApiKey\x12F\n" +
 	"\rerase_account\x184 \x01(\v2\x1f.maitred.engine.v1.EraseAccountH\x00R\feraseAccount\x12O\n" +
 	"\x10complete_erasure\x185 \x01(\v2\".maitred.engine.v1.CompleteErasureH\x00R\x0fcompleteErasureB\x06\n" +
-	"\x04body\"}\n" +
-	"\x05Shift\x12\x12\n" +
-	"\x04days\x18\x01 \x01(\rR\x04days\x12\x19\n" +
-	"\bopen_min\x18\x02 \x01(\x03R\aopenMin\x12\x1b\n" +
-	"\tclose_min\x18\x03 \x01(\x03R\bcloseMin\x12(\n" +
-	"\x10last_seating_min\x18\x04 \x01(\x03R\x0elastSeatingMin\":\n" +
+	"\x04body\":\n" +
 	"\x06Shifts\x120\n" +
 	"\x06shifts\x18\x01 \x03(\v2\x18.maitred.engine.v1.ShiftR\x06shifts\"\xa0\x03\n" +
 	"\x10CreateRestaurant\x12\x0e\n" +
@@ -2895,7 +3035,28 @@ const file_command_proto_rawDesc = "" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\v\n" +
-	"\t_grid_min\"\xac\x01\n" +
+	"\t_grid_min\"\xdd\x03\n" +
+	"\bSetRules\x12)\n" +
+	"\x0emin_notice_min\x18\x01 \x01(\x03H\x00R\fminNoticeMin\x88\x01\x01\x12&\n" +
+	"\fhorizon_days\x18\x02 \x01(\x03H\x01R\vhorizonDays\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"buffer_min\x18\x03 \x01(\x03H\x02R\tbufferMin\x88\x01\x01\x12#\n" +
+	"\vno_show_min\x18\x04 \x01(\x03H\x03R\tnoShowMin\x88\x01\x01\x12+\n" +
+	"\x0fpaused_until_ms\x18\x05 \x01(\x03H\x04R\rpausedUntilMs\x88\x01\x01\x12;\n" +
+	"\n" +
+	"turn_times\x18\x06 \x01(\v2\x1c.maitred.engine.v1.TurnTimesR\tturnTimes\x121\n" +
+	"\x06pacing\x18\a \x01(\v2\x19.maitred.engine.v1.PacingR\x06pacing\x12A\n" +
+	"\fspecial_days\x18\b \x01(\v2\x1e.maitred.engine.v1.SpecialDaysR\vspecialDaysB\x11\n" +
+	"\x0f_min_notice_minB\x0f\n" +
+	"\r_horizon_daysB\r\n" +
+	"\v_buffer_minB\x0e\n" +
+	"\f_no_show_minB\x12\n" +
+	"\x10_paused_until_ms\"G\n" +
+	"\tTurnTimes\x12:\n" +
+	"\n" +
+	"turn_times\x18\x01 \x03(\v2\x1b.maitred.engine.v1.TurnTimeR\tturnTimes\"O\n" +
+	"\vSpecialDays\x12@\n" +
+	"\fspecial_days\x18\x01 \x03(\v2\x1d.maitred.engine.v1.SpecialDayR\vspecialDays\"\xac\x01\n" +
 	"\bAddTable\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\tR\x06number\x12\x1a\n" +
@@ -3018,7 +3179,7 @@ const file_command_proto_rawDesc = "" +
 	"\fRevokeApiKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x0e\n" +
 	"\fEraseAccount\"\x11\n" +
-	"\x0fCompleteErasure\"\xb0\x05\n" +
+	"\x0fCompleteErasure\"\xe0\x05\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1a\n" +
@@ -3039,7 +3200,8 @@ const file_command_proto_rawDesc = "" +
 	"\aapi_key\x18\r \x01(\v2\x19.maitred.engine.v1.ApiKeyR\x06apiKey\x12\x16\n" +
 	"\x06review\x18\x0e \x01(\tR\x06review\x12\x16\n" +
 	"\x06family\x18\x0f \x01(\tR\x06family\x12B\n" +
-	"\falternatives\x18\x10 \x03(\v2\x1e.maitred.engine.v1.AlternativeR\falternatives\x12\x18\n" +
+	"\falternatives\x18\x10 \x03(\v2\x1e.maitred.engine.v1.AlternativeR\falternatives\x12.\n" +
+	"\x05rules\x18\x12 \x01(\v2\x18.maitred.engine.v1.RulesR\x05rules\x12\x18\n" +
 	"\aversion\x18\x11 \x01(\x04R\aversion\"Y\n" +
 	"\vAlternative\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\x05R\x03day\x12\x1b\n" +
@@ -3061,104 +3223,118 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_command_proto_goTypes = []any{
 	(*Command)(nil),             // 0: maitred.engine.v1.Command
-	(*Shift)(nil),               // 1: maitred.engine.v1.Shift
-	(*Shifts)(nil),              // 2: maitred.engine.v1.Shifts
-	(*CreateRestaurant)(nil),    // 3: maitred.engine.v1.CreateRestaurant
-	(*ChangeRestaurant)(nil),    // 4: maitred.engine.v1.ChangeRestaurant
-	(*AddTable)(nil),            // 5: maitred.engine.v1.AddTable
-	(*ChangeTable)(nil),         // 6: maitred.engine.v1.ChangeTable
-	(*RemoveTable)(nil),         // 7: maitred.engine.v1.RemoveTable
-	(*When)(nil),                // 8: maitred.engine.v1.When
-	(*CreateReservation)(nil),   // 9: maitred.engine.v1.CreateReservation
-	(*Reschedule)(nil),          // 10: maitred.engine.v1.Reschedule
-	(*Transition)(nil),          // 11: maitred.engine.v1.Transition
-	(*AddStaff)(nil),            // 12: maitred.engine.v1.AddStaff
-	(*ChangeStaff)(nil),         // 13: maitred.engine.v1.ChangeStaff
-	(*RemoveStaff)(nil),         // 14: maitred.engine.v1.RemoveStaff
-	(*AddReview)(nil),           // 15: maitred.engine.v1.AddReview
-	(*ForgetGuest)(nil),         // 16: maitred.engine.v1.ForgetGuest
-	(*Register)(nil),            // 17: maitred.engine.v1.Register
-	(*ChangeProfile)(nil),       // 18: maitred.engine.v1.ChangeProfile
-	(*OpenSession)(nil),         // 19: maitred.engine.v1.OpenSession
-	(*RotateSession)(nil),       // 20: maitred.engine.v1.RotateSession
-	(*RevokeSession)(nil),       // 21: maitred.engine.v1.RevokeSession
-	(*BeginSecondFactor)(nil),   // 22: maitred.engine.v1.BeginSecondFactor
-	(*ConfirmSecondFactor)(nil), // 23: maitred.engine.v1.ConfirmSecondFactor
-	(*RemoveSecondFactor)(nil),  // 24: maitred.engine.v1.RemoveSecondFactor
-	(*RehashPassword)(nil),      // 25: maitred.engine.v1.RehashPassword
-	(*NoteThrottle)(nil),        // 26: maitred.engine.v1.NoteThrottle
-	(*AddApiKey)(nil),           // 27: maitred.engine.v1.AddApiKey
-	(*RevokeApiKey)(nil),        // 28: maitred.engine.v1.RevokeApiKey
-	(*EraseAccount)(nil),        // 29: maitred.engine.v1.EraseAccount
-	(*CompleteErasure)(nil),     // 30: maitred.engine.v1.CompleteErasure
-	(*Outcome)(nil),             // 31: maitred.engine.v1.Outcome
-	(*Alternative)(nil),         // 32: maitred.engine.v1.Alternative
-	(*AccountView)(nil),         // 33: maitred.engine.v1.AccountView
-	(Role)(0),                   // 34: maitred.engine.v1.Role
-	(*Contact)(nil),             // 35: maitred.engine.v1.Contact
-	(*Reservation)(nil),         // 36: maitred.engine.v1.Reservation
-	(*Table)(nil),               // 37: maitred.engine.v1.Table
-	(*Restaurant)(nil),          // 38: maitred.engine.v1.Restaurant
-	(*Member)(nil),              // 39: maitred.engine.v1.Member
-	(*Account)(nil),             // 40: maitred.engine.v1.Account
-	(*ApiKey)(nil),              // 41: maitred.engine.v1.ApiKey
-	(*AccountBase)(nil),         // 42: maitred.engine.v1.AccountBase
+	(*Shifts)(nil),              // 1: maitred.engine.v1.Shifts
+	(*CreateRestaurant)(nil),    // 2: maitred.engine.v1.CreateRestaurant
+	(*ChangeRestaurant)(nil),    // 3: maitred.engine.v1.ChangeRestaurant
+	(*SetRules)(nil),            // 4: maitred.engine.v1.SetRules
+	(*TurnTimes)(nil),           // 5: maitred.engine.v1.TurnTimes
+	(*SpecialDays)(nil),         // 6: maitred.engine.v1.SpecialDays
+	(*AddTable)(nil),            // 7: maitred.engine.v1.AddTable
+	(*ChangeTable)(nil),         // 8: maitred.engine.v1.ChangeTable
+	(*RemoveTable)(nil),         // 9: maitred.engine.v1.RemoveTable
+	(*When)(nil),                // 10: maitred.engine.v1.When
+	(*CreateReservation)(nil),   // 11: maitred.engine.v1.CreateReservation
+	(*Reschedule)(nil),          // 12: maitred.engine.v1.Reschedule
+	(*Transition)(nil),          // 13: maitred.engine.v1.Transition
+	(*AddStaff)(nil),            // 14: maitred.engine.v1.AddStaff
+	(*ChangeStaff)(nil),         // 15: maitred.engine.v1.ChangeStaff
+	(*RemoveStaff)(nil),         // 16: maitred.engine.v1.RemoveStaff
+	(*AddReview)(nil),           // 17: maitred.engine.v1.AddReview
+	(*ForgetGuest)(nil),         // 18: maitred.engine.v1.ForgetGuest
+	(*Register)(nil),            // 19: maitred.engine.v1.Register
+	(*ChangeProfile)(nil),       // 20: maitred.engine.v1.ChangeProfile
+	(*OpenSession)(nil),         // 21: maitred.engine.v1.OpenSession
+	(*RotateSession)(nil),       // 22: maitred.engine.v1.RotateSession
+	(*RevokeSession)(nil),       // 23: maitred.engine.v1.RevokeSession
+	(*BeginSecondFactor)(nil),   // 24: maitred.engine.v1.BeginSecondFactor
+	(*ConfirmSecondFactor)(nil), // 25: maitred.engine.v1.ConfirmSecondFactor
+	(*RemoveSecondFactor)(nil),  // 26: maitred.engine.v1.RemoveSecondFactor
+	(*RehashPassword)(nil),      // 27: maitred.engine.v1.RehashPassword
+	(*NoteThrottle)(nil),        // 28: maitred.engine.v1.NoteThrottle
+	(*AddApiKey)(nil),           // 29: maitred.engine.v1.AddApiKey
+	(*RevokeApiKey)(nil),        // 30: maitred.engine.v1.RevokeApiKey
+	(*EraseAccount)(nil),        // 31: maitred.engine.v1.EraseAccount
+	(*CompleteErasure)(nil),     // 32: maitred.engine.v1.CompleteErasure
+	(*Outcome)(nil),             // 33: maitred.engine.v1.Outcome
+	(*Alternative)(nil),         // 34: maitred.engine.v1.Alternative
+	(*AccountView)(nil),         // 35: maitred.engine.v1.AccountView
+	(Role)(0),                   // 36: maitred.engine.v1.Role
+	(*Shift)(nil),               // 37: maitred.engine.v1.Shift
+	(*Pacing)(nil),              // 38: maitred.engine.v1.Pacing
+	(*TurnTime)(nil),            // 39: maitred.engine.v1.TurnTime
+	(*SpecialDay)(nil),          // 40: maitred.engine.v1.SpecialDay
+	(*Contact)(nil),             // 41: maitred.engine.v1.Contact
+	(*Reservation)(nil),         // 42: maitred.engine.v1.Reservation
+	(*Table)(nil),               // 43: maitred.engine.v1.Table
+	(*Restaurant)(nil),          // 44: maitred.engine.v1.Restaurant
+	(*Member)(nil),              // 45: maitred.engine.v1.Member
+	(*Account)(nil),             // 46: maitred.engine.v1.Account
+	(*ApiKey)(nil),              // 47: maitred.engine.v1.ApiKey
+	(*Rules)(nil),               // 48: maitred.engine.v1.Rules
+	(*AccountBase)(nil),         // 49: maitred.engine.v1.AccountBase
 }
 var file_command_proto_depIdxs = []int32{
-	34, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
-	3,  // 1: maitred.engine.v1.Command.create_restaurant:type_name -> maitred.engine.v1.CreateRestaurant
-	4,  // 2: maitred.engine.v1.Command.change_restaurant:type_name -> maitred.engine.v1.ChangeRestaurant
-	5,  // 3: maitred.engine.v1.Command.add_table:type_name -> maitred.engine.v1.AddTable
-	6,  // 4: maitred.engine.v1.Command.change_table:type_name -> maitred.engine.v1.ChangeTable
-	7,  // 5: maitred.engine.v1.Command.remove_table:type_name -> maitred.engine.v1.RemoveTable
-	9,  // 6: maitred.engine.v1.Command.create_reservation:type_name -> maitred.engine.v1.CreateReservation
-	10, // 7: maitred.engine.v1.Command.reschedule:type_name -> maitred.engine.v1.Reschedule
-	11, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
-	12, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
-	13, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
-	14, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
-	15, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
-	16, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
-	17, // 14: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
-	18, // 15: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
-	19, // 16: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
-	20, // 17: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
-	21, // 18: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
-	22, // 19: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
-	23, // 20: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
-	24, // 21: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
-	25, // 22: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
-	26, // 23: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
-	27, // 24: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
-	28, // 25: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
-	29, // 26: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
-	30, // 27: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
-	1,  // 28: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
-	1,  // 29: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
-	2,  // 30: maitred.engine.v1.ChangeRestaurant.opening_hours:type_name -> maitred.engine.v1.Shifts
-	8,  // 31: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
-	35, // 32: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
-	8,  // 33: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
-	34, // 34: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
-	34, // 35: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
-	34, // 36: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
-	19, // 37: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
-	36, // 38: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
-	37, // 39: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
-	38, // 40: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
-	39, // 41: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
-	40, // 42: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
-	41, // 43: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
-	32, // 44: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
-	42, // 45: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	36, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
+	2,  // 1: maitred.engine.v1.Command.create_restaurant:type_name -> maitred.engine.v1.CreateRestaurant
+	3,  // 2: maitred.engine.v1.Command.change_restaurant:type_name -> maitred.engine.v1.ChangeRestaurant
+	7,  // 3: maitred.engine.v1.Command.add_table:type_name -> maitred.engine.v1.AddTable
+	8,  // 4: maitred.engine.v1.Command.change_table:type_name -> maitred.engine.v1.ChangeTable
+	9,  // 5: maitred.engine.v1.Command.remove_table:type_name -> maitred.engine.v1.RemoveTable
+	11, // 6: maitred.engine.v1.Command.create_reservation:type_name -> maitred.engine.v1.CreateReservation
+	12, // 7: maitred.engine.v1.Command.reschedule:type_name -> maitred.engine.v1.Reschedule
+	13, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
+	14, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
+	15, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
+	16, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
+	17, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
+	18, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
+	4,  // 14: maitred.engine.v1.Command.set_rules:type_name -> maitred.engine.v1.SetRules
+	19, // 15: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
+	20, // 16: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
+	21, // 17: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
+	22, // 18: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
+	23, // 19: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
+	24, // 20: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
+	25, // 21: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
+	26, // 22: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
+	27, // 23: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
+	28, // 24: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
+	29, // 25: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
+	30, // 26: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
+	31, // 27: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
+	32, // 28: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
+	37, // 29: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
+	37, // 30: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
+	1,  // 31: maitred.engine.v1.ChangeRestaurant.opening_hours:type_name -> maitred.engine.v1.Shifts
+	5,  // 32: maitred.engine.v1.SetRules.turn_times:type_name -> maitred.engine.v1.TurnTimes
+	38, // 33: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
+	6,  // 34: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
+	39, // 35: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
+	40, // 36: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
+	10, // 37: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
+	41, // 38: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
+	10, // 39: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
+	36, // 40: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
+	36, // 41: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
+	36, // 42: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
+	21, // 43: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
+	42, // 44: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
+	43, // 45: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
+	44, // 46: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
+	45, // 47: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
+	46, // 48: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
+	47, // 49: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
+	34, // 50: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
+	48, // 51: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
+	49, // 52: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -3181,6 +3357,7 @@ func file_command_proto_init() {
 		(*Command_RemoveStaff)(nil),
 		(*Command_AddReview)(nil),
 		(*Command_ForgetGuest)(nil),
+		(*Command_SetRules)(nil),
 		(*Command_Register)(nil),
 		(*Command_ChangeProfile)(nil),
 		(*Command_OpenSession)(nil),
@@ -3196,17 +3373,18 @@ func file_command_proto_init() {
 		(*Command_EraseAccount)(nil),
 		(*Command_CompleteErasure)(nil),
 	}
+	file_command_proto_msgTypes[3].OneofWrappers = []any{}
 	file_command_proto_msgTypes[4].OneofWrappers = []any{}
-	file_command_proto_msgTypes[6].OneofWrappers = []any{}
-	file_command_proto_msgTypes[10].OneofWrappers = []any{}
-	file_command_proto_msgTypes[18].OneofWrappers = []any{}
+	file_command_proto_msgTypes[8].OneofWrappers = []any{}
+	file_command_proto_msgTypes[12].OneofWrappers = []any{}
+	file_command_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

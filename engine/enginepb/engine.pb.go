@@ -185,6 +185,7 @@ type Event struct {
 	//	*Event_StaffRemoved
 	//	*Event_ReviewAdded
 	//	*Event_GuestForgotten
+	//	*Event_RulesSet
 	//	*Event_AccountRegistered
 	//	*Event_AccountChanged
 	//	*Event_SessionOpened
@@ -390,6 +391,15 @@ func (x *Event) GetGuestForgotten() *GuestForgotten {
 	return nil
 }
 
+func (x *Event) GetRulesSet() *RulesSet {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RulesSet); ok {
+			return x.RulesSet
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetAccountRegistered() *AccountRegistered {
 	if x != nil {
 		if x, ok := x.Body.(*Event_AccountRegistered); ok {
@@ -559,6 +569,10 @@ type Event_GuestForgotten struct {
 	GuestForgotten *GuestForgotten `protobuf:"bytes,21,opt,name=guest_forgotten,json=guestForgotten,proto3,oneof"`
 }
 
+type Event_RulesSet struct {
+	RulesSet *RulesSet `protobuf:"bytes,22,opt,name=rules_set,json=rulesSet,proto3,oneof"`
+}
+
 type Event_AccountRegistered struct {
 	AccountRegistered *AccountRegistered `protobuf:"bytes,40,opt,name=account_registered,json=accountRegistered,proto3,oneof"`
 }
@@ -634,6 +648,8 @@ func (*Event_StaffRemoved) isEvent_Body() {}
 func (*Event_ReviewAdded) isEvent_Body() {}
 
 func (*Event_GuestForgotten) isEvent_Body() {}
+
+func (*Event_RulesSet) isEvent_Body() {}
 
 func (*Event_AccountRegistered) isEvent_Body() {}
 
@@ -744,6 +760,8 @@ type OpeningHours struct {
 	OpenMin        int32                  `protobuf:"varint,2,opt,name=open_min,json=openMin,proto3" json:"open_min,omitempty"`                        // minutes after local midnight of the service day
 	CloseMin       int32                  `protobuf:"varint,3,opt,name=close_min,json=closeMin,proto3" json:"close_min,omitempty"`                     // may exceed 1440: a shift past midnight
 	LastSeatingMin int32                  `protobuf:"varint,4,opt,name=last_seating_min,json=lastSeatingMin,proto3" json:"last_seating_min,omitempty"` // included as a start time
+	Name           string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`                                              // for people, and for turn times
+	GridMin        int32                  `protobuf:"varint,6,opt,name=grid_min,json=gridMin,proto3" json:"grid_min,omitempty"`                        // minutes between start times; 0 = the restaurant's
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -806,6 +824,481 @@ func (x *OpeningHours) GetLastSeatingMin() int32 {
 	return 0
 }
 
+func (x *OpeningHours) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *OpeningHours) GetGridMin() int32 {
+	if x != nil {
+		return x.GridMin
+	}
+	return 0
+}
+
+// Shift is OpeningHours as a caller says it: nothing has been checked yet, so its numbers are wide.
+type Shift struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Days           uint32                 `protobuf:"varint,1,opt,name=days,proto3" json:"days,omitempty"`
+	OpenMin        int64                  `protobuf:"varint,2,opt,name=open_min,json=openMin,proto3" json:"open_min,omitempty"`
+	CloseMin       int64                  `protobuf:"varint,3,opt,name=close_min,json=closeMin,proto3" json:"close_min,omitempty"`
+	LastSeatingMin int64                  `protobuf:"varint,4,opt,name=last_seating_min,json=lastSeatingMin,proto3" json:"last_seating_min,omitempty"`
+	Name           string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	GridMin        int64                  `protobuf:"varint,6,opt,name=grid_min,json=gridMin,proto3" json:"grid_min,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Shift) Reset() {
+	*x = Shift{}
+	mi := &file_engine_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shift) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shift) ProtoMessage() {}
+
+func (x *Shift) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shift.ProtoReflect.Descriptor instead.
+func (*Shift) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Shift) GetDays() uint32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *Shift) GetOpenMin() int64 {
+	if x != nil {
+		return x.OpenMin
+	}
+	return 0
+}
+
+func (x *Shift) GetCloseMin() int64 {
+	if x != nil {
+		return x.CloseMin
+	}
+	return 0
+}
+
+func (x *Shift) GetLastSeatingMin() int64 {
+	if x != nil {
+		return x.LastSeatingMin
+	}
+	return 0
+}
+
+func (x *Shift) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Shift) GetGridMin() int64 {
+	if x != nil {
+		return x.GridMin
+	}
+	return 0
+}
+
+// Rules are what a house says of its book beyond opening hours and tables. What is 0 or absent is not limited, or the default.
+type Rules struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`                                    // 2 when they are set for the first time: 1 is the defaults
+	MinNoticeMin  int64                  `protobuf:"varint,2,opt,name=min_notice_min,json=minNoticeMin,proto3" json:"min_notice_min,omitempty"`    // minutes before the start, for guests
+	HorizonDays   int64                  `protobuf:"varint,3,opt,name=horizon_days,json=horizonDays,proto3" json:"horizon_days,omitempty"`         // × 24 h before the start; 0 = 90
+	BufferMin     int64                  `protobuf:"varint,4,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"`               // after a party its table stays free so long
+	NoShowMin     int64                  `protobuf:"varint,5,opt,name=no_show_min,json=noShowMin,proto3" json:"no_show_min,omitempty"`             // minutes after the start; 0 = 30
+	PausedUntilMs int64                  `protobuf:"varint,6,opt,name=paused_until_ms,json=pausedUntilMs,proto3" json:"paused_until_ms,omitempty"` // guests may not book before
+	TurnTimes     []*TurnTime            `protobuf:"bytes,7,rep,name=turn_times,json=turnTimes,proto3" json:"turn_times,omitempty"`
+	Pacing        *Pacing                `protobuf:"bytes,8,opt,name=pacing,proto3" json:"pacing,omitempty"`
+	SpecialDays   []*SpecialDay          `protobuf:"bytes,9,rep,name=special_days,json=specialDays,proto3" json:"special_days,omitempty"` // by day
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rules) Reset() {
+	*x = Rules{}
+	mi := &file_engine_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rules) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rules) ProtoMessage() {}
+
+func (x *Rules) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rules.ProtoReflect.Descriptor instead.
+func (*Rules) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Rules) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Rules) GetMinNoticeMin() int64 {
+	if x != nil {
+		return x.MinNoticeMin
+	}
+	return 0
+}
+
+func (x *Rules) GetHorizonDays() int64 {
+	if x != nil {
+		return x.HorizonDays
+	}
+	return 0
+}
+
+func (x *Rules) GetBufferMin() int64 {
+	if x != nil {
+		return x.BufferMin
+	}
+	return 0
+}
+
+func (x *Rules) GetNoShowMin() int64 {
+	if x != nil {
+		return x.NoShowMin
+	}
+	return 0
+}
+
+func (x *Rules) GetPausedUntilMs() int64 {
+	if x != nil {
+		return x.PausedUntilMs
+	}
+	return 0
+}
+
+func (x *Rules) GetTurnTimes() []*TurnTime {
+	if x != nil {
+		return x.TurnTimes
+	}
+	return nil
+}
+
+func (x *Rules) GetPacing() *Pacing {
+	if x != nil {
+		return x.Pacing
+	}
+	return nil
+}
+
+func (x *Rules) GetSpecialDays() []*SpecialDay {
+	if x != nil {
+		return x.SpecialDays
+	}
+	return nil
+}
+
+// TurnTime is how long parties of a size keep their table.
+type TurnTime struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MinParty      int64                  `protobuf:"varint,1,opt,name=min_party,json=minParty,proto3" json:"min_party,omitempty"`
+	MaxParty      int64                  `protobuf:"varint,2,opt,name=max_party,json=maxParty,proto3" json:"max_party,omitempty"`
+	Minutes       int64                  `protobuf:"varint,3,opt,name=minutes,proto3" json:"minutes,omitempty"`
+	Shift         string                 `protobuf:"bytes,4,opt,name=shift,proto3" json:"shift,omitempty"`                     // only in shifts of that name
+	FromDay       int64                  `protobuf:"varint,5,opt,name=from_day,json=fromDay,proto3" json:"from_day,omitempty"` // only on these service days, days since 1970-01-01; 0 = always
+	ToDay         int64                  `protobuf:"varint,6,opt,name=to_day,json=toDay,proto3" json:"to_day,omitempty"`       // included
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TurnTime) Reset() {
+	*x = TurnTime{}
+	mi := &file_engine_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TurnTime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TurnTime) ProtoMessage() {}
+
+func (x *TurnTime) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TurnTime.ProtoReflect.Descriptor instead.
+func (*TurnTime) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *TurnTime) GetMinParty() int64 {
+	if x != nil {
+		return x.MinParty
+	}
+	return 0
+}
+
+func (x *TurnTime) GetMaxParty() int64 {
+	if x != nil {
+		return x.MaxParty
+	}
+	return 0
+}
+
+func (x *TurnTime) GetMinutes() int64 {
+	if x != nil {
+		return x.Minutes
+	}
+	return 0
+}
+
+func (x *TurnTime) GetShift() string {
+	if x != nil {
+		return x.Shift
+	}
+	return ""
+}
+
+func (x *TurnTime) GetFromDay() int64 {
+	if x != nil {
+		return x.FromDay
+	}
+	return 0
+}
+
+func (x *TurnTime) GetToDay() int64 {
+	if x != nil {
+		return x.ToDay
+	}
+	return 0
+}
+
+// Pacing bounds who may start in one window; 0 = no bound.
+type Pacing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WindowMin     int64                  `protobuf:"varint,1,opt,name=window_min,json=windowMin,proto3" json:"window_min,omitempty"` // from midnight of the service day on; 0 = 15
+	Covers        int64                  `protobuf:"varint,2,opt,name=covers,proto3" json:"covers,omitempty"`                        // guests of all parties
+	Parties       int64                  `protobuf:"varint,3,opt,name=parties,proto3" json:"parties,omitempty"`
+	OnlineCovers  int64                  `protobuf:"varint,4,opt,name=online_covers,json=onlineCovers,proto3" json:"online_covers,omitempty"` // of those that guests booked themselves
+	OnlineParties int64                  `protobuf:"varint,5,opt,name=online_parties,json=onlineParties,proto3" json:"online_parties,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pacing) Reset() {
+	*x = Pacing{}
+	mi := &file_engine_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pacing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pacing) ProtoMessage() {}
+
+func (x *Pacing) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pacing.ProtoReflect.Descriptor instead.
+func (*Pacing) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Pacing) GetWindowMin() int64 {
+	if x != nil {
+		return x.WindowMin
+	}
+	return 0
+}
+
+func (x *Pacing) GetCovers() int64 {
+	if x != nil {
+		return x.Covers
+	}
+	return 0
+}
+
+func (x *Pacing) GetParties() int64 {
+	if x != nil {
+		return x.Parties
+	}
+	return 0
+}
+
+func (x *Pacing) GetOnlineCovers() int64 {
+	if x != nil {
+		return x.OnlineCovers
+	}
+	return 0
+}
+
+func (x *Pacing) GetOnlineParties() int64 {
+	if x != nil {
+		return x.OnlineParties
+	}
+	return 0
+}
+
+// SpecialDay has other shifts than its weekday, or none.
+type SpecialDay struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Day           int64                  `protobuf:"varint,1,opt,name=day,proto3" json:"day,omitempty"` // days since 1970-01-01
+	Shifts        []*Shift               `protobuf:"bytes,2,rep,name=shifts,proto3" json:"shifts,omitempty"`
+	Note          string                 `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpecialDay) Reset() {
+	*x = SpecialDay{}
+	mi := &file_engine_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpecialDay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpecialDay) ProtoMessage() {}
+
+func (x *SpecialDay) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpecialDay.ProtoReflect.Descriptor instead.
+func (*SpecialDay) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SpecialDay) GetDay() int64 {
+	if x != nil {
+		return x.Day
+	}
+	return 0
+}
+
+func (x *SpecialDay) GetShifts() []*Shift {
+	if x != nil {
+		return x.Shifts
+	}
+	return nil
+}
+
+func (x *SpecialDay) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+type RulesSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rules         *Rules                 `protobuf:"bytes,1,opt,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RulesSet) Reset() {
+	*x = RulesSet{}
+	mi := &file_engine_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RulesSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RulesSet) ProtoMessage() {}
+
+func (x *RulesSet) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RulesSet.ProtoReflect.Descriptor instead.
+func (*RulesSet) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RulesSet) GetRules() *Rules {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
 type Restaurant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -829,7 +1322,7 @@ type Restaurant struct {
 
 func (x *Restaurant) Reset() {
 	*x = Restaurant{}
-	mi := &file_engine_proto_msgTypes[3]
+	mi := &file_engine_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +1334,7 @@ func (x *Restaurant) String() string {
 func (*Restaurant) ProtoMessage() {}
 
 func (x *Restaurant) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[3]
+	mi := &file_engine_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +1347,7 @@ func (x *Restaurant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restaurant.ProtoReflect.Descriptor instead.
 func (*Restaurant) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{3}
+	return file_engine_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Restaurant) GetId() string {
@@ -977,7 +1470,7 @@ type Table struct {
 
 func (x *Table) Reset() {
 	*x = Table{}
-	mi := &file_engine_proto_msgTypes[4]
+	mi := &file_engine_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1482,7 @@ func (x *Table) String() string {
 func (*Table) ProtoMessage() {}
 
 func (x *Table) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[4]
+	mi := &file_engine_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1495,7 @@ func (x *Table) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Table.ProtoReflect.Descriptor instead.
 func (*Table) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{4}
+	return file_engine_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Table) GetId() string {
@@ -1063,7 +1556,7 @@ type RestaurantCreated struct {
 
 func (x *RestaurantCreated) Reset() {
 	*x = RestaurantCreated{}
-	mi := &file_engine_proto_msgTypes[5]
+	mi := &file_engine_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1568,7 @@ func (x *RestaurantCreated) String() string {
 func (*RestaurantCreated) ProtoMessage() {}
 
 func (x *RestaurantCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[5]
+	mi := &file_engine_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1581,7 @@ func (x *RestaurantCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantCreated.ProtoReflect.Descriptor instead.
 func (*RestaurantCreated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{5}
+	return file_engine_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RestaurantCreated) GetRestaurant() *Restaurant {
@@ -1107,7 +1600,7 @@ type RestaurantChanged struct {
 
 func (x *RestaurantChanged) Reset() {
 	*x = RestaurantChanged{}
-	mi := &file_engine_proto_msgTypes[6]
+	mi := &file_engine_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1119,7 +1612,7 @@ func (x *RestaurantChanged) String() string {
 func (*RestaurantChanged) ProtoMessage() {}
 
 func (x *RestaurantChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[6]
+	mi := &file_engine_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1132,7 +1625,7 @@ func (x *RestaurantChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantChanged.ProtoReflect.Descriptor instead.
 func (*RestaurantChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{6}
+	return file_engine_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RestaurantChanged) GetRestaurant() *Restaurant {
@@ -1151,7 +1644,7 @@ type TableAdded struct {
 
 func (x *TableAdded) Reset() {
 	*x = TableAdded{}
-	mi := &file_engine_proto_msgTypes[7]
+	mi := &file_engine_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1656,7 @@ func (x *TableAdded) String() string {
 func (*TableAdded) ProtoMessage() {}
 
 func (x *TableAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[7]
+	mi := &file_engine_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1669,7 @@ func (x *TableAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableAdded.ProtoReflect.Descriptor instead.
 func (*TableAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{7}
+	return file_engine_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TableAdded) GetTable() *Table {
@@ -1195,7 +1688,7 @@ type TableChanged struct {
 
 func (x *TableChanged) Reset() {
 	*x = TableChanged{}
-	mi := &file_engine_proto_msgTypes[8]
+	mi := &file_engine_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1700,7 @@ func (x *TableChanged) String() string {
 func (*TableChanged) ProtoMessage() {}
 
 func (x *TableChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[8]
+	mi := &file_engine_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1713,7 @@ func (x *TableChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableChanged.ProtoReflect.Descriptor instead.
 func (*TableChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{8}
+	return file_engine_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TableChanged) GetTable() *Table {
@@ -1239,7 +1732,7 @@ type TableRemoved struct {
 
 func (x *TableRemoved) Reset() {
 	*x = TableRemoved{}
-	mi := &file_engine_proto_msgTypes[9]
+	mi := &file_engine_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1744,7 @@ func (x *TableRemoved) String() string {
 func (*TableRemoved) ProtoMessage() {}
 
 func (x *TableRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[9]
+	mi := &file_engine_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1757,7 @@ func (x *TableRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableRemoved.ProtoReflect.Descriptor instead.
 func (*TableRemoved) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{9}
+	return file_engine_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TableRemoved) GetTableId() string {
@@ -1283,7 +1776,7 @@ type ReservationCreated struct {
 
 func (x *ReservationCreated) Reset() {
 	*x = ReservationCreated{}
-	mi := &file_engine_proto_msgTypes[10]
+	mi := &file_engine_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1788,7 @@ func (x *ReservationCreated) String() string {
 func (*ReservationCreated) ProtoMessage() {}
 
 func (x *ReservationCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[10]
+	mi := &file_engine_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1801,7 @@ func (x *ReservationCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationCreated.ProtoReflect.Descriptor instead.
 func (*ReservationCreated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{10}
+	return file_engine_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReservationCreated) GetReservation() *Reservation {
@@ -1338,13 +1831,14 @@ type Reservation struct {
 	Contact         *Contact               `protobuf:"bytes,15,opt,name=contact,proto3" json:"contact,omitempty"`
 	UpdatedMs       int64                  `protobuf:"varint,16,opt,name=updated_ms,json=updatedMs,proto3" json:"updated_ms,omitempty"`
 	Reviewed        bool                   `protobuf:"varint,17,opt,name=reviewed,proto3" json:"reviewed,omitempty"`
+	BufferMin       int32                  `protobuf:"varint,18,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"` // after ends_at the tables stay free so long
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Reservation) Reset() {
 	*x = Reservation{}
-	mi := &file_engine_proto_msgTypes[11]
+	mi := &file_engine_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1850,7 @@ func (x *Reservation) String() string {
 func (*Reservation) ProtoMessage() {}
 
 func (x *Reservation) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[11]
+	mi := &file_engine_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1863,7 @@ func (x *Reservation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reservation.ProtoReflect.Descriptor instead.
 func (*Reservation) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{11}
+	return file_engine_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Reservation) GetId() string {
@@ -1491,6 +1985,13 @@ func (x *Reservation) GetReviewed() bool {
 	return false
 }
 
+func (x *Reservation) GetBufferMin() int32 {
+	if x != nil {
+		return x.BufferMin
+	}
+	return 0
+}
+
 type Contact struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1502,7 +2003,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +2015,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +2028,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{12}
+	return file_engine_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Contact) GetName() string {
@@ -1561,13 +2062,14 @@ type ReservationRescheduled struct {
 	EndsAt          int64                  `protobuf:"varint,6,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
 	GuestsCount     int32                  `protobuf:"varint,7,opt,name=guests_count,json=guestsCount,proto3" json:"guests_count,omitempty"`
 	SpecialRequests string                 `protobuf:"bytes,8,opt,name=special_requests,json=specialRequests,proto3" json:"special_requests,omitempty"`
+	BufferMin       int32                  `protobuf:"varint,9,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ReservationRescheduled) Reset() {
 	*x = ReservationRescheduled{}
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +2081,7 @@ func (x *ReservationRescheduled) String() string {
 func (*ReservationRescheduled) ProtoMessage() {}
 
 func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +2094,7 @@ func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationRescheduled.ProtoReflect.Descriptor instead.
 func (*ReservationRescheduled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{13}
+	return file_engine_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReservationRescheduled) GetId() string {
@@ -1651,6 +2153,13 @@ func (x *ReservationRescheduled) GetSpecialRequests() string {
 	return ""
 }
 
+func (x *ReservationRescheduled) GetBufferMin() int32 {
+	if x != nil {
+		return x.BufferMin
+	}
+	return 0
+}
+
 type ReservationStatusChanged struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1662,7 +2171,7 @@ type ReservationStatusChanged struct {
 
 func (x *ReservationStatusChanged) Reset() {
 	*x = ReservationStatusChanged{}
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +2183,7 @@ func (x *ReservationStatusChanged) String() string {
 func (*ReservationStatusChanged) ProtoMessage() {}
 
 func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +2196,7 @@ func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationStatusChanged.ProtoReflect.Descriptor instead.
 func (*ReservationStatusChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{14}
+	return file_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReservationStatusChanged) GetId() string {
@@ -1724,7 +2233,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +2245,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +2258,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{15}
+	return file_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Member) GetAccount() string {
@@ -1789,7 +2298,7 @@ type StaffSet struct {
 
 func (x *StaffSet) Reset() {
 	*x = StaffSet{}
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +2310,7 @@ func (x *StaffSet) String() string {
 func (*StaffSet) ProtoMessage() {}
 
 func (x *StaffSet) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +2323,7 @@ func (x *StaffSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffSet.ProtoReflect.Descriptor instead.
 func (*StaffSet) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{16}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StaffSet) GetMember() *Member {
@@ -1833,7 +2342,7 @@ type StaffRemoved struct {
 
 func (x *StaffRemoved) Reset() {
 	*x = StaffRemoved{}
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +2354,7 @@ func (x *StaffRemoved) String() string {
 func (*StaffRemoved) ProtoMessage() {}
 
 func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +2367,7 @@ func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffRemoved.ProtoReflect.Descriptor instead.
 func (*StaffRemoved) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{17}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StaffRemoved) GetAccount() string {
@@ -1881,7 +2390,7 @@ type ReviewAdded struct {
 
 func (x *ReviewAdded) Reset() {
 	*x = ReviewAdded{}
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +2402,7 @@ func (x *ReviewAdded) String() string {
 func (*ReviewAdded) ProtoMessage() {}
 
 func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +2415,7 @@ func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewAdded.ProtoReflect.Descriptor instead.
 func (*ReviewAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{18}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReviewAdded) GetId() string {
@@ -1947,7 +2456,7 @@ type GuestForgotten struct {
 
 func (x *GuestForgotten) Reset() {
 	*x = GuestForgotten{}
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2468,7 @@ func (x *GuestForgotten) String() string {
 func (*GuestForgotten) ProtoMessage() {}
 
 func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2481,7 @@ func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuestForgotten.ProtoReflect.Descriptor instead.
 func (*GuestForgotten) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{19}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GuestForgotten) GetGuest() string {
@@ -1991,7 +2500,7 @@ type AccountRegistered struct {
 
 func (x *AccountRegistered) Reset() {
 	*x = AccountRegistered{}
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2003,7 +2512,7 @@ func (x *AccountRegistered) String() string {
 func (*AccountRegistered) ProtoMessage() {}
 
 func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2016,7 +2525,7 @@ func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRegistered.ProtoReflect.Descriptor instead.
 func (*AccountRegistered) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{20}
+	return file_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AccountRegistered) GetAccount() *Account {
@@ -2035,7 +2544,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2047,7 +2556,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2060,7 +2569,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AccountChanged) GetAccount() *Account {
@@ -2087,7 +2596,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2608,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2621,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Account) GetId() string {
@@ -2189,7 +2698,7 @@ type SessionOpened struct {
 
 func (x *SessionOpened) Reset() {
 	*x = SessionOpened{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2201,7 +2710,7 @@ func (x *SessionOpened) String() string {
 func (*SessionOpened) ProtoMessage() {}
 
 func (x *SessionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2214,7 +2723,7 @@ func (x *SessionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionOpened.ProtoReflect.Descriptor instead.
 func (*SessionOpened) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SessionOpened) GetFamily() string {
@@ -2248,7 +2757,7 @@ type SessionRotated struct {
 
 func (x *SessionRotated) Reset() {
 	*x = SessionRotated{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2260,7 +2769,7 @@ func (x *SessionRotated) String() string {
 func (*SessionRotated) ProtoMessage() {}
 
 func (x *SessionRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2273,7 +2782,7 @@ func (x *SessionRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRotated.ProtoReflect.Descriptor instead.
 func (*SessionRotated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SessionRotated) GetFamily() string {
@@ -2300,7 +2809,7 @@ type SessionRevoked struct {
 
 func (x *SessionRevoked) Reset() {
 	*x = SessionRevoked{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2312,7 +2821,7 @@ func (x *SessionRevoked) String() string {
 func (*SessionRevoked) ProtoMessage() {}
 
 func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2325,7 +2834,7 @@ func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRevoked.ProtoReflect.Descriptor instead.
 func (*SessionRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SessionRevoked) GetFamily() string {
@@ -2350,7 +2859,7 @@ type AccountErased struct {
 
 func (x *AccountErased) Reset() {
 	*x = AccountErased{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2871,7 @@ func (x *AccountErased) String() string {
 func (*AccountErased) ProtoMessage() {}
 
 func (x *AccountErased) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2375,7 +2884,7 @@ func (x *AccountErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErased.ProtoReflect.Descriptor instead.
 func (*AccountErased) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 type AccountErasureCompleted struct {
@@ -2386,7 +2895,7 @@ type AccountErasureCompleted struct {
 
 func (x *AccountErasureCompleted) Reset() {
 	*x = AccountErasureCompleted{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2398,7 +2907,7 @@ func (x *AccountErasureCompleted) String() string {
 func (*AccountErasureCompleted) ProtoMessage() {}
 
 func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,7 +2920,7 @@ func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErasureCompleted.ProtoReflect.Descriptor instead.
 func (*AccountErasureCompleted) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 // SecondFactor is a time-based one-time password (RFC 6238). recovery: SHA-256 of each code that is left, 32 bytes each.
@@ -2427,7 +2936,7 @@ type SecondFactor struct {
 
 func (x *SecondFactor) Reset() {
 	*x = SecondFactor{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2439,7 +2948,7 @@ func (x *SecondFactor) String() string {
 func (*SecondFactor) ProtoMessage() {}
 
 func (x *SecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2452,7 +2961,7 @@ func (x *SecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactor.ProtoReflect.Descriptor instead.
 func (*SecondFactor) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SecondFactor) GetSecret() []byte {
@@ -2492,7 +3001,7 @@ type SecondFactorChanged struct {
 
 func (x *SecondFactorChanged) Reset() {
 	*x = SecondFactorChanged{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2504,7 +3013,7 @@ func (x *SecondFactorChanged) String() string {
 func (*SecondFactorChanged) ProtoMessage() {}
 
 func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2517,7 +3026,7 @@ func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorChanged.ProtoReflect.Descriptor instead.
 func (*SecondFactorChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SecondFactorChanged) GetFactor() *SecondFactor {
@@ -2537,7 +3046,7 @@ type SecondFactorUsed struct {
 
 func (x *SecondFactorUsed) Reset() {
 	*x = SecondFactorUsed{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +3058,7 @@ func (x *SecondFactorUsed) String() string {
 func (*SecondFactorUsed) ProtoMessage() {}
 
 func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +3071,7 @@ func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorUsed.ProtoReflect.Descriptor instead.
 func (*SecondFactorUsed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SecondFactorUsed) GetStep() int64 {
@@ -2593,7 +3102,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +3114,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +3127,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ApiKey) GetId() string {
@@ -2672,7 +3181,7 @@ type ApiKeyAdded struct {
 
 func (x *ApiKeyAdded) Reset() {
 	*x = ApiKeyAdded{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +3193,7 @@ func (x *ApiKeyAdded) String() string {
 func (*ApiKeyAdded) ProtoMessage() {}
 
 func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,7 +3206,7 @@ func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyAdded.ProtoReflect.Descriptor instead.
 func (*ApiKeyAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ApiKeyAdded) GetKey() *ApiKey {
@@ -2716,7 +3225,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2728,7 +3237,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2741,7 +3250,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -2760,7 +3269,7 @@ type PasswordRehashed struct {
 
 func (x *PasswordRehashed) Reset() {
 	*x = PasswordRehashed{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +3281,7 @@ func (x *PasswordRehashed) String() string {
 func (*PasswordRehashed) ProtoMessage() {}
 
 func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +3294,7 @@ func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordRehashed.ProtoReflect.Descriptor instead.
 func (*PasswordRehashed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PasswordRehashed) GetPasswordHash() string {
@@ -2803,7 +3312,7 @@ type LoginThrottled struct {
 
 func (x *LoginThrottled) Reset() {
 	*x = LoginThrottled{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +3324,7 @@ func (x *LoginThrottled) String() string {
 func (*LoginThrottled) ProtoMessage() {}
 
 func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +3337,7 @@ func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginThrottled.ProtoReflect.Descriptor instead.
 func (*LoginThrottled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 // RestaurantBase is the whole state of a restaurant at one version.
@@ -2844,13 +3353,14 @@ type RestaurantBase struct {
 	Staff             []*Member              `protobuf:"bytes,8,rep,name=staff,proto3" json:"staff,omitempty"`                                                   // by account
 	RatingSum         int64                  `protobuf:"varint,9,opt,name=rating_sum,json=ratingSum,proto3" json:"rating_sum,omitempty"`                         // of all reviews
 	RatingCount       int64                  `protobuf:"varint,10,opt,name=rating_count,json=ratingCount,proto3" json:"rating_count,omitempty"`
+	Rules             *Rules                 `protobuf:"bytes,11,opt,name=rules,proto3" json:"rules,omitempty"` // absent = never set
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *RestaurantBase) Reset() {
 	*x = RestaurantBase{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +3372,7 @@ func (x *RestaurantBase) String() string {
 func (*RestaurantBase) ProtoMessage() {}
 
 func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +3385,7 @@ func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantBase.ProtoReflect.Descriptor instead.
 func (*RestaurantBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RestaurantBase) GetRestaurant() *Restaurant {
@@ -2948,6 +3458,13 @@ func (x *RestaurantBase) GetRatingCount() int64 {
 	return 0
 }
 
+func (x *RestaurantBase) GetRules() *Rules {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
 // Session is a refresh token family. previous: the hashes seen before, 32 bytes each, oldest first, bounded.
 type Session struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2962,7 +3479,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3491,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3504,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Session) GetFamily() string {
@@ -3043,7 +3560,7 @@ type AccountBase struct {
 
 func (x *AccountBase) Reset() {
 	*x = AccountBase{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3055,7 +3572,7 @@ func (x *AccountBase) String() string {
 func (*AccountBase) ProtoMessage() {}
 
 func (x *AccountBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3068,7 +3585,7 @@ func (x *AccountBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBase.ProtoReflect.Descriptor instead.
 func (*AccountBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AccountBase) GetAccount() *Account {
@@ -3145,7 +3662,7 @@ var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
 	"\n" +
-	"\fengine.proto\x12\x11maitred.engine.v1\"\xc3\x11\n" +
+	"\fengine.proto\x12\x11maitred.engine.v1\"\xff\x11\n" +
 	"\x05Event\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x1d\n" +
 	"\n" +
@@ -3167,7 +3684,8 @@ const file_engine_proto_rawDesc = "" +
 	"\tstaff_set\x18\x12 \x01(\v2\x1b.maitred.engine.v1.StaffSetH\x00R\bstaffSet\x12F\n" +
 	"\rstaff_removed\x18\x13 \x01(\v2\x1f.maitred.engine.v1.StaffRemovedH\x00R\fstaffRemoved\x12C\n" +
 	"\freview_added\x18\x14 \x01(\v2\x1e.maitred.engine.v1.ReviewAddedH\x00R\vreviewAdded\x12L\n" +
-	"\x0fguest_forgotten\x18\x15 \x01(\v2!.maitred.engine.v1.GuestForgottenH\x00R\x0eguestForgotten\x12U\n" +
+	"\x0fguest_forgotten\x18\x15 \x01(\v2!.maitred.engine.v1.GuestForgottenH\x00R\x0eguestForgotten\x12:\n" +
+	"\trules_set\x18\x16 \x01(\v2\x1b.maitred.engine.v1.RulesSetH\x00R\brulesSet\x12U\n" +
 	"\x12account_registered\x18( \x01(\v2$.maitred.engine.v1.AccountRegisteredH\x00R\x11accountRegistered\x12L\n" +
 	"\x0faccount_changed\x18) \x01(\v2!.maitred.engine.v1.AccountChangedH\x00R\x0eaccountChanged\x12I\n" +
 	"\x0esession_opened\x18* \x01(\v2 .maitred.engine.v1.SessionOpenedH\x00R\rsessionOpened\x12L\n" +
@@ -3187,12 +3705,54 @@ const file_engine_proto_rawDesc = "" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12\x18\n" +
 	"\asubject\x18\x03 \x01(\tR\asubject\x12\x13\n" +
 	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\x12\x18\n" +
-	"\aoutcome\x18\x05 \x01(\rR\aoutcome\"\x84\x01\n" +
+	"\aoutcome\x18\x05 \x01(\rR\aoutcome\"\xb3\x01\n" +
 	"\fOpeningHours\x12\x12\n" +
 	"\x04days\x18\x01 \x01(\rR\x04days\x12\x19\n" +
 	"\bopen_min\x18\x02 \x01(\x05R\aopenMin\x12\x1b\n" +
 	"\tclose_min\x18\x03 \x01(\x05R\bcloseMin\x12(\n" +
-	"\x10last_seating_min\x18\x04 \x01(\x05R\x0elastSeatingMin\"\xb7\x03\n" +
+	"\x10last_seating_min\x18\x04 \x01(\x05R\x0elastSeatingMin\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x19\n" +
+	"\bgrid_min\x18\x06 \x01(\x05R\agridMin\"\xac\x01\n" +
+	"\x05Shift\x12\x12\n" +
+	"\x04days\x18\x01 \x01(\rR\x04days\x12\x19\n" +
+	"\bopen_min\x18\x02 \x01(\x03R\aopenMin\x12\x1b\n" +
+	"\tclose_min\x18\x03 \x01(\x03R\bcloseMin\x12(\n" +
+	"\x10last_seating_min\x18\x04 \x01(\x03R\x0elastSeatingMin\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x19\n" +
+	"\bgrid_min\x18\x06 \x01(\x03R\agridMin\"\x82\x03\n" +
+	"\x05Rules\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12$\n" +
+	"\x0emin_notice_min\x18\x02 \x01(\x03R\fminNoticeMin\x12!\n" +
+	"\fhorizon_days\x18\x03 \x01(\x03R\vhorizonDays\x12\x1d\n" +
+	"\n" +
+	"buffer_min\x18\x04 \x01(\x03R\tbufferMin\x12\x1e\n" +
+	"\vno_show_min\x18\x05 \x01(\x03R\tnoShowMin\x12&\n" +
+	"\x0fpaused_until_ms\x18\x06 \x01(\x03R\rpausedUntilMs\x12:\n" +
+	"\n" +
+	"turn_times\x18\a \x03(\v2\x1b.maitred.engine.v1.TurnTimeR\tturnTimes\x121\n" +
+	"\x06pacing\x18\b \x01(\v2\x19.maitred.engine.v1.PacingR\x06pacing\x12@\n" +
+	"\fspecial_days\x18\t \x03(\v2\x1d.maitred.engine.v1.SpecialDayR\vspecialDays\"\xa6\x01\n" +
+	"\bTurnTime\x12\x1b\n" +
+	"\tmin_party\x18\x01 \x01(\x03R\bminParty\x12\x1b\n" +
+	"\tmax_party\x18\x02 \x01(\x03R\bmaxParty\x12\x18\n" +
+	"\aminutes\x18\x03 \x01(\x03R\aminutes\x12\x14\n" +
+	"\x05shift\x18\x04 \x01(\tR\x05shift\x12\x19\n" +
+	"\bfrom_day\x18\x05 \x01(\x03R\afromDay\x12\x15\n" +
+	"\x06to_day\x18\x06 \x01(\x03R\x05toDay\"\xa5\x01\n" +
+	"\x06Pacing\x12\x1d\n" +
+	"\n" +
+	"window_min\x18\x01 \x01(\x03R\twindowMin\x12\x16\n" +
+	"\x06covers\x18\x02 \x01(\x03R\x06covers\x12\x18\n" +
+	"\aparties\x18\x03 \x01(\x03R\aparties\x12#\n" +
+	"\ronline_covers\x18\x04 \x01(\x03R\fonlineCovers\x12%\n" +
+	"\x0eonline_parties\x18\x05 \x01(\x03R\ronlineParties\"d\n" +
+	"\n" +
+	"SpecialDay\x12\x10\n" +
+	"\x03day\x18\x01 \x01(\x03R\x03day\x120\n" +
+	"\x06shifts\x18\x02 \x03(\v2\x18.maitred.engine.v1.ShiftR\x06shifts\x12\x12\n" +
+	"\x04note\x18\x03 \x01(\tR\x04note\":\n" +
+	"\bRulesSet\x12.\n" +
+	"\x05rules\x18\x01 \x01(\v2\x18.maitred.engine.v1.RulesR\x05rules\"\xb7\x03\n" +
 	"\n" +
 	"Restaurant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
@@ -3236,7 +3796,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fTableRemoved\x12\x19\n" +
 	"\btable_id\x18\x01 \x01(\tR\atableId\"V\n" +
 	"\x12ReservationCreated\x12@\n" +
-	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\x95\x04\n" +
+	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xb4\x04\n" +
 	"\vReservation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05guest\x18\x02 \x01(\tR\x05guest\x12\x1b\n" +
@@ -3258,11 +3818,13 @@ const file_engine_proto_rawDesc = "" +
 	"\acontact\x18\x0f \x01(\v2\x1a.maitred.engine.v1.ContactR\acontact\x12\x1d\n" +
 	"\n" +
 	"updated_ms\x18\x10 \x01(\x03R\tupdatedMs\x12\x1a\n" +
-	"\breviewed\x18\x11 \x01(\bR\breviewed\"I\n" +
+	"\breviewed\x18\x11 \x01(\bR\breviewed\x12\x1d\n" +
+	"\n" +
+	"buffer_min\x18\x12 \x01(\x05R\tbufferMin\"I\n" +
 	"\aContact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05phone\x18\x02 \x01(\tR\x05phone\x12\x14\n" +
-	"\x05email\x18\x03 \x01(\tR\x05email\"\x87\x02\n" +
+	"\x05email\x18\x03 \x01(\tR\x05email\"\xa6\x02\n" +
 	"\x16ReservationRescheduled\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\ttable_ids\x18\x02 \x03(\tR\btableIds\x12\x1f\n" +
@@ -3272,7 +3834,9 @@ const file_engine_proto_rawDesc = "" +
 	"\tstarts_at\x18\x05 \x01(\x03R\bstartsAt\x12\x17\n" +
 	"\aends_at\x18\x06 \x01(\x03R\x06endsAt\x12!\n" +
 	"\fguests_count\x18\a \x01(\x05R\vguestsCount\x12)\n" +
-	"\x10special_requests\x18\b \x01(\tR\x0fspecialRequests\"u\n" +
+	"\x10special_requests\x18\b \x01(\tR\x0fspecialRequests\x12\x1d\n" +
+	"\n" +
+	"buffer_min\x18\t \x01(\x05R\tbufferMin\"u\n" +
 	"\x18ReservationStatusChanged\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x19.maitred.engine.v1.StatusR\x06status\x12\x16\n" +
@@ -3346,7 +3910,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"7\n" +
 	"\x10PasswordRehashed\x12#\n" +
 	"\rpassword_hash\x18\x01 \x01(\tR\fpasswordHash\"\x10\n" +
-	"\x0eLoginThrottled\"\xd2\x03\n" +
+	"\x0eLoginThrottled\"\x82\x04\n" +
 	"\x0eRestaurantBase\x12=\n" +
 	"\n" +
 	"restaurant\x18\x01 \x01(\v2\x1d.maitred.engine.v1.RestaurantR\n" +
@@ -3361,7 +3925,8 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"rating_sum\x18\t \x01(\x03R\tratingSum\x12!\n" +
 	"\frating_count\x18\n" +
-	" \x01(\x03R\vratingCount\"\x93\x01\n" +
+	" \x01(\x03R\vratingCount\x12.\n" +
+	"\x05rules\x18\v \x01(\v2\x18.maitred.engine.v1.RulesR\x05rules\"\x93\x01\n" +
 	"\aSession\x12\x16\n" +
 	"\x06family\x18\x01 \x01(\tR\x06family\x12\x18\n" +
 	"\arefresh\x18\x02 \x01(\fR\arefresh\x12\x1a\n" +
@@ -3416,109 +3981,122 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
 	(*Event)(nil),                    // 2: maitred.engine.v1.Event
 	(*Receipt)(nil),                  // 3: maitred.engine.v1.Receipt
 	(*OpeningHours)(nil),             // 4: maitred.engine.v1.OpeningHours
-	(*Restaurant)(nil),               // 5: maitred.engine.v1.Restaurant
-	(*Table)(nil),                    // 6: maitred.engine.v1.Table
-	(*RestaurantCreated)(nil),        // 7: maitred.engine.v1.RestaurantCreated
-	(*RestaurantChanged)(nil),        // 8: maitred.engine.v1.RestaurantChanged
-	(*TableAdded)(nil),               // 9: maitred.engine.v1.TableAdded
-	(*TableChanged)(nil),             // 10: maitred.engine.v1.TableChanged
-	(*TableRemoved)(nil),             // 11: maitred.engine.v1.TableRemoved
-	(*ReservationCreated)(nil),       // 12: maitred.engine.v1.ReservationCreated
-	(*Reservation)(nil),              // 13: maitred.engine.v1.Reservation
-	(*Contact)(nil),                  // 14: maitred.engine.v1.Contact
-	(*ReservationRescheduled)(nil),   // 15: maitred.engine.v1.ReservationRescheduled
-	(*ReservationStatusChanged)(nil), // 16: maitred.engine.v1.ReservationStatusChanged
-	(*Member)(nil),                   // 17: maitred.engine.v1.Member
-	(*StaffSet)(nil),                 // 18: maitred.engine.v1.StaffSet
-	(*StaffRemoved)(nil),             // 19: maitred.engine.v1.StaffRemoved
-	(*ReviewAdded)(nil),              // 20: maitred.engine.v1.ReviewAdded
-	(*GuestForgotten)(nil),           // 21: maitred.engine.v1.GuestForgotten
-	(*AccountRegistered)(nil),        // 22: maitred.engine.v1.AccountRegistered
-	(*AccountChanged)(nil),           // 23: maitred.engine.v1.AccountChanged
-	(*Account)(nil),                  // 24: maitred.engine.v1.Account
-	(*SessionOpened)(nil),            // 25: maitred.engine.v1.SessionOpened
-	(*SessionRotated)(nil),           // 26: maitred.engine.v1.SessionRotated
-	(*SessionRevoked)(nil),           // 27: maitred.engine.v1.SessionRevoked
-	(*AccountErased)(nil),            // 28: maitred.engine.v1.AccountErased
-	(*AccountErasureCompleted)(nil),  // 29: maitred.engine.v1.AccountErasureCompleted
-	(*SecondFactor)(nil),             // 30: maitred.engine.v1.SecondFactor
-	(*SecondFactorChanged)(nil),      // 31: maitred.engine.v1.SecondFactorChanged
-	(*SecondFactorUsed)(nil),         // 32: maitred.engine.v1.SecondFactorUsed
-	(*ApiKey)(nil),                   // 33: maitred.engine.v1.ApiKey
-	(*ApiKeyAdded)(nil),              // 34: maitred.engine.v1.ApiKeyAdded
-	(*ApiKeyRevoked)(nil),            // 35: maitred.engine.v1.ApiKeyRevoked
-	(*PasswordRehashed)(nil),         // 36: maitred.engine.v1.PasswordRehashed
-	(*LoginThrottled)(nil),           // 37: maitred.engine.v1.LoginThrottled
-	(*RestaurantBase)(nil),           // 38: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 39: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 40: maitred.engine.v1.AccountBase
+	(*Shift)(nil),                    // 5: maitred.engine.v1.Shift
+	(*Rules)(nil),                    // 6: maitred.engine.v1.Rules
+	(*TurnTime)(nil),                 // 7: maitred.engine.v1.TurnTime
+	(*Pacing)(nil),                   // 8: maitred.engine.v1.Pacing
+	(*SpecialDay)(nil),               // 9: maitred.engine.v1.SpecialDay
+	(*RulesSet)(nil),                 // 10: maitred.engine.v1.RulesSet
+	(*Restaurant)(nil),               // 11: maitred.engine.v1.Restaurant
+	(*Table)(nil),                    // 12: maitred.engine.v1.Table
+	(*RestaurantCreated)(nil),        // 13: maitred.engine.v1.RestaurantCreated
+	(*RestaurantChanged)(nil),        // 14: maitred.engine.v1.RestaurantChanged
+	(*TableAdded)(nil),               // 15: maitred.engine.v1.TableAdded
+	(*TableChanged)(nil),             // 16: maitred.engine.v1.TableChanged
+	(*TableRemoved)(nil),             // 17: maitred.engine.v1.TableRemoved
+	(*ReservationCreated)(nil),       // 18: maitred.engine.v1.ReservationCreated
+	(*Reservation)(nil),              // 19: maitred.engine.v1.Reservation
+	(*Contact)(nil),                  // 20: maitred.engine.v1.Contact
+	(*ReservationRescheduled)(nil),   // 21: maitred.engine.v1.ReservationRescheduled
+	(*ReservationStatusChanged)(nil), // 22: maitred.engine.v1.ReservationStatusChanged
+	(*Member)(nil),                   // 23: maitred.engine.v1.Member
+	(*StaffSet)(nil),                 // 24: maitred.engine.v1.StaffSet
+	(*StaffRemoved)(nil),             // 25: maitred.engine.v1.StaffRemoved
+	(*ReviewAdded)(nil),              // 26: maitred.engine.v1.ReviewAdded
+	(*GuestForgotten)(nil),           // 27: maitred.engine.v1.GuestForgotten
+	(*AccountRegistered)(nil),        // 28: maitred.engine.v1.AccountRegistered
+	(*AccountChanged)(nil),           // 29: maitred.engine.v1.AccountChanged
+	(*Account)(nil),                  // 30: maitred.engine.v1.Account
+	(*SessionOpened)(nil),            // 31: maitred.engine.v1.SessionOpened
+	(*SessionRotated)(nil),           // 32: maitred.engine.v1.SessionRotated
+	(*SessionRevoked)(nil),           // 33: maitred.engine.v1.SessionRevoked
+	(*AccountErased)(nil),            // 34: maitred.engine.v1.AccountErased
+	(*AccountErasureCompleted)(nil),  // 35: maitred.engine.v1.AccountErasureCompleted
+	(*SecondFactor)(nil),             // 36: maitred.engine.v1.SecondFactor
+	(*SecondFactorChanged)(nil),      // 37: maitred.engine.v1.SecondFactorChanged
+	(*SecondFactorUsed)(nil),         // 38: maitred.engine.v1.SecondFactorUsed
+	(*ApiKey)(nil),                   // 39: maitred.engine.v1.ApiKey
+	(*ApiKeyAdded)(nil),              // 40: maitred.engine.v1.ApiKeyAdded
+	(*ApiKeyRevoked)(nil),            // 41: maitred.engine.v1.ApiKeyRevoked
+	(*PasswordRehashed)(nil),         // 42: maitred.engine.v1.PasswordRehashed
+	(*LoginThrottled)(nil),           // 43: maitred.engine.v1.LoginThrottled
+	(*RestaurantBase)(nil),           // 44: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 45: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 46: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
 	3,  // 1: maitred.engine.v1.Event.receipt:type_name -> maitred.engine.v1.Receipt
-	7,  // 2: maitred.engine.v1.Event.restaurant_created:type_name -> maitred.engine.v1.RestaurantCreated
-	8,  // 3: maitred.engine.v1.Event.restaurant_changed:type_name -> maitred.engine.v1.RestaurantChanged
-	9,  // 4: maitred.engine.v1.Event.table_added:type_name -> maitred.engine.v1.TableAdded
-	10, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
-	11, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
-	12, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
-	15, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
-	16, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
-	18, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
-	19, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
-	20, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
-	21, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
-	22, // 14: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
-	23, // 15: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
-	25, // 16: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
-	26, // 17: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
-	27, // 18: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
-	28, // 19: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	31, // 20: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
-	34, // 21: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
-	35, // 22: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
-	36, // 23: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
-	32, // 24: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
-	37, // 25: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
-	29, // 26: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
-	4,  // 27: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
-	5,  // 28: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	5,  // 29: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	6,  // 30: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	6,  // 31: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	13, // 32: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 33: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	14, // 34: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	1,  // 35: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	0,  // 36: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
-	17, // 37: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
-	24, // 38: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	24, // 39: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 40: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	30, // 41: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
-	33, // 42: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
-	5,  // 43: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	6,  // 44: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	13, // 45: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	3,  // 46: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	17, // 47: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
-	24, // 48: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	39, // 49: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	3,  // 50: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	30, // 51: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
-	33, // 52: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	13, // 2: maitred.engine.v1.Event.restaurant_created:type_name -> maitred.engine.v1.RestaurantCreated
+	14, // 3: maitred.engine.v1.Event.restaurant_changed:type_name -> maitred.engine.v1.RestaurantChanged
+	15, // 4: maitred.engine.v1.Event.table_added:type_name -> maitred.engine.v1.TableAdded
+	16, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
+	17, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
+	18, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
+	21, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
+	22, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
+	24, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
+	25, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
+	26, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
+	27, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
+	10, // 14: maitred.engine.v1.Event.rules_set:type_name -> maitred.engine.v1.RulesSet
+	28, // 15: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
+	29, // 16: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
+	31, // 17: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
+	32, // 18: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
+	33, // 19: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
+	34, // 20: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
+	37, // 21: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
+	40, // 22: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
+	41, // 23: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
+	42, // 24: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
+	38, // 25: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
+	43, // 26: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
+	35, // 27: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
+	7,  // 28: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
+	8,  // 29: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
+	9,  // 30: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
+	5,  // 31: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
+	6,  // 32: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
+	4,  // 33: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
+	11, // 34: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	11, // 35: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	12, // 36: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	12, // 37: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	19, // 38: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 39: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	20, // 40: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	1,  // 41: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	0,  // 42: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
+	23, // 43: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
+	30, // 44: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	30, // 45: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 46: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	36, // 47: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
+	39, // 48: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
+	11, // 49: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	12, // 50: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	19, // 51: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	3,  // 52: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	23, // 53: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
+	6,  // 54: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
+	30, // 55: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	45, // 56: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	3,  // 57: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	36, // 58: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
+	39, // 59: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -3539,6 +4117,7 @@ func file_engine_proto_init() {
 		(*Event_StaffRemoved)(nil),
 		(*Event_ReviewAdded)(nil),
 		(*Event_GuestForgotten)(nil),
+		(*Event_RulesSet)(nil),
 		(*Event_AccountRegistered)(nil),
 		(*Event_AccountChanged)(nil),
 		(*Event_SessionOpened)(nil),
@@ -3559,7 +4138,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   39,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -13,6 +13,7 @@ import (
 type Book struct {
 	ID      engine.RestaurantID
 	Info    *engine.Restaurant
+	Rules   *engine.Rules // nil = never set
 	Tables  []*engine.Table
 	List    []*engine.Reservation
 	Members []*engine.Member
@@ -93,6 +94,8 @@ func (b *Book) replay(cmd *engine.Command) (engine.Outcome, bool) {
 			if _, deletes := cmd.Body.(*engine.RemoveTable); out.Table == nil && !deletes {
 				out.Code = engine.CodeNotFound
 			}
+		case "rul":
+			out.Rules = b.Rules
 		case "usr":
 			out.Member = b.member(engine.AccountID(r.subject))
 			if _, dismisses := cmd.Body.(*engine.RemoveStaff); out.Member == nil && !dismisses {
@@ -120,6 +123,9 @@ func (b *Book) shown(cmd *engine.Command, out engine.Outcome) engine.Outcome {
 	if r := out.Reservation; r != nil && !b.staff(cmd.Caller) && (r.Guest == "" || r.Guest != cmd.Caller.Account) {
 		return hidden
 	}
+	if out.Rules != nil && !b.staff(cmd.Caller) {
+		return hidden
+	}
 	if _, dismisses := cmd.Body.(*engine.RemoveStaff); out.Member != nil && !dismisses && b.rank(cmd.Caller) < 2 {
 		return hidden
 	}
@@ -144,6 +150,8 @@ func (b *Book) act(now engine.Instant, cmd *engine.Command) (out engine.Outcome,
 	switch c := cmd.Body.(type) {
 	case *engine.ChangeRestaurant:
 		return b.changeRestaurant(cmd, c)
+	case *engine.SetRules:
+		return b.setRules(cmd, c)
 	case *engine.AddTable:
 		return b.addTable(cmd, c)
 	case *engine.ChangeTable:
@@ -209,7 +217,7 @@ func (b *Book) free(t engine.TableID, from, to int64, except engine.ReservationI
 			continue
 		}
 		for at := from; at < to; at += 60 {
-			if at >= r.StartsAt && at < r.EndsAt {
+			if at >= r.StartsAt && at < r.EndsAt+int64(r.BufferMin)*60 {
 				return false
 			}
 		}
@@ -217,19 +225,11 @@ func (b *Book) free(t engine.TableID, from, to int64, except engine.ReservationI
 	return true
 }
 
-func turn(guests int) int64 {
-	minutes := map[int]int64{1: 90, 2: 90, 3: 105, 4: 105, 5: 120, 6: 120}
-	if m, ok := minutes[guests]; ok {
-		return m * 60
-	}
-	return 150 * 60
-}
-
 // pick is the smallest free table; ties go to the lower number, as people count.
-func (b *Book) pick(guests int, from int64, except engine.ReservationID) *engine.Table {
+func (b *Book) pick(guests int, s start, except engine.ReservationID) *engine.Table {
 	var best *engine.Table
 	for _, t := range b.Tables {
-		if !b.suits(t, guests, from, except) {
+		if !b.suits(t, guests, s, except) {
 			continue
 		}
 		if best == nil || t.Capacity < best.Capacity || t.Capacity == best.Capacity && number(t) < number(best) {
@@ -251,8 +251,8 @@ func number(t *engine.Table) string {
 	return letters + "0000000000"[digits:] + t.Number[len(letters):]
 }
 
-func (b *Book) suits(t *engine.Table, guests int, from int64, except engine.ReservationID) bool {
-	return t.InService && t.MinCapacity <= guests && guests <= t.Capacity && b.free(t.ID, from, from+turn(guests), except)
+func (b *Book) suits(t *engine.Table, guests int, s start, except engine.ReservationID) bool {
+	return t.InService && t.MinCapacity <= guests && guests <= t.Capacity && b.free(t.ID, s.at, s.at+b.turn(guests, s)+b.buffer(), except)
 }
 
 func (b *Book) zone() *time.Location {
@@ -300,22 +300,25 @@ type start struct {
 	local            int
 	at               int64
 	covered, offered bool
+	shift            string
 }
 
 func (b *Book) look(day engine.Day, local int) start {
 	s := start{day: day, local: local}
 	var exists bool
 	s.at, exists = b.instant(day, local)
-	grid := b.Info.GridMin
-	if grid == 0 {
-		grid = 15
-	}
-	weekday := (int(time.Unix(int64(day)*86400, 0).UTC().Weekday()) + 6) % 7
-	for _, h := range b.Info.OpeningHours {
-		if h.Days>>weekday&1 == 0 || local < h.Open || local > h.LastSeating {
+	for _, h := range b.hours(day) {
+		if local < h.Open || local > h.LastSeating {
 			continue
 		}
-		s.covered = true
+		grid := h.GridMin
+		if grid == 0 {
+			grid = b.Info.GridMin
+		}
+		if grid == 0 {
+			grid = 15
+		}
+		s.covered, s.shift = true, h.Name
 		if exists && ((local-h.Open)%grid == 0 || local == h.LastSeating) {
 			s.offered = true
 		}
@@ -323,13 +326,23 @@ func (b *Book) look(day engine.Day, local int) start {
 	return s
 }
 
-func (b *Book) judge(now engine.Instant, s start) engine.Code {
+func (b *Book) judge(now engine.Instant, s start, staff bool) engine.Code {
+	rules := b.rules()
+	notice, horizon := engine.Instant(rules.MinNoticeMin)*60_000, engine.Instant(rules.HorizonDays)
+	if staff {
+		notice = 0
+	}
+	if horizon == 0 {
+		horizon = 90
+	}
 	switch {
+	case !staff && now < rules.PausedUntil:
+		return engine.CodePaused
 	case !s.covered:
 		return engine.CodeClosed
-	case engine.Instant(s.at*1000) < now:
+	case engine.Instant(s.at*1000) < now+notice:
 		return engine.CodeTooLate
-	case engine.Instant(s.at*1000) > now+90*86_400_000:
+	case engine.Instant(s.at*1000) > now+horizon*86_400_000:
 		return engine.CodeTooEarly
 	case !s.offered:
 		return engine.CodeNotOnGrid
@@ -339,15 +352,15 @@ func (b *Book) judge(now engine.Instant, s start) engine.Code {
 
 // Availability is every start of day with the number of free tables.
 func (b *Book) Availability(now engine.Instant, day engine.Day, guests int) []engine.Start {
-	return b.availability(max(now, b.Last), day, guests, "")
+	return b.availability(max(now, b.Last), day, guests, false, "")
 }
 
-func (b *Book) availability(now engine.Instant, day engine.Day, guests int, except engine.ReservationID) (out []engine.Start) {
+func (b *Book) availability(now engine.Instant, day engine.Day, guests int, staff bool, except engine.ReservationID) (out []engine.Start) {
 	if b.Info == nil || guests < 1 {
 		return nil
 	}
 	for local := 0; local < 2*1440; local += 5 {
-		covered := slices.ContainsFunc(b.Info.OpeningHours, func(h engine.OpeningHours) bool { return local >= h.Open && local <= h.LastSeating })
+		covered := slices.ContainsFunc(b.hours(day), func(h engine.OpeningHours) bool { return local >= h.Open && local <= h.LastSeating })
 		if !covered {
 			continue
 		}
@@ -355,9 +368,10 @@ func (b *Book) availability(now engine.Instant, day engine.Day, guests int, exce
 		if !s.offered {
 			continue
 		}
+		open := b.judge(now, s, staff) == engine.CodeOK && b.paced(s, guests, staff, except)
 		n := 0
 		for _, t := range b.Tables {
-			if b.judge(now, s) == engine.CodeOK && b.suits(t, guests, s.at, except) {
+			if open && b.suits(t, guests, s, except) {
 				n++
 			}
 		}
@@ -366,7 +380,7 @@ func (b *Book) availability(now engine.Instant, day engine.Day, guests int, exce
 	return out
 }
 
-func (b *Book) alternatives(now engine.Instant, s start, guests int, except engine.ReservationID) (out []engine.Alternative) {
+func (b *Book) alternatives(now engine.Instant, s start, guests int, staff bool, except engine.ReservationID) (out []engine.Alternative) {
 	for away := engine.Day(0); away <= 3 && len(out) < 4; away++ {
 		days := []engine.Day{s.day - away}
 		if away > 0 {
@@ -374,7 +388,7 @@ func (b *Book) alternatives(now engine.Instant, s start, guests int, except engi
 		}
 		var near []engine.Start
 		for _, d := range days {
-			near = append(near, b.availability(now, d, guests, except)...)
+			near = append(near, b.availability(now, d, guests, staff, except)...)
 		}
 		sort.SliceStable(near, func(i, j int) bool {
 			x, y := near[i].StartsAt-s.at, near[j].StartsAt-s.at

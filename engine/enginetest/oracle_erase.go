@@ -32,6 +32,10 @@ func (b *Book) forgetGuest(now engine.Instant, cmd *engine.Command, c *engine.Fo
 	if n < len(ahead) {
 		return engine.Outcome{Code: engine.CodeOK, More: true}, "", n
 	}
+	if n > 0 || b.member(c.Guest) != nil { // what comes before is events of their own, in which what is due goes
+		b.Last = now
+		b.forget()
+	}
 	for i, r := range b.List {
 		if r.Guest != c.Guest {
 			continue

@@ -26,22 +26,30 @@ func (b *Book) createRestaurant(cmd *engine.Command, c *engine.CreateRestaurant)
 	if f := settle(&info.Details); f != "" {
 		return refused(engine.CodeInvalid, f)
 	}
+	if crowded(info.OpeningHours) {
+		return refused(engine.CodeInvalid, "opening_hours")
+	}
 	b.Info = info
 	return engine.Outcome{Code: engine.CodeCreated, Restaurant: info}, string(c.ID), 1
 }
 
-// settle looks at what the generator may get wrong.
-func settle(d *engine.Details) string {
-	d.OpeningHours = slices.Clone(d.OpeningHours)
-	sort.SliceStable(d.OpeningHours, func(i, j int) bool {
-		x, y := d.OpeningHours[i], d.OpeningHours[j]
+func inOrder(list []engine.OpeningHours) []engine.OpeningHours {
+	list = slices.Clone(list)
+	sort.SliceStable(list, func(i, j int) bool {
+		x, y := list[i], list[j]
 		for _, k := range [][2]int{{x.Open, y.Open}, {int(x.Days), int(y.Days)}, {x.Close, y.Close}, {x.LastSeating, y.LastSeating}} {
 			if k[0] != k[1] {
 				return k[0] < k[1]
 			}
 		}
-		return false
+		return x.Name < y.Name || x.Name == y.Name && x.GridMin < y.GridMin
 	})
+	return list
+}
+
+// settle looks at what the generator may get wrong.
+func settle(d *engine.Details) string {
+	d.OpeningHours = inOrder(d.OpeningHours)
 	if d.Name == "" || len(d.Name) > 200 {
 		return "name"
 	}
@@ -82,6 +90,14 @@ func (b *Book) changeRestaurant(cmd *engine.Command, c *engine.ChangeRestaurant)
 	}
 	if f := settle(&next.Details); f != "" {
 		return refused(engine.CodeInvalid, f)
+	}
+	if c.Change.OpeningHours != nil {
+		if crowded(next.OpeningHours) {
+			return refused(engine.CodeInvalid, "opening_hours")
+		}
+		if b.turnFault(b.rules().TurnTimes, b.rules().SpecialDays, next.OpeningHours) != "" {
+			return refused(engine.CodeInvalid, "opening_hours.name")
+		}
 	}
 	b.Info = &next
 	return engine.Outcome{Code: engine.CodeOK, Restaurant: b.Info}, string(b.ID), 1

@@ -92,6 +92,9 @@ func prefer(a, b start) start {
 // place gives r its time and table. old is r before, nil for a new one; want nil keeps the time.
 func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engine.When, table engine.TableID, staff bool) engine.Outcome {
 	s := start{day: r.Day, local: r.LocalMin, at: r.StartsAt}
+	if old != nil {
+		s.shift = b.look(r.Day, r.LocalMin).shift
+	}
 	moved := old == nil
 	if want != nil {
 		var field string
@@ -108,9 +111,9 @@ func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engin
 	}
 	except := r.ID
 	ever := slices.ContainsFunc(b.Tables, func(t *engine.Table) bool { return t.MinCapacity <= r.GuestsCount && r.GuestsCount <= t.Capacity })
-	alternatives := func() []engine.Alternative { return b.alternatives(now, s, r.GuestsCount, except) }
+	alternatives := func() []engine.Alternative { return b.alternatives(now, s, r.GuestsCount, staff, except) }
 	if moved {
-		if code := b.judge(now, s); code != engine.CodeOK {
+		if code := b.judge(now, s, staff); code != engine.CodeOK {
 			return engine.Outcome{Code: code, Alternatives: alternatives()}
 		}
 	}
@@ -118,16 +121,19 @@ func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engin
 	if !ever || wished != nil && staff && (wished.MinCapacity > r.GuestsCount || r.GuestsCount > wished.Capacity) {
 		return engine.Outcome{Code: engine.CodePartyTooLarge}
 	}
-	r.Day, r.LocalMin, r.StartsAt, r.EndsAt = s.day, s.local, s.at, s.at+turn(r.GuestsCount)
-	chosen := b.pick(r.GuestsCount, s.at, except)
+	if (moved || r.GuestsCount > old.GuestsCount) && !b.paced(s, r.GuestsCount, staff, except) {
+		return engine.Outcome{Code: engine.CodePacingLimit, Alternatives: alternatives()}
+	}
+	r.Day, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = s.day, s.local, s.at, s.at+b.turn(r.GuestsCount, s), b.rules().BufferMin
+	chosen := b.pick(r.GuestsCount, s, except)
 	if old != nil {
-		if kept := b.table(old.Tables[0]); kept != nil && b.suits(kept, r.GuestsCount, s.at, except) {
+		if kept := b.table(old.Tables[0]); kept != nil && b.suits(kept, r.GuestsCount, s, except) {
 			chosen = kept
 		}
 	}
 	if wished != nil {
 		switch {
-		case b.suits(wished, r.GuestsCount, s.at, except):
+		case b.suits(wished, r.GuestsCount, s, except):
 			chosen = wished
 		case staff:
 			chosen = nil
@@ -209,7 +215,7 @@ func (b *Book) transition(now engine.Instant, cmd *engine.Command, c *engine.Tra
 		if out := b.place(now, &r, old, nil, "", true); out.Code != engine.CodeOK {
 			return out, "", 0
 		}
-		if r.Tables[0] != old.Tables[0] {
+		if r.Tables[0] != old.Tables[0] || r.EndsAt != old.EndsAt || r.BufferMin != old.BufferMin {
 			events = 2
 		}
 	}
@@ -235,10 +241,14 @@ func (b *Book) sweep(now engine.Instant, cmd *engine.Command) (engine.Outcome, s
 	return engine.Outcome{Code: engine.CodeOK}, "", len(due)
 }
 
-// due is the confirmed reservations whose guests are 30 minutes late.
+// due is the confirmed reservations whose guests are too late.
 func (b *Book) due(now engine.Instant) (due []*engine.Reservation) {
+	late := engine.Instant(b.rules().NoShowMin) * 60_000
+	if late == 0 {
+		late = 30 * 60_000
+	}
 	for _, r := range b.List {
-		if r.Status == engine.StatusConfirmed && engine.Instant(r.StartsAt*1000)+30*60_000 <= now {
+		if r.Status == engine.StatusConfirmed && engine.Instant(r.StartsAt*1000)+late <= now {
 			due = append(due, r)
 		}
 	}

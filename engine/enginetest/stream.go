@@ -96,7 +96,13 @@ func (s *Stream) command() *engine.Command {
 	if s.one(60) {
 		either = engine.Caller{}
 	}
-	switch n := s.src.IntN(116); {
+	whose := either // the others' are nobody's
+	if s.one(2) {
+		whose = s.Owner
+	}
+	switch n := s.src.IntN(120); {
+	case n >= 116:
+		return &engine.Command{Caller: either, Body: s.rules()}
 	case n >= 106:
 		return &engine.Command{Caller: guest, Body: &engine.AddReview{ID: engine.MakeReviewID(s.ID, s.next()), Reservation: s.reservation(), Rating: s.src.IntN(7), Comment: "buono"}}
 	case n >= 100:
@@ -104,9 +110,9 @@ func (s *Stream) command() *engine.Command {
 	case n < 45:
 		return &engine.Command{Caller: either, Body: s.create()}
 	case n < 60:
-		return &engine.Command{Caller: either, Body: s.reschedule()}
+		return &engine.Command{Caller: whose, Body: s.reschedule()}
 	case n < 82:
-		return &engine.Command{Caller: either, Body: &engine.Transition{ID: s.reservation(), Action: engine.Action(1 + s.src.IntN(7))}}
+		return &engine.Command{Caller: whose, Body: &engine.Transition{ID: s.reservation(), Action: engine.Action(1 + s.src.IntN(7))}}
 	case n < 87:
 		return &engine.Command{Caller: engine.Caller{Role: engine.RoleSystem}, Body: &engine.Sweep{}}
 	case n < 88 && s.one(2):
@@ -204,10 +210,10 @@ func (s *Stream) reservation() engine.ReservationID {
 func (s *Stream) details() engine.Details {
 	d := engine.Details{Name: "Osteria", TimeZone: zones[s.src.IntN(len(zones))], GridMin: []int{0, 5, 15, 30, 45, 60, 20}[s.src.IntN(7)]}
 	d.OpeningHours = []engine.OpeningHours{{Days: 127, Open: 11 * 60, Close: 27 * 60, LastSeating: 26*60 + 5*s.src.IntN(6)}}
-	if s.one(3) {
+	if s.one(4) {
 		d.OpeningHours = nil
 	}
-	for range s.src.IntN(3) {
+	for range max(0, s.src.IntN(5)-2) {
 		open := s.src.IntN(24*12) * 5
 		last := open + s.src.IntN(8*12)*5
 		d.OpeningHours = append(d.OpeningHours, engine.OpeningHours{
@@ -221,8 +227,15 @@ func (s *Stream) details() engine.Details {
 	case 2:
 		d.GridMin = 7
 	}
+	if s.one(3) {
+		d.OpeningHours = []engine.OpeningHours{
+			{Days: 127, Open: 12 * 60, Close: 16 * 60, LastSeating: 15 * 60, Name: "Lunch", GridMin: []int{0, 10, 30}[s.src.IntN(3)]},
+			{Days: uint8(1 + s.src.IntN(127)), Open: 18 * 60, Close: 25 * 60, LastSeating: 24*60 + 5*s.src.IntN(6), Name: "Dinner"},
+		}
+	}
 	if !s.started || s.ids < 2 {
 		d.Name, d.TimeZone, d.GridMin = "Osteria", zones[s.src.IntN(len(zones))], 0
+		d.OpeningHours = []engine.OpeningHours{{Days: 127, Open: 11 * 60, Close: 27 * 60, LastSeating: 26 * 60}}
 	}
 	return d
 }
@@ -263,6 +276,67 @@ func (s *Stream) changeRestaurant() *engine.ChangeRestaurant {
 		c.Change.OpeningHours = &d.OpeningHours
 	}
 	return c
+}
+
+// rules changes some of the rules, mostly to what can be.
+func (s *Stream) rules() *engine.SetRules {
+	c := &engine.RulesChange{}
+	minutes := func(list ...int) *int { return new(list[s.src.IntN(len(list))]) }
+	if s.one(4) {
+		c.MinNoticeMin = minutes(0, 0, 45, 120, 60*1440, 1440)
+	}
+	if s.one(6) {
+		c.HorizonDays = minutes(0, 0, 2, 30, 300)
+	}
+	if s.one(4) {
+		c.BufferMin = minutes(0, 0, 5, 15, 60, 7)
+	}
+	if s.one(4) {
+		c.NoShowMin = minutes(0, 5, 90)
+	}
+	if s.one(4) {
+		c.PausedUntil = new(s.Now + engine.Instant(s.src.IntN(1_200_000)) - 300_000)
+	}
+	if s.one(3) {
+		c.Pacing = &engine.Pacing{WindowMin: []int{0, 5, 30, 60, 45}[s.src.IntN(5)], Covers: s.src.IntN(3) * 8, Parties: s.src.IntN(3),
+			OnlineCovers: s.src.IntN(2) * 6, OnlineParties: s.src.IntN(2)}
+		c.Pacing.OnlineParties = min(c.Pacing.OnlineParties, c.Pacing.Parties)
+	}
+	if s.one(3) {
+		c.TurnTimes = new(s.turnTimes())
+	}
+	if s.one(3) {
+		c.SpecialDays = new(s.specialDays())
+	}
+	return &engine.SetRules{Change: *c}
+}
+
+func (s *Stream) turnTimes() (list []engine.TurnTime) {
+	for range s.src.IntN(4) {
+		t := engine.TurnTime{MinParty: 1 + s.src.IntN(6), Minutes: 15 + 5*s.src.IntN(40)}
+		t.MaxParty = t.MinParty + s.src.IntN(3)
+		if s.one(2) {
+			t.Shift = []string{"Lunch", "Dinner", "Brunch"}[s.src.IntN(3)]
+		}
+		if s.one(3) {
+			t.From = s.day + engine.Day(s.src.IntN(3))
+			t.To = t.From + engine.Day(s.src.IntN(2))
+		}
+		list = append(list, t)
+	}
+	return list
+}
+
+func (s *Stream) specialDays() (list []engine.SpecialDay) {
+	for range s.src.IntN(3) {
+		d := engine.SpecialDay{Day: s.day + engine.Day(s.src.IntN(4)), Note: "festa"}
+		for range s.src.IntN(3) {
+			open := s.src.IntN(20) * 60
+			d.Shifts = append(d.Shifts, engine.OpeningHours{Open: open, LastSeating: open + s.src.IntN(40)*5, Close: open + 300, Name: "Brunch"})
+		}
+		list = append(list, d)
+	}
+	return list
 }
 
 func (s *Stream) when() engine.When {

@@ -73,6 +73,10 @@ func AnEvening(t *testing.T) (aggregates map[engine.AggregateID]engine.Aggregate
 	var made []engine.ReservationID
 	for i := range uint64(300) {
 		switch {
+		case i%40 == 29: // windows of an hour with six parties, four of them booked online; a quarter of an hour between parties
+			out := do(r, owner, &engine.SetRules{Change: engine.RulesChange{BufferMin: new(15), Pacing: &engine.Pacing{WindowMin: 60, Parties: 6, OnlineParties: 4},
+				TurnTimes: &[]engine.TurnTime{{MinParty: 2, MaxParty: 2, Minutes: 60 + 5*int(i/40)}}}})
+			require.Equal(t, engine.CodeOK, out.Code, out.Field)
 		case i%40 == 9:
 			name := "Da Mario " + string('a'+rune(i/40))
 			do(r, owner, &engine.ChangeRestaurant{Change: engine.DetailsChange{Name: &name}})

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"maitred/engine"
 	"maitred/engine/enginepb"
 	"maitred/persistence"
@@ -19,6 +21,7 @@ type Model struct {
 	heads        map[engine.AggregateID]engine.Version
 	restaurants  map[engine.AggregateID]*enginepb.Restaurant
 	versions     map[engine.AggregateID]engine.Version
+	rules        map[engine.AggregateID]*enginepb.Rules
 	tables       map[engine.AggregateID]map[string]*enginepb.Table
 	staff        map[engine.AggregateID]map[string]*enginepb.Member
 	ratings      map[engine.AggregateID]engine.Ratings
@@ -40,6 +43,7 @@ func NewModel() *Model {
 	return &Model{
 		heads: map[engine.AggregateID]engine.Version{}, restaurants: map[engine.AggregateID]*enginepb.Restaurant{},
 		versions: map[engine.AggregateID]engine.Version{}, tables: map[engine.AggregateID]map[string]*enginepb.Table{},
+		rules: map[engine.AggregateID]*enginepb.Rules{},
 		staff: map[engine.AggregateID]map[string]*enginepb.Member{}, ratings: map[engine.AggregateID]engine.Ratings{},
 		reviewed: map[engine.ReviewID]engine.ReservationID{},
 		accounts: map[engine.AggregateID]*persistence.AccountRow{}, reservations: map[string]*modelReservation{},
@@ -75,6 +79,8 @@ func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
 	case *enginepb.Event_RestaurantChanged:
 		m.restaurants[id] = e.RestaurantChanged.Restaurant
 		m.versions[id]++
+	case *enginepb.Event_RulesSet:
+		m.rules[id] = e.RulesSet.Rules
 	case *enginepb.Event_TableAdded:
 		m.tables[id][e.TableAdded.Table.Id] = e.TableAdded.Table
 	case *enginepb.Event_TableChanged:
@@ -94,7 +100,7 @@ func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
 		c := e.ReservationRescheduled
 		r := m.reservations[c.Id]
 		r.place(c.TableIds, c.ServiceDay, c.LocalMin, c.StartsAt, c.EndsAt)
-		r.GuestsCount, r.SpecialRequests = c.GuestsCount, c.SpecialRequests
+		r.GuestsCount, r.SpecialRequests, r.BufferMin = c.GuestsCount, c.SpecialRequests, c.BufferMin
 		r.Version++
 	case *enginepb.Event_ReservationStatusChanged:
 		r := m.reservations[e.ReservationStatusChanged.Id]
@@ -129,6 +135,7 @@ func (m *Model) reserve(id engine.AggregateID, pb *enginepb.Reservation) {
 	m.made++
 	r.ID, r.Restaurant, r.Guest = engine.ReservationID(pb.Id), engine.RestaurantID(id), engine.AccountID(pb.Guest)
 	r.GuestsCount, r.SpecialRequests, r.Status, r.Version = pb.GuestsCount, pb.SpecialRequests, pb.Status, 1
+	r.BufferMin = pb.BufferMin
 	r.place(pb.TableIds, pb.ServiceDay, pb.LocalMin, pb.StartsAt, pb.EndsAt)
 	m.reservations[pb.Id] = r
 }
@@ -158,6 +165,13 @@ func (m *Model) Dump(withAudit bool) string {
 	}
 	for id, r := range m.restaurants {
 		lines = append(lines, persistence.AppendRestaurant(nil, r, m.versions[id]))
+		if rules := m.rules[id]; rules != nil {
+			b, err := proto.Marshal(rules)
+			if err != nil {
+				panic(err)
+			}
+			lines = append(lines, persistence.AppendRules(nil, engine.RestaurantID(id), b))
+		}
 		for _, t := range m.tables[id] {
 			lines = append(lines, persistence.AppendTable(nil, engine.RestaurantID(id), t))
 		}
@@ -296,13 +310,17 @@ func (g *history) event() {
 func (g *history) restaurantEvent(i int, guest string) {
 	id := engine.AggregateID(g.restaurants[i])
 	about := &enginepb.Restaurant{Id: string(id), Owner: guest, Name: "Da \"" + g.part() + "\"\nè", TimeZone: "Europe/Rome", City: "Roma",
-		Latitude: g.rng.Float64(), OpeningHours: []*enginepb.OpeningHours{{Days: 127, OpenMin: 720, CloseMin: 1500, LastSeatingMin: 1400}}}
+		Latitude: g.rng.Float64(), OpeningHours: []*enginepb.OpeningHours{{Days: 127, OpenMin: 720, CloseMin: 1500, LastSeatingMin: 1400, GridMin: 30 * g.rng.Int32N(2),
+			Name: []string{"", "Lunch \"due\""}[g.rng.IntN(2)]}}}
 	e := &enginepb.Event{}
 	switch {
 	case g.versions[id] == 0:
 		e.Body = &enginepb.Event_RestaurantCreated{RestaurantCreated: &enginepb.RestaurantCreated{Restaurant: about}}
 	case g.rng.IntN(30) == 0:
 		e.Body = &enginepb.Event_RestaurantChanged{RestaurantChanged: &enginepb.RestaurantChanged{Restaurant: about}}
+	case g.rng.IntN(30) == 0:
+		e.Body = &enginepb.Event_RulesSet{RulesSet: &enginepb.RulesSet{Rules: &enginepb.Rules{Version: uint64(g.seq), BufferMin: 15 * g.rng.Int64N(2),
+			TurnTimes: []*enginepb.TurnTime{{MinParty: 1, MaxParty: 2, Minutes: 60, Shift: g.part()}}}}}
 	case len(g.tables[i]) == 0 || g.rng.IntN(12) == 0:
 		g.tableEvent(i, e)
 	case g.rng.IntN(15) == 0:
@@ -376,25 +394,34 @@ func (g *history) reservationMade(i int, guest string, e *enginepb.Event) {
 	} else if g.rng.IntN(3) == 0 {
 		r.SpecialRequests, r.Contact = "quiet", &enginepb.Contact{Name: g.part()}
 	}
-	r.ServiceDay, r.LocalMin, r.StartsAt, r.EndsAt = g.when(r.Id, r.TableIds)
-	g.seats[r.Id] = &seat{r.TableIds, r.StartsAt, r.EndsAt, true}
+	r.ServiceDay, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = g.when(r.Id, r.TableIds)
+	g.seats[r.Id] = &seat{r.TableIds, r.StartsAt, freeAgain(r), true}
 	g.reservations[i] = append(g.reservations[i], r.Id)
 	e.Body = &enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: r}}
 }
 
 // when is one of a few times, so that ties are common, at which tables are free for a reservation; or a time of its own.
-func (g *history) when(id string, tables []string) (day, local int32, starts, ends int64) {
+func (g *history) when(id string, tables []string) (day, local int32, starts, ends int64, buffer int32) {
 	for range 8 {
+		buffer = 15 * g.rng.Int32N(2)
 		day, local = 20_700+g.rng.Int32N(6), 1170+15*g.rng.Int32N(20)
 		starts = int64(day)*86_400 + int64(local-120)*60
-		if ends = starts + 900*(1+g.rng.Int64N(8)); g.free(id, tables, starts, ends) {
-			return day, local, starts, ends
+		if ends = starts + 900*(1+g.rng.Int64N(8)); g.free(id, tables, starts, ends+int64(buffer)*60) {
+			return day, local, starts, ends, buffer
 		}
 	}
 	g.late++
 	day = 20_800 + g.late
 	starts = int64(day) * 86_400
-	return day, 120, starts, starts + 7200
+	return day, 120, starts, starts + 7200, 0
+}
+
+// freeAgain is when somebody else may have the tables.
+func freeAgain(r interface {
+	GetEndsAt() int64
+	GetBufferMin() int32
+}) int64 {
+	return r.GetEndsAt() + int64(r.GetBufferMin())*60
 }
 
 // free says whether nobody else has one of the tables in a time.
@@ -416,8 +443,8 @@ func (g *history) reservationChanged(i int, e *enginepb.Event) {
 	id := ids[len(ids)-1-g.rng.IntN(min(len(ids), 6))]
 	if g.rng.IntN(3) == 0 {
 		c := &enginepb.ReservationRescheduled{Id: id, TableIds: slices.Clone(g.tables[i][:1]), GuestsCount: 3, SpecialRequests: fmt.Sprint(g.at)}
-		c.ServiceDay, c.LocalMin, c.StartsAt, c.EndsAt = g.when(id, c.TableIds)
-		g.seats[id] = &seat{c.TableIds, c.StartsAt, c.EndsAt, g.seats[id].taken}
+		c.ServiceDay, c.LocalMin, c.StartsAt, c.EndsAt, c.BufferMin = g.when(id, c.TableIds)
+		g.seats[id] = &seat{c.TableIds, c.StartsAt, freeAgain(c), g.seats[id].taken}
 		e.Body = &enginepb.Event_ReservationRescheduled{ReservationRescheduled: c}
 		return
 	}

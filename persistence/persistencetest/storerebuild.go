@@ -28,7 +28,7 @@ func (m *Model) Base(id engine.AggregateID) persistence.Base {
 		b.State, _ = pb.MarshalVT()
 		return b
 	}
-	pb := &enginepb.RestaurantBase{Version: uint64(b.Version), Restaurant: m.restaurants[id], RestaurantVersion: uint64(m.versions[id])}
+	pb := &enginepb.RestaurantBase{Version: uint64(b.Version), Restaurant: m.restaurants[id], RestaurantVersion: uint64(m.versions[id]), Rules: m.rules[id]}
 	for _, t := range m.tables[id] {
 		pb.Tables = append(pb.Tables, t)
 	}
@@ -42,7 +42,7 @@ func (m *Model) Base(id engine.AggregateID) persistence.Base {
 		}
 		v := &enginepb.Reservation{Id: string(r.ID), Guest: string(r.Guest), ServiceDay: r.ServiceDay, LocalMin: r.LocalMin,
 			StartsAt: r.StartsAt.Unix(), EndsAt: r.EndsAt.Unix(), GuestsCount: r.GuestsCount, SpecialRequests: r.SpecialRequests,
-			Status: r.Status, Version: uint64(r.Version), CreatedMs: int64(r.made)}
+			Status: r.Status, Version: uint64(r.Version), CreatedMs: int64(r.made), BufferMin: r.BufferMin}
 		for _, t := range r.Tables {
 			v.TableIds = append(v.TableIds, string(t))
 		}

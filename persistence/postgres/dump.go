@@ -60,8 +60,11 @@ func dumpUsers(ctx context.Context, db querier, add func([]byte)) error {
 }
 
 func dumpRestaurants(ctx context.Context, db querier, add func([]byte)) error {
-	return readRestaurants(ctx, db, "", nil, func(r *enginepb.Restaurant, v engine.Version, ratings engine.Ratings) {
+	return readRestaurants(ctx, db, "", nil, func(r *enginepb.Restaurant, v engine.Version, ratings engine.Ratings, rules []byte) {
 		add(persistence.AppendRestaurant(nil, r, v))
+		if rules != nil {
+			add(persistence.AppendRules(nil, engine.RestaurantID(r.Id), rules))
+		}
 		if ratings.Count > 0 {
 			add(persistence.AppendRatings(nil, engine.RestaurantID(r.Id), ratings))
 		}

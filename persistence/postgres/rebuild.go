@@ -85,7 +85,7 @@ func (w *rows) put(a *persistence.AggregateState) {
 	if a.Restaurant == nil {
 		return
 	}
-	w.restaurants[id] = &restaurant{details: a.Restaurant, made: true, version: int64(a.RestaurantVersion), ratings: a.Ratings}
+	w.restaurants[id] = &restaurant{details: a.Restaurant, made: true, version: int64(a.RestaurantVersion), ratings: a.Ratings, rules: a.Rules}
 	w.mention(a.Restaurant.GetOwner())
 	for _, m := range a.Staff {
 		w.staff[staffKey{id, m.GetAccount()}] = m

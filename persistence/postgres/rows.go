@@ -39,7 +39,11 @@ type restaurant struct {
 	made    bool
 	version int64 // when made, else what is to be added
 	ratings engine.Ratings
+	rules   *enginepb.Rules // nil = as they are
 }
+
+// rated tells whether there are reviews to be counted.
+func (r *restaurant) rated() bool { return r.ratings != (engine.Ratings{}) }
 
 type table struct {
 	restaurant string
@@ -69,6 +73,7 @@ type reservation struct {
 	requests       *string
 	status         enginepb.Status
 	version        int64
+	buffer         int32
 
 	made, placed, settled bool // new; its tables or times changed; whether it occupies them changed
 	dirty                 bool
@@ -92,7 +97,7 @@ func occupies(s enginepb.Status) bool {
 
 const selectRows = `SELECT r.id, r.restaurant_id, r.user_id, (SELECT array_agg(t.table_id ORDER BY t.position) FROM reservation_tables t
  WHERE t.reservation_id = r.id), r.service_date - date '1970-01-01', r.local_minutes, r.starts_at, r.ends_at, r.guests_count,
- r.special_requests, r.status, r.version FROM reservations r`
+ r.special_requests, r.status, r.version, r.buffer_minutes FROM reservations r`
 
 // load reads the reservations that events change and do not make.
 func (w *rows) load(ctx context.Context, q querier, events []*persistence.Committed) error {
@@ -161,7 +166,7 @@ func (w *rows) read(ctx context.Context, q querier, query string, args ...any) e
 	err := each(ctx, q, query, args, func(row pgx.Rows) error {
 		var r reservation
 		var status string
-		err := row.Scan(&r.id, &r.restaurant, &r.user, &r.tables, &r.day, &r.local, &r.starts, &r.ends, &r.guests, &r.requests, &status, &r.version)
+		err := row.Scan(&r.id, &r.restaurant, &r.user, &r.tables, &r.day, &r.local, &r.starts, &r.ends, &r.guests, &r.requests, &status, &r.version, &r.buffer)
 		if err != nil {
 			return err
 		}
@@ -202,6 +207,8 @@ func (w *rows) apply(c *persistence.Committed) error {
 		r.details = e.RestaurantChanged.GetRestaurant()
 		r.version++
 		w.mention(r.details.GetOwner())
+	case *enginepb.Event_RulesSet:
+		w.restaurant(id).rules = e.RulesSet.GetRules()
 	case *enginepb.Event_TableAdded:
 		w.tables[e.TableAdded.GetTable().GetId()] = &table{restaurant: id, details: e.TableAdded.GetTable()}
 	case *enginepb.Event_TableChanged:
@@ -259,7 +266,7 @@ func (w *rows) remove(restaurant, id string) {
 func (w *rows) create(restaurant string, pb *enginepb.Reservation) {
 	r := &reservation{
 		id: pb.GetId(), restaurant: restaurant, user: orNil(pb.GetGuest()), guests: pb.GetGuestsCount(), requests: orNil(pb.GetSpecialRequests()),
-		status: pb.GetStatus(), version: int64(max(1, pb.GetVersion())), made: true,
+		status: pb.GetStatus(), version: int64(max(1, pb.GetVersion())), made: true, buffer: pb.GetBufferMin(),
 	}
 	if r.user != nil {
 		w.mention(*r.user)
@@ -275,7 +282,7 @@ func (r *reservation) place(tables []string, day, local int32, starts, ends int6
 
 func (r *reservation) reschedule(e *enginepb.ReservationRescheduled) {
 	r.place(e.GetTableIds(), e.GetServiceDay(), e.GetLocalMin(), e.GetStartsAt(), e.GetEndsAt())
-	r.guests, r.requests = e.GetGuestsCount(), orNil(e.GetSpecialRequests())
+	r.guests, r.requests, r.buffer = e.GetGuestsCount(), orNil(e.GetSpecialRequests()), e.GetBufferMin()
 }
 
 // change is one more version of a reservation.

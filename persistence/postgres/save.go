@@ -25,6 +25,7 @@ const (
  cuisine_type = $8, description = $9, phone = $10, email = $11, time_zone = $12, latitude = $13, longitude = $14, grid_minutes = $15,
  opening_hours = $16, name_folded = $17, city_folded = $18, cuisine_folded = $19, words = $20, words_ranked = $21::text::tsvector,
  rating_sum = rating_sum + $22, total_reviews = total_reviews + $23 WHERE id = $1`
+	setRules       = "UPDATE restaurants SET rules = $2 WHERE id = $1"
 	rateRestaurant = "UPDATE restaurants SET rating_sum = rating_sum + $2, total_reviews = total_reviews + $3 WHERE id = $1"
 	insertTerms    = "INSERT INTO terms (term) SELECT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING"
 	dropTerms      = `DELETE FROM terms t WHERE t.term = ANY($1)
@@ -42,16 +43,16 @@ const (
  VALUES ($1,$2,$3,$4,$5,$6,$7,$8)`
 
 	updateReservations = `UPDATE reservations r SET user_id = u.user_id, service_date = date '1970-01-01' + u.day, local_minutes = u.local,
- starts_at = u.starts, ends_at = u.ends, guests_count = u.guests, special_requests = u.requests, status = u.status, version = u.version
- FROM unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::int[], $8::text[], $9::text[], $10::bigint[])
- AS u(id, user_id, day, local, starts, ends, guests, requests, status, version) WHERE r.id = u.id`
+ starts_at = u.starts, ends_at = u.ends, guests_count = u.guests, special_requests = u.requests, status = u.status, version = u.version, buffer_minutes = u.buffer
+ FROM unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::int[], $8::text[], $9::text[], $10::bigint[],
+ $11::int[]) AS u(id, user_id, day, local, starts, ends, guests, requests, status, version, buffer) WHERE r.id = u.id`
 	settleTables = `UPDATE reservation_tables t SET occupies = u.occupies FROM unnest($1::text[], $2::boolean[]) AS u(id, occupies)
  WHERE t.reservation_id = u.id`
 	dropPlaced = "DELETE FROM reservation_tables WHERE reservation_id = ANY($1)"
 )
 
 var (
-	reservationColumns = []string{"id", "restaurant_id", "user_id", "service_date", "local_minutes", "starts_at", "ends_at", "guests_count", "special_requests", "status", "version"}
+	reservationColumns = []string{"id", "restaurant_id", "user_id", "service_date", "local_minutes", "starts_at", "ends_at", "guests_count", "special_requests", "status", "version", "buffer_minutes"}
 	placedColumns      = []string{"reservation_id", "position", "table_id", "period", "occupies"}
 )
 
@@ -122,6 +123,9 @@ func (w *rows) saveRestaurants(s *saving) {
 	terms := map[string]struct{}{}
 	for _, id := range sorted(w.restaurants) {
 		r := w.restaurants[id]
+		if r.details == nil && !r.rated() {
+			continue
+		}
 		if r.details == nil {
 			s.must("rate the restaurant", 1, rateRestaurant, id, r.ratings.Sum, r.ratings.Count)
 			continue
@@ -137,6 +141,7 @@ func (w *rows) saveRestaurants(s *saving) {
 		}
 		s.must("write the restaurant", 1, query, args...)
 	}
+	w.saveRules(s)
 	if len(terms) > 0 {
 		s.exec(insertTerms, sorted(terms))
 	}
@@ -145,6 +150,20 @@ func (w *rows) saveRestaurants(s *saving) {
 	}
 	if len(w.said) > 0 {
 		s.exec(dropTerms, sorted(w.said))
+	}
+}
+
+// saveRules comes after the restaurants, which may be new.
+func (w *rows) saveRules(s *saving) {
+	for _, id := range sorted(w.restaurants) {
+		if pb := w.restaurants[id].rules; pb != nil {
+			rules, err := pb.MarshalVT()
+			if err != nil {
+				s.err = err
+				return
+			}
+			s.must("set the rules", 1, setRules, id, rules)
+		}
 	}
 }
 
@@ -264,7 +283,7 @@ func (w *rows) saveReservations(s *saving) (made []*reservation, placed []place)
 		}
 	}
 	if len(c.id) > 0 {
-		s.must("change reservations", len(c.id), updateReservations, c.id, c.user, c.day, c.local, c.starts, c.ends, c.guests, c.requests, c.status, c.version)
+		s.must("change reservations", len(c.id), updateReservations, c.id, c.user, c.day, c.local, c.starts, c.ends, c.guests, c.requests, c.status, c.version, c.buffer)
 	}
 	if len(again) > 0 {
 		s.exec(dropPlaced, again)
@@ -280,6 +299,7 @@ type columns struct {
 	id, status         []string
 	user, requests     []*string
 	day, local, guests []int32
+	buffer             []int32
 	starts, ends       []time.Time
 	version            []int64
 }
@@ -289,7 +309,7 @@ func (c *columns) add(r *reservation) {
 	c.user, c.requests = append(c.user, r.user), append(c.requests, r.requests)
 	c.day, c.local, c.guests = append(c.day, r.day), append(c.local, r.local), append(c.guests, r.guests)
 	c.starts, c.ends = append(c.starts, r.starts), append(c.ends, r.ends)
-	c.version = append(c.version, r.version)
+	c.version, c.buffer = append(c.version, r.version), append(c.buffer, r.buffer)
 }
 
 const daySeconds = 86_400
@@ -297,12 +317,12 @@ const daySeconds = 86_400
 func reservationValues(p **reservation) ([]any, error) {
 	r := *p
 	return []any{r.id, r.restaurant, r.user, time.Unix(int64(r.day)*daySeconds, 0).UTC(), r.local, r.starts, r.ends, r.guests, r.requests,
-		statusText(r.status), r.version}, nil
+		statusText(r.status), r.version, r.buffer}, nil
 }
 
 func placeValues(p *place) ([]any, error) {
 	period := pgtype.Range[pgtype.Timestamptz]{
-		Lower: pgtype.Timestamptz{Time: p.starts, Valid: true}, Upper: pgtype.Timestamptz{Time: p.ends, Valid: true},
+		Lower: pgtype.Timestamptz{Time: p.starts, Valid: true}, Upper: pgtype.Timestamptz{Time: p.ends.Add(time.Duration(p.buffer) * time.Minute), Valid: true},
 		LowerType: pgtype.Inclusive, UpperType: pgtype.Exclusive, Valid: true,
 	}
 	return []any{p.id, int16(p.position), p.tables[p.position], period, occupies(p.status)}, nil

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -71,11 +72,13 @@ func (p *statePage) read(ctx context.Context, db querier, f *persistence.StatesF
 	if err != nil {
 		return err
 	}
-	err = readRestaurants(ctx, db, " WHERE id = ANY($1)", []any{p.ids}, func(r *enginepb.Restaurant, v engine.Version, ratings engine.Ratings) {
+	var unreadable error
+	err = readRestaurants(ctx, db, " WHERE id = ANY($1)", []any{p.ids}, func(r *enginepb.Restaurant, v engine.Version, ratings engine.Ratings, rules []byte) {
 		a := p.at[r.Id]
 		a.Restaurant, a.RestaurantVersion, a.Ratings = r, v, ratings
+		unreadable = errors.Join(unreadable, a.PutRules(rules))
 	})
-	if err != nil {
+	if err := errors.Join(err, unreadable); err != nil {
 		return err
 	}
 	err = readTables(ctx, db, " AND restaurant_id = ANY($1) ORDER BY id", []any{p.ids}, func(r engine.RestaurantID, t *enginepb.Table) {
@@ -142,22 +145,23 @@ func readUsers(ctx context.Context, db querier, where string, args []any, fn fun
 	})
 }
 
-func readRestaurants(ctx context.Context, db querier, where string, args []any, fn func(*enginepb.Restaurant, engine.Version, engine.Ratings)) error {
+func readRestaurants(ctx context.Context, db querier, where string, args []any, fn func(*enginepb.Restaurant, engine.Version, engine.Ratings, []byte)) error {
 	return each(ctx, db, `SELECT id, version, owner_id, name, address, city, country, cuisine_type, description, phone, email, time_zone, latitude,
- longitude, grid_minutes, opening_hours, rating_sum, total_reviews FROM restaurants`+where, args, func(row pgx.Rows) error {
+ longitude, grid_minutes, opening_hours, rating_sum, total_reviews, rules FROM restaurants`+where, args, func(row pgx.Rows) error {
 		r := &enginepb.Restaurant{}
 		var v engine.Version
 		var ratings engine.Ratings
+		var rules []byte
 		var hours string
 		err := row.Scan(&r.Id, &v, &r.Owner, &r.Name, &r.Address, &r.City, &r.Country, &r.CuisineType, &r.Description, &r.Phone, &r.Email, &r.TimeZone,
-			&r.Latitude, &r.Longitude, &r.GridMin, &hours, &ratings.Sum, &ratings.Count)
+			&r.Latitude, &r.Longitude, &r.GridMin, &hours, &ratings.Sum, &ratings.Count, &rules)
 		if err != nil {
 			return err
 		}
 		if r.OpeningHours, err = persistence.ParseHours(hours); err != nil {
 			return err
 		}
-		fn(r, v, ratings)
+		fn(r, v, ratings, rules)
 		return nil
 	})
 }

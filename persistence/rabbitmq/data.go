@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"time"
 
 	"maitred/engine"
@@ -44,6 +45,8 @@ type (
 		Open        string   `json:"open"` // HH:MM; close and last seating are after midnight when they are earlier
 		Close       string   `json:"close"`
 		LastSeating string   `json:"last_seating"`
+		Name        string   `json:"name,omitempty"`
+		GridMinutes int32    `json:"grid_minutes,omitempty"` // absent: the restaurant's
 	}
 	restaurantData struct {
 		ID           string         `json:"id"`
@@ -60,7 +63,48 @@ type (
 		Latitude     float64        `json:"latitude"`
 		Longitude    float64        `json:"longitude"`
 		OpeningHours []openingHours `json:"opening_hours"`
+		GridMinutes  int32          `json:"grid_minutes"`
 		ByRole       string         `json:"by_role,omitempty"`
+	}
+	rulesSet struct {
+		RestaurantID     string       `json:"restaurant_id"`
+		Version          uint64       `json:"version"`
+		MinNoticeMinutes int64        `json:"min_notice_minutes"`
+		HorizonDays      int64        `json:"horizon_days"`
+		BufferMinutes    int64        `json:"buffer_minutes"`
+		NoShowMinutes    int64        `json:"no_show_minutes"`
+		PausedUntil      string       `json:"paused_until,omitempty"`
+		TurnTimes        []turnTime   `json:"turn_times"`
+		Pacing           pacing       `json:"pacing"`
+		SpecialDays      []specialDay `json:"special_days"`
+		ByRole           string       `json:"by_role,omitempty"`
+	}
+	turnTime struct {
+		MinParty int64  `json:"min_party"`
+		MaxParty int64  `json:"max_party"`
+		Minutes  int64  `json:"minutes"`
+		Shift    string `json:"shift,omitempty"`
+		FromDate string `json:"from_date,omitempty"`
+		ToDate   string `json:"to_date,omitempty"`
+	}
+	pacing struct {
+		WindowMinutes int64 `json:"window_minutes"`
+		Covers        int64 `json:"covers"`
+		Parties       int64 `json:"parties"`
+		OnlineCovers  int64 `json:"online_covers"`
+		OnlineParties int64 `json:"online_parties"`
+	}
+	shiftOfDay struct {
+		Open        string `json:"open"`
+		Close       string `json:"close"`
+		LastSeating string `json:"last_seating"`
+		Name        string `json:"name,omitempty"`
+		GridMinutes int32  `json:"grid_minutes,omitempty"`
+	}
+	specialDay struct {
+		Date   string       `json:"date"`
+		Shifts []shiftOfDay `json:"shifts"` // none = closed
+		Note   string       `json:"note,omitempty"`
 	}
 	tableData struct {
 		ID           string `json:"id"`
@@ -127,6 +171,8 @@ func describe(restaurant string, e *engine.Event) about {
 		return about{"restaurant_created", "", restaurantOf(restaurant, b.RestaurantCreated.GetRestaurant(), by)}
 	case *enginepb.Event_RestaurantChanged:
 		return about{"restaurant_changed", "", restaurantOf(restaurant, b.RestaurantChanged.GetRestaurant(), by)}
+	case *enginepb.Event_RulesSet:
+		return about{"rules_set", "", rulesOf(restaurant, b.RulesSet.GetRules(), by)}
 	case *enginepb.Event_TableAdded:
 		t := b.TableAdded.GetTable()
 		return about{"table_added", t.GetId(), tableOf(restaurant, t, by)}
@@ -173,16 +219,46 @@ func restaurantOf(id string, r *enginepb.Restaurant, by string) restaurantData {
 	d := restaurantData{
 		ID: id, OwnerID: r.GetOwner(), Name: r.GetName(), Address: r.GetAddress(), City: r.GetCity(), Country: r.GetCountry(),
 		CuisineType: r.GetCuisineType(), Description: r.GetDescription(), Phone: r.GetPhone(), Email: r.GetEmail(), TimeZone: r.GetTimeZone(),
-		Latitude: r.GetLatitude(), Longitude: r.GetLongitude(), OpeningHours: []openingHours{}, ByRole: by,
+		Latitude: r.GetLatitude(), Longitude: r.GetLongitude(), OpeningHours: []openingHours{}, ByRole: by, GridMinutes: cmp.Or(r.GetGridMin(), engine.DefaultGridMin),
 	}
 	for _, h := range r.GetOpeningHours() {
-		o := openingHours{Days: []string{}, Open: clock(h.GetOpenMin()), Close: clock(h.GetCloseMin()), LastSeating: clock(h.GetLastSeatingMin())}
-		for i, name := range weekdays {
-			if h.GetDays()&(1<<i) != 0 {
-				o.Days = append(o.Days, name)
-			}
+		d.OpeningHours = append(d.OpeningHours, hoursOf(h.GetDays(), int64(h.GetOpenMin()), int64(h.GetCloseMin()), int64(h.GetLastSeatingMin()), h.GetName(), int64(h.GetGridMin())))
+	}
+	return d
+}
+
+func hoursOf(days uint32, open, end, last int64, name string, grid int64) openingHours {
+	o := openingHours{Days: []string{}, Open: clock(open), Close: clock(end), LastSeating: clock(last), Name: name, GridMinutes: int32(grid)}
+	for i, name := range weekdays {
+		if days&(1<<i) != 0 {
+			o.Days = append(o.Days, name)
 		}
-		d.OpeningHours = append(d.OpeningHours, o)
+	}
+	return o
+}
+
+func rulesOf(restaurant string, r *enginepb.Rules, by string) rulesSet {
+	p := r.GetPacing()
+	d := rulesSet{RestaurantID: restaurant, Version: r.GetVersion(), MinNoticeMinutes: r.GetMinNoticeMin(), HorizonDays: cmp.Or(r.GetHorizonDays(), engine.HorizonDays),
+		BufferMinutes: r.GetBufferMin(), NoShowMinutes: cmp.Or(r.GetNoShowMin(), engine.DefaultNoShowMin), TurnTimes: []turnTime{}, SpecialDays: []specialDay{}, ByRole: by,
+		Pacing: pacing{cmp.Or(p.GetWindowMin(), engine.DefaultPacingWindow), p.GetCovers(), p.GetParties(), p.GetOnlineCovers(), p.GetOnlineParties()}}
+	if until := r.GetPausedUntilMs(); until != 0 {
+		d.PausedUntil = instant(time.UnixMilli(until))
+	}
+	for _, t := range r.GetTurnTimes() {
+		turn := turnTime{MinParty: t.GetMinParty(), MaxParty: t.GetMaxParty(), Minutes: t.GetMinutes(), Shift: t.GetShift()}
+		if t.GetFromDay() != 0 {
+			turn.FromDate, turn.ToDate = engine.Day(t.GetFromDay()).String(), engine.Day(t.GetToDay()).String()
+		}
+		d.TurnTimes = append(d.TurnTimes, turn)
+	}
+	for _, s := range r.GetSpecialDays() {
+		day := specialDay{Date: engine.Day(s.GetDay()).String(), Shifts: []shiftOfDay{}, Note: s.GetNote()}
+		for _, h := range s.GetShifts() {
+			o := hoursOf(0, h.GetOpenMin(), h.GetCloseMin(), h.GetLastSeatingMin(), h.GetName(), h.GetGridMin())
+			day.Shifts = append(day.Shifts, shiftOfDay{o.Open, o.Close, o.LastSeating, o.Name, o.GridMinutes})
+		}
+		d.SpecialDays = append(d.SpecialDays, day)
 	}
 	return d
 }
@@ -210,7 +286,7 @@ func roleName(r engine.Role) string {
 	return ""
 }
 
-func clock(minutes int32) string { return string(engine.AppendClock(nil, int(minutes))) }
+func clock(minutes int64) string { return string(engine.AppendClock(nil, int(minutes))) }
 
 // second is a Unix time in seconds as RFC 3339 in UTC.
 func second(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }

@@ -24,7 +24,12 @@ func exampleEvents() []persistence.Committed {
 	about := &enginepb.Restaurant{Id: exampleRestaurant, Owner: exampleOwner, Name: "Da Prova", Address: "Via Prova 1", City: "Roma",
 		Country: "IT", CuisineType: "Roman", Description: "A trattoria in Trastevere.", Phone: "+39 06 555 0100", Email: "info@example.org",
 		TimeZone: "Europe/Rome", Latitude: 41.888, Longitude: 12.4776,
-		OpeningHours: []*enginepb.OpeningHours{{Days: 0b0111111, OpenMin: 1080, CloseMin: 1500, LastSeatingMin: 1380}}}
+		OpeningHours: []*enginepb.OpeningHours{{Days: 0b0111111, OpenMin: 1080, CloseMin: 1500, LastSeatingMin: 1380, Name: "Dinner", GridMin: 30}}}
+	rules := &enginepb.Rules{Version: 2, MinNoticeMin: 60, HorizonDays: 60, BufferMin: 15, NoShowMin: 20, PausedUntilMs: 1_796_000_400_000,
+		TurnTimes: []*enginepb.TurnTime{{MinParty: 1, MaxParty: 2, Minutes: 90, Shift: "Dinner"}, {MinParty: 1, MaxParty: 8, Minutes: 180, FromDay: 20_818, ToDay: 20_818}},
+		Pacing:    &enginepb.Pacing{WindowMin: 15, Covers: 24, OnlineCovers: 16},
+		SpecialDays: []*enginepb.SpecialDay{{Day: 20_812, Note: "Christmas"},
+			{Day: 20_818, Shifts: []*enginepb.Shift{{Days: 127, OpenMin: 1140, CloseMin: 1560, LastSeatingMin: 1260, Name: "Late", GridMin: 30}}}}}
 	table := &enginepb.Table{Id: exampleTable, TableNumber: "12", Capacity: 4, MinCapacity: 2, Location: "terrace", InService: true, Version: 1}
 	contact := &enginepb.Contact{Name: secret, Phone: secret, Email: secret}
 	const evening = 1_798_131_600 // 2026-12-24T17:00:00Z
@@ -55,7 +60,8 @@ func exampleEvents() []persistence.Committed {
 			Id: exampleReservation, Status: enginepb.Status_STATUS_EXPIRED, Reason: "not confirmed in time"}}},
 		&enginepb.Event{ByRole: engine.RoleCustomer, Body: &enginepb.Event_ReviewAdded{ReviewAdded: &enginepb.ReviewAdded{
 			Id: exampleReview, Reservation: exampleReservation, Rating: 5, Comment: secret}}},
-		&enginepb.Event{ByRole: engine.RoleSystem, Body: &enginepb.Event_GuestForgotten{GuestForgotten: &enginepb.GuestForgotten{Guest: exampleGuest}}})
+		&enginepb.Event{ByRole: engine.RoleSystem, Body: &enginepb.Event_GuestForgotten{GuestForgotten: &enginepb.GuestForgotten{Guest: exampleGuest}}},
+		&enginepb.Event{ByRole: engine.RoleManager, Body: &enginepb.Event_RulesSet{RulesSet: &enginepb.RulesSet{Rules: rules}}})
 	var all []persistence.Committed
 	for i, e := range events {
 		e.AtMs, e.ByAccount, e.From = 1_796_000_000_123+int64(i)*1000, exampleOwner, secret

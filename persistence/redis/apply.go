@@ -109,6 +109,9 @@ func (f *fold) floorCommands(c *commands) {
 	if f.about != nil {
 		set = append(set, fieldDetails, encode(f.about))
 	}
+	if f.rules != nil {
+		set = append(set, fieldRules, string(f.rules))
+	}
 	for _, id := range slices.Sorted(maps.Keys(f.floor)) {
 		if t := f.floor[id]; t != nil {
 			set = append(set, id, encode(t))

@@ -27,6 +27,7 @@ type fold struct {
 	at    map[int32]position         // of those days
 	floor map[string]*tableJSON      // fields to set; nil = to drop
 	about *detailsJSON               // nil = as before
+	rules []byte                     // nil = as before
 	anew  []string                   // keys that go before anything is written
 	whole position                   // of the newest event after which every day may be another; zero = there is none
 }
@@ -74,6 +75,8 @@ func (f *fold) event(event *enginepb.Event) {
 		f.describe(e.RestaurantCreated.GetRestaurant())
 	case *enginepb.Event_RestaurantChanged:
 		f.describe(e.RestaurantChanged.GetRestaurant())
+	case *enginepb.Event_RulesSet:
+		f.setRules(e.RulesSet.GetRules())
 	case *enginepb.Event_TableAdded:
 		f.table(e.TableAdded.GetTable())
 	case *enginepb.Event_TableChanged:
@@ -86,20 +89,26 @@ func (f *fold) event(event *enginepb.Event) {
 		c := e.ReservationRescheduled
 		old := f.records[c.Id]
 		// Without a record its day is over. It holds tables all the same: no other is moved, but one that is reinstated next.
-		occupies := old == nil || old.Occupies
-		f.place(c.Id, &record{Day: c.ServiceDay, Occupies: occupies, Stay: stay{c.TableIds, c.StartsAt, c.EndsAt, c.GuestsCount}})
+		next := &record{Day: c.ServiceDay, Counts: old == nil || old.Counts,
+			Stay: stay{Tables: c.TableIds, Start: c.StartsAt, End: c.EndsAt, Guests: c.GuestsCount, Buffer: c.BufferMin, Local: c.LocalMin}}
+		if old != nil {
+			next.Stay.Online, next.Stay.Over = old.Stay.Online, old.Stay.Over
+		}
+		f.place(c.Id, next)
 	case *enginepb.Event_ReservationStatusChanged:
 		c := e.ReservationStatusChanged
 		if old := f.records[c.Id]; old != nil { // else its day is over
-			f.place(c.Id, &record{Day: old.Day, Occupies: occupies(c.Status), Stay: old.Stay})
+			next := &record{Day: old.Day, Counts: counts(c.Status), Stay: old.Stay}
+			next.Stay.Over = c.Status == engine.StatusCompleted
+			f.place(c.Id, next)
 		}
 	}
 }
 
-// occupies tells whether a reservation of that status holds its tables.
-func occupies(s enginepb.Status) bool {
+// counts tells whether a reservation of that status holds its tables, or did and counts for the pace.
+func counts(s enginepb.Status) bool {
 	switch s {
-	case enginepb.Status_STATUS_HELD, enginepb.Status_STATUS_PENDING, enginepb.Status_STATUS_CONFIRMED, enginepb.Status_STATUS_SEATED:
+	case enginepb.Status_STATUS_HELD, enginepb.Status_STATUS_PENDING, engine.StatusConfirmed, engine.StatusSeated, engine.StatusCompleted:
 		return true
 	}
 	return false
@@ -111,9 +120,17 @@ func (f *fold) describe(pb *enginepb.Restaurant) {
 		about.GridMinutes = engine.DefaultGridMin
 	}
 	for _, h := range pb.GetOpeningHours() {
-		about.OpeningHours = append(about.OpeningHours, hoursJSON{h.GetDays(), h.GetOpenMin(), h.GetCloseMin(), h.GetLastSeatingMin()})
+		about.OpeningHours = append(about.OpeningHours, hoursJSON{h.GetDays(), h.GetOpenMin(), h.GetCloseMin(), h.GetLastSeatingMin(), h.GetName(), h.GetGridMin()})
 	}
 	f.about, f.whole = about, f.head
+}
+
+func (f *fold) setRules(pb *enginepb.Rules) {
+	rules, err := pb.MarshalVT()
+	if err != nil { // only of strings that are not UTF-8, which the engine does not take
+		panic("redis: encode the rules: " + err.Error())
+	}
+	f.rules, f.whole = rules, f.head
 }
 
 func (f *fold) table(pb *enginepb.Table) {
@@ -122,8 +139,9 @@ func (f *fold) table(pb *enginepb.Table) {
 }
 
 func (f *fold) reserve(pb *enginepb.Reservation) {
-	f.place(pb.GetId(), &record{Day: pb.GetServiceDay(), Occupies: occupies(pb.GetStatus()),
-		Stay: stay{pb.GetTableIds(), pb.GetStartsAt(), pb.GetEndsAt(), pb.GetGuestsCount()}})
+	f.place(pb.GetId(), &record{Day: pb.GetServiceDay(), Counts: counts(pb.GetStatus()), Stay: stay{
+		Tables: pb.GetTableIds(), Start: pb.GetStartsAt(), End: pb.GetEndsAt(), Guests: pb.GetGuestsCount(), Buffer: pb.GetBufferMin(),
+		Local: pb.GetLocalMin(), Online: pb.GetGuest() != "", Over: pb.GetStatus() == engine.StatusCompleted}})
 }
 
 // place puts next in the place of the reservation's record; the days follow.
@@ -133,7 +151,7 @@ func (f *fold) place(id string, next *record) {
 	}
 	old := f.records[id]
 	f.records[id], f.moved[id] = next, true
-	had, has := old != nil && old.Occupies, next.Occupies
+	had, has := old != nil && old.Counts, next.Counts
 	if had && has && old.Day == next.Day && same(&old.Stay, &next.Stay) {
 		return
 	}
@@ -146,7 +164,8 @@ func (f *fold) place(id string, next *record) {
 }
 
 func same(a, b *stay) bool {
-	return a.Start == b.Start && a.End == b.End && a.Guests == b.Guests && slices.Equal(a.Tables, b.Tables)
+	return a.Start == b.Start && a.End == b.End && a.Guests == b.Guests && a.Buffer == b.Buffer && a.Local == b.Local &&
+		a.Online == b.Online && a.Over == b.Over && slices.Equal(a.Tables, b.Tables)
 }
 
 // touch is the fields of a day that the present event changes.
@@ -166,6 +185,9 @@ func (f *fold) load(a *persistence.AggregateState, over func(day int32) bool) {
 		f.head.AsOf = max(f.head.AsOf, r.GetCreatedMs(), r.GetUpdatedMs())
 	}
 	f.describe(a.Restaurant)
+	if a.Rules != nil {
+		f.setRules(a.Rules)
+	}
 	for _, t := range a.Tables {
 		f.table(t)
 	}

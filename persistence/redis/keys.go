@@ -11,6 +11,7 @@ import (
 const (
 	fieldPosition = "@"
 	fieldDetails  = "@details"
+	fieldRules    = "@rules" // protobuf of enginepb.Rules
 
 	channelPrefix = "maitred.availability."
 
@@ -40,13 +41,18 @@ type stay struct {
 	Start  int64    `json:"s"` // Unix seconds
 	End    int64    `json:"e"` // Unix seconds, exclusive
 	Guests int32    `json:"g"`
+
+	Buffer int32 `json:"b,omitempty"` // minutes after End for which the tables stay free
+	Local  int32 `json:"l,omitempty"` // minutes after midnight of the day; 0 also in what earlier builds wrote
+	Online bool  `json:"u,omitempty"` // booked by the guest
+	Over   bool  `json:"o,omitempty"` // has left: the tables are free, but it started in its window
 }
 
 // record is where a reservation is, also when it holds nothing: events do not say where it was.
 type record struct {
-	Day      int32 `json:"d"` // days since 1970-01-01
-	Occupies bool  `json:"o"`
-	Stay     stay  `json:"p"`
+	Day    int32 `json:"d"` // days since 1970-01-01
+	Counts bool  `json:"o"` // is on the day's list
+	Stay   stay  `json:"p"`
 }
 
 type tableJSON struct {
@@ -68,6 +74,8 @@ type hoursJSON struct {
 	Open        int32  `json:"open"`
 	Close       int32  `json:"close"`
 	LastSeating int32  `json:"last_seating"`
+	Name        string `json:"name,omitempty"`
+	GridMinutes int32  `json:"grid_minutes,omitempty"`
 }
 
 // message is what subscribers get.

@@ -58,6 +58,7 @@ type naive map[engine.AggregateID]*naiveRestaurant
 type naiveRestaurant struct {
 	position     obj
 	details      obj
+	rules        string
 	tables       map[string]obj
 	floorAt      obj
 	reservations map[string]*naiveReservation
@@ -102,16 +103,30 @@ func (r *naiveRestaurant) event(e *enginepb.Event) {
 			r.floorAt = r.position
 		}
 	}
+	if pb := e.GetRulesSet().GetRules(); pb != nil {
+		b, err := proto.Marshal(pb)
+		if err != nil {
+			panic(err)
+		}
+		r.rules, r.floorAt = string(b), r.position
+	}
 	if pb := e.GetTableRemoved(); pb != nil {
 		delete(r.tables, pb.TableId)
 		r.floorAt = r.position
 	}
 	if pb := e.GetReservationCreated().GetReservation(); pb != nil {
-		r.reservations[pb.Id] = &naiveReservation{naiveDate(pb.ServiceDay), pb.Status.String(), naiveStay(pb.TableIds, pb.StartsAt, pb.EndsAt, pb.GuestsCount)}
+		r.reservations[pb.Id] = &naiveReservation{naiveDate(pb.ServiceDay), pb.Status.String(), naiveStay(pb.TableIds, pb.StartsAt, pb.EndsAt, pb.GuestsCount, pb.LocalMin, pb.BufferMin)}
+		if pb.Guest != "" {
+			r.reservations[pb.Id].stay["u"] = true
+		}
 	}
 	if pb := e.GetReservationRescheduled(); pb != nil {
 		old := r.reservations[pb.Id]
-		old.date, old.stay = naiveDate(pb.ServiceDay), naiveStay(pb.TableIds, pb.StartsAt, pb.EndsAt, pb.GuestsCount)
+		stay := naiveStay(pb.TableIds, pb.StartsAt, pb.EndsAt, pb.GuestsCount, pb.LocalMin, pb.BufferMin)
+		if old.stay["u"] != nil {
+			stay["u"] = true
+		}
+		old.date, old.stay = naiveDate(pb.ServiceDay), stay
 	}
 	if pb := e.GetReservationStatusChanged(); pb != nil {
 		r.reservations[pb.Id].status = pb.Status.String()
@@ -121,7 +136,14 @@ func (r *naiveRestaurant) event(e *enginepb.Event) {
 func (r *naiveRestaurant) describe(pb *enginepb.Restaurant) {
 	hours := []any{}
 	for _, h := range pb.OpeningHours {
-		hours = append(hours, obj{"days": h.Days, "open": h.OpenMin, "close": h.CloseMin, "last_seating": h.LastSeatingMin})
+		shift := obj{"days": h.Days, "open": h.OpenMin, "close": h.CloseMin, "last_seating": h.LastSeatingMin}
+		if h.Name != "" {
+			shift["name"] = h.Name
+		}
+		if h.GridMin != 0 {
+			shift["grid_minutes"] = h.GridMin
+		}
+		hours = append(hours, shift)
 	}
 	grid := pb.GridMin
 	if grid == 0 {
@@ -135,8 +157,15 @@ func naiveDate(day int32) string {
 	return time.Unix(int64(day)*86_400, 0).UTC().Format(time.DateOnly)
 }
 
-func naiveStay(tables []string, starts, ends int64, guests int32) obj {
-	return obj{"t": append([]string{}, tables...), "s": starts, "e": ends, "g": guests}
+func naiveStay(tables []string, starts, ends int64, guests, local, buffer int32) obj {
+	stay := obj{"t": append([]string{}, tables...), "s": starts, "e": ends, "g": guests}
+	if local != 0 {
+		stay["l"] = local
+	}
+	if buffer != 0 {
+		stay["b"] = buffer
+	}
+	return stay
 }
 
 // list fills the days with who holds tables, and notes which of them are another than before.
@@ -144,11 +173,15 @@ func (r *naiveRestaurant) list() {
 	days := map[string]map[string]obj{}
 	for id, v := range r.reservations {
 		switch v.status {
-		case "STATUS_HELD", "STATUS_PENDING", "STATUS_CONFIRMED", "STATUS_SEATED":
+		case "STATUS_HELD", "STATUS_PENDING", "STATUS_CONFIRMED", "STATUS_SEATED", "STATUS_COMPLETED":
 			if days[v.date] == nil {
 				days[v.date] = map[string]obj{}
 			}
-			days[v.date][id] = v.stay
+			stay := maps.Clone(v.stay)
+			if v.status == "STATUS_COMPLETED" {
+				stay["o"] = true
+			}
+			days[v.date][id] = stay
 		}
 	}
 	for date := range days {
@@ -176,6 +209,9 @@ func (n naive) contents(retain time.Duration) map[string]any {
 		prefix := "maitred:{" + string(id) + "}:"
 		all[prefix+"v"] = text(r.position)
 		floor := map[string]string{"@": text(r.floorAt), "@details": text(r.details)}
+		if r.rules != "" {
+			floor["@rules"] = r.rules
+		}
 		for table, t := range r.tables {
 			floor[table] = text(t)
 		}
@@ -209,12 +245,15 @@ func text(v any) string {
 }
 
 // lines prints contents, JSON normalised, without the markers and maitred's own records. loose leaves out what a load need not
-// know: when a day last changed, and days on which nobody is.
+// know: when a day last changed, days on which nobody is, and that a guest who was forgotten had booked by himself.
 func lines(contents map[string]any, loose bool) string {
 	normal := func(s string) string {
 		var v any
 		if err := json.Unmarshal([]byte(s), &v); err != nil {
 			return "not JSON: " + s
+		}
+		if stay, is := v.(obj); is && loose {
+			delete(stay, "u")
 		}
 		return text(v)
 	}

@@ -34,16 +34,22 @@ type Floor struct {
 	TimeZone     string // IANA
 	GridMin      int    // minutes between start times
 	OpeningHours []engine.OpeningHours
-	Tables       []Table // by id
+	Rules        *enginepb.Rules // nil = never set
+	Tables       []Table         // by id
 }
 
-// Stay is a reservation that holds tables.
+// Stay is a reservation that holds tables, or did.
 type Stay struct {
 	ID       engine.ReservationID
 	Tables   []engine.TableID
 	StartsAt int64 // Unix seconds
 	EndsAt   int64 // Unix seconds, exclusive
 	Guests   int
+
+	BufferMin int  // minutes after EndsAt for which the tables stay free
+	LocalMin  int  // minutes after midnight of the day
+	Online    bool // booked by the guest
+	Over      bool // has left
 }
 
 // DayState is a service day of a restaurant as Redis has it.
@@ -101,10 +107,12 @@ func (c *Client) Availability(ctx context.Context, now engine.Instant, id engine
 // availability asks a restaurant of the engine that is opened from what was read.
 func (r *restaurantState) availability(now engine.Instant, id engine.RestaurantID, day engine.Day, guests int) ([]engine.Start, error) {
 	pb := &enginepb.RestaurantBase{Version: uint64(r.head.Version), RestaurantVersion: 1, LastMs: r.head.AsOf,
+		Rules:      r.floor.Rules,
 		Restaurant: &enginepb.Restaurant{Id: string(id), Name: r.floor.Name, TimeZone: r.floor.TimeZone, GridMin: int32(r.floor.GridMin)}}
 	for _, h := range r.floor.OpeningHours {
 		pb.Restaurant.OpeningHours = append(pb.Restaurant.OpeningHours, &enginepb.OpeningHours{
-			Days: uint32(h.Days), OpenMin: int32(h.Open), CloseMin: int32(h.Close), LastSeatingMin: int32(h.LastSeating)})
+			Days: uint32(h.Days), OpenMin: int32(h.Open), CloseMin: int32(h.Close), LastSeatingMin: int32(h.LastSeating),
+			Name: h.Name, GridMin: int32(h.GridMin)})
 	}
 	for _, t := range r.floor.Tables {
 		pb.Tables = append(pb.Tables, &enginepb.Table{Id: string(t.ID), TableNumber: t.Number, Capacity: int32(t.Capacity),
@@ -113,7 +121,13 @@ func (r *restaurantState) availability(now engine.Instant, id engine.RestaurantI
 	for _, d := range r.days {
 		for _, s := range d.stays {
 			v := &enginepb.Reservation{Id: string(s.ID), ServiceDay: int32(d.day), StartsAt: s.StartsAt, EndsAt: s.EndsAt,
-				GuestsCount: int32(s.Guests), Status: enginepb.Status_STATUS_CONFIRMED, Version: 1}
+				GuestsCount: int32(s.Guests), Status: engine.StatusConfirmed, Version: 1, BufferMin: int32(s.BufferMin), LocalMin: int32(s.LocalMin)}
+			if s.Online {
+				v.Guest = "online"
+			}
+			if s.Over {
+				v.Status, v.UpdatedMs = engine.StatusCompleted, pb.LastMs
+			}
 			for _, t := range s.Tables {
 				v.TableIds = append(v.TableIds, string(t))
 			}
@@ -202,7 +216,13 @@ func readFloor(key string, fields map[string]string) (f Floor, err error) {
 	f.Name, f.TimeZone, f.GridMin = about.Name, about.TimeZone, int(about.GridMinutes)
 	for _, h := range about.OpeningHours {
 		f.OpeningHours = append(f.OpeningHours, engine.OpeningHours{
-			Days: uint8(h.Days), Open: int(h.Open), Close: int(h.Close), LastSeating: int(h.LastSeating)})
+			Days: uint8(h.Days), Open: int(h.Open), Close: int(h.Close), LastSeating: int(h.LastSeating), Name: h.Name, GridMin: int(h.GridMinutes)})
+	}
+	if rules := fields[fieldRules]; rules != "" {
+		f.Rules = new(enginepb.Rules)
+		if err := f.Rules.UnmarshalVT([]byte(rules)); err != nil {
+			return f, fmt.Errorf("%s: %w: %w", key, errNotOurs, err)
+		}
 	}
 	for id, text := range fields {
 		if strings.HasPrefix(id, fieldPosition) {
@@ -233,7 +253,8 @@ func readDay(key string, day engine.Day, fields map[string]string) (d dayState, 
 		if err != nil {
 			return d, err
 		}
-		v := Stay{ID: engine.ReservationID(id), StartsAt: s.Start, EndsAt: s.End, Guests: int(s.Guests)}
+		v := Stay{ID: engine.ReservationID(id), StartsAt: s.Start, EndsAt: s.End, Guests: int(s.Guests),
+			BufferMin: int(s.Buffer), LocalMin: int(s.Local), Online: s.Online, Over: s.Over}
 		for _, t := range s.Tables {
 			v.Tables = append(v.Tables, engine.TableID(t))
 		}

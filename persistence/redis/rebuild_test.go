@@ -427,7 +427,7 @@ func TestAHugeRestaurant(t *testing.T) {
 		}
 		want := 0
 		for _, r := range a.Reservations {
-			if slices.Contains([]string{"STATUS_HELD", "STATUS_PENDING", "STATUS_CONFIRMED", "STATUS_SEATED"}, r.Status.String()) {
+			if slices.Contains([]string{"STATUS_HELD", "STATUS_PENDING", "STATUS_CONFIRMED", "STATUS_SEATED", "STATUS_COMPLETED"}, r.Status.String()) {
 				want++
 			}
 		}

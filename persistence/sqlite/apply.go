@@ -27,6 +27,8 @@ func (t *tx) apply(h *head, c *persistence.Committed) error {
 			return err
 		}
 		return t.indexRestaurant(h.n, e.RestaurantChanged.GetRestaurant())
+	case *enginepb.Event_RulesSet:
+		return t.rules(h, e.RulesSet.GetRules())
 	case *enginepb.Event_TableAdded:
 		return t.table(h, e.TableAdded.GetTable())
 	case *enginepb.Event_TableChanged:
@@ -66,7 +68,7 @@ func (t *tx) created(h *head, r engine.RestaurantID, pb *enginepb.Reservation) e
 	}
 	row.day, row.local, row.starts, row.ends = pb.GetServiceDay(), pb.GetLocalMin(), pb.GetStartsAt(), pb.GetEndsAt()
 	row.guests, row.requests = pb.GetGuestsCount(), pb.GetSpecialRequests()
-	row.status, row.version = pb.GetStatus(), max(1, pb.GetVersion())
+	row.status, row.version, row.buffer = pb.GetStatus(), max(1, pb.GetVersion()), pb.GetBufferMin()
 	t.madeAt[reservationKey{engine.AggregateID(r), pb.GetId()}] = len(t.made)
 	t.made = append(t.made, row)
 	return nil
@@ -85,12 +87,12 @@ func (t *tx) rescheduled(h *head, r engine.RestaurantID, e *enginepb.Reservation
 	if row := t.pending(r, e.GetId()); row != nil {
 		row.tables = tables
 		row.day, row.local, row.starts, row.ends = e.GetServiceDay(), e.GetLocalMin(), e.GetStartsAt(), e.GetEndsAt()
-		row.guests, row.requests = e.GetGuestsCount(), e.GetSpecialRequests()
+		row.guests, row.requests, row.buffer = e.GetGuestsCount(), e.GetSpecialRequests(), e.GetBufferMin()
 		row.version++
 		return nil
 	}
 	return t.must("reschedule the reservation", t.stmts.reschedule, tables, int64(e.GetServiceDay()), int64(e.GetLocalMin()),
-		e.GetStartsAt(), e.GetEndsAt(), int64(e.GetGuestsCount()), orNull(e.GetSpecialRequests()), h.n,
+		e.GetStartsAt(), e.GetEndsAt(), int64(e.GetGuestsCount()), orNull(e.GetSpecialRequests()), int64(e.GetBufferMin()), h.n,
 		ownKey(r, engine.ReservationID(e.GetId())))
 }
 
@@ -127,6 +129,14 @@ func (t *tx) restaurantColumns(pb *enginepb.Restaurant) ([]any, error) {
 	}
 	return []any{owner.n, pb.GetName(), pb.GetAddress(), pb.GetCity(), pb.GetCountry(), pb.GetCuisineType(), pb.GetDescription(),
 		pb.GetPhone(), pb.GetEmail(), pb.GetTimeZone(), pb.GetLatitude(), pb.GetLongitude(), int64(pb.GetGridMin()), hours}, nil
+}
+
+func (t *tx) rules(h *head, pb *enginepb.Rules) error {
+	rules, err := pb.MarshalVT()
+	if err != nil {
+		return err
+	}
+	return t.must("set the rules", t.stmts.rules, rules, h.n)
 }
 
 func (t *tx) table(h *head, pb *enginepb.Table) error {

@@ -77,6 +77,11 @@ func (t *tx) load(a *persistence.AggregateState) error {
 	if err := t.restaurant(h, a.Restaurant, a.RestaurantVersion); err != nil {
 		return err
 	}
+	if a.Rules != nil {
+		if err := t.rules(h, a.Rules); err != nil {
+			return err
+		}
+	}
 	for _, table := range a.Tables {
 		if err := t.table(h, table); err != nil {
 			return err
@@ -170,8 +175,11 @@ func (s *Store) Heads(ctx context.Context, fn func(engine.AggregateID, engine.Ve
 }
 
 func dumpRestaurants(ctx context.Context, q querier, add func([]byte)) error {
-	return readRestaurants(ctx, q, "", func(r *enginepb.Restaurant, v engine.Version, ratings engine.Ratings) {
+	return readRestaurants(ctx, q, "", func(r *enginepb.Restaurant, v engine.Version, ratings engine.Ratings, rules []byte) {
 		add(persistence.AppendRestaurant(nil, r, v))
+		if rules != nil {
+			add(persistence.AppendRules(nil, engine.RestaurantID(r.Id), rules))
+		}
 		if ratings.Count > 0 {
 			add(persistence.AppendRatings(nil, engine.RestaurantID(r.Id), ratings))
 		}

@@ -11,8 +11,8 @@ import (
 var rowsPerStatement = [...]int{25, 5, 1}
 
 const (
-	reservationColumns = "restaurant, own, guest, tables, service_day, local_min, starts_at, ends_at, guests_count, special_requests, status, version"
-	reservationWidth   = 12
+	reservationColumns = "restaurant, own, guest, tables, service_day, local_min, starts_at, ends_at, guests_count, special_requests, status, version, buffer_min"
+	reservationWidth   = 13
 	headWidth          = 3
 )
 
@@ -30,7 +30,7 @@ type statements struct {
 	findName, addName                       *sql.Stmt
 	reservations, heads                     multi
 	status, reschedule                      *sql.Stmt
-	restaurant, changeRestaurant            *sql.Stmt
+	restaurant, changeRestaurant, rules     *sql.Stmt
 	table, dropTable, account, eraseAccount *sql.Stmt
 	member, dropMember                      *sql.Stmt
 	review, reviewed, rate, ratings         *sql.Stmt
@@ -54,7 +54,7 @@ const (
  capacity = excluded.capacity, min_capacity = excluded.min_capacity, location = excluded.location,
  in_service = excluded.in_service`
 	updateReservation = `UPDATE reservations SET tables = ?, service_day = ?, local_min = ?, starts_at = ?, ends_at = ?,
- guests_count = ?, special_requests = ?, version = version + 1 WHERE restaurant = ? AND own = ?`
+ guests_count = ?, special_requests = ?, buffer_min = ?, version = version + 1 WHERE restaurant = ? AND own = ?`
 	upsertMember = `INSERT INTO staff (restaurant, account, role, since_ms, version) VALUES (?,?,?,?,?)
  ON CONFLICT DO UPDATE SET role = excluded.role, since_ms = excluded.since_ms, version = excluded.version`
 	updateForgotten = `UPDATE reservations SET guest = NULL, special_requests = NULL, version = version + 1
@@ -97,6 +97,7 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 	st.status = one("UPDATE reservations SET status = ?, version = version + 1 WHERE restaurant = ? AND own = ?")
 	st.reschedule = one(updateReservation)
 	st.restaurant, st.changeRestaurant = one(upsertRestaurant), one(updateRestaurant)
+	st.rules = one("UPDATE restaurants SET rules = ? WHERE n = ?")
 	st.table, st.dropTable = one(upsertTable), one("DELETE FROM tables WHERE restaurant = ? AND id = ?")
 	st.account, st.eraseAccount = one(upsertAccount), one("UPDATE accounts SET role = 0, created_ms = 0, erased = 1 WHERE n = ?")
 	st.member, st.dropMember = one(upsertMember), one("DELETE FROM staff WHERE restaurant = ? AND account = ?")

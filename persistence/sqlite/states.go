@@ -60,9 +60,13 @@ func readState(ctx context.Context, q querier, a *persistence.AggregateState, n 
 		return readAccounts(ctx, q, fmt.Sprintf(" WHERE n = %d", n), func(row *persistence.AccountRow) { a.PutAccount(row) })
 	}
 	where := func(column string) string { return fmt.Sprintf(" WHERE %s = %d", column, n) }
-	err := readRestaurants(ctx, q, where("r.n"), func(r *enginepb.Restaurant, v engine.Version, ratings engine.Ratings) {
-		a.Restaurant, a.RestaurantVersion, a.Ratings = r, v, ratings
+	var rules []byte
+	err := readRestaurants(ctx, q, where("r.n"), func(r *enginepb.Restaurant, v engine.Version, ratings engine.Ratings, set []byte) {
+		a.Restaurant, a.RestaurantVersion, a.Ratings, rules = r, v, ratings, set
 	})
+	if err == nil {
+		err = a.PutRules(rules)
+	}
 	if err != nil {
 		return err
 	}
@@ -112,10 +116,10 @@ func readReviews(ctx context.Context, q querier, where string, a *persistence.Ag
 		})
 }
 
-func readRestaurants(ctx context.Context, q querier, where string, fn func(*enginepb.Restaurant, engine.Version, engine.Ratings)) error {
+func readRestaurants(ctx context.Context, q querier, where string, fn func(*enginepb.Restaurant, engine.Version, engine.Ratings, []byte)) error {
 	var r *enginepb.Restaurant
 	rows, err := q.QueryContext(ctx, `SELECT i.id, r.version, o.id, name, address, city, country, cuisine_type, description, phone, email, time_zone,
- latitude, longitude, grid_min, opening_hours, rating_sum, rating_count FROM restaurants r JOIN names i ON i.n = r.n JOIN names o ON o.n = r.owner`+where)
+ latitude, longitude, grid_min, opening_hours, rating_sum, rating_count, rules FROM restaurants r JOIN names i ON i.n = r.n JOIN names o ON o.n = r.owner`+where)
 	if err != nil {
 		return err
 	}
@@ -125,15 +129,16 @@ func readRestaurants(ctx context.Context, q querier, where string, fn func(*engi
 		var v engine.Version
 		var hours string
 		var ratings engine.Ratings
+		var rules []byte
 		err := rows.Scan(&r.Id, &v, &r.Owner, &r.Name, &r.Address, &r.City, &r.Country, &r.CuisineType, &r.Description, &r.Phone, &r.Email,
-			&r.TimeZone, &r.Latitude, &r.Longitude, &r.GridMin, &hours, &ratings.Sum, &ratings.Count)
+			&r.TimeZone, &r.Latitude, &r.Longitude, &r.GridMin, &hours, &ratings.Sum, &ratings.Count, &rules)
 		if err != nil {
 			return err
 		}
 		if r.OpeningHours, err = persistence.ParseHours(hours); err != nil {
 			return err
 		}
-		fn(r, v, ratings)
+		fn(r, v, ratings, rules)
 	}
 	return rows.Err()
 }

@@ -26,6 +26,8 @@ func TestSearchIsFilledAfterAnUpgrade(t *testing.T) {
 		"DELETE FROM goose_db_version WHERE version_id >= 5",
 		"ALTER TABLE reviews DROP COLUMN id",
 		"ALTER TABLE reviews DROP COLUMN version",
+		"ALTER TABLE restaurants DROP COLUMN rules",
+		"ALTER TABLE reservations DROP COLUMN buffer_min",
 		"DELETE FROM search_words",
 		"INSERT INTO terms (n, term) VALUES (999, 'nobody')",
 		"INSERT INTO term_trigrams (rowid, term) VALUES (999, 'nobody')",

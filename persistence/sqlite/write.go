@@ -70,6 +70,7 @@ type reservation struct {
 	requests   string
 	status     enginepb.Status
 	version    uint64
+	buffer     int32
 }
 
 // transact runs fn between BEGIN IMMEDIATE and COMMIT.
@@ -255,7 +256,7 @@ func (t *tx) flush() error {
 	for i := range t.made {
 		r := &t.made[i]
 		t.args = append(t.args, r.restaurant, r.own, r.guest, r.tables, int64(r.day), int64(r.local), r.starts, r.ends,
-			int64(r.guests), orNull(r.requests), int64(r.status), int64(r.version))
+			int64(r.guests), orNull(r.requests), int64(r.status), int64(r.version), int64(r.buffer))
 	}
 	if err := t.stmts.reservations.exec(t.ctx, t.step, t.args); err != nil {
 		return fmt.Errorf("insert reservations: %w", err)

@@ -1,0 +1,160 @@
+package edge
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The rules of a house reach the calendar, the guests, and those who set them.
+func TestRulesAtWork(t *testing.T) {
+	s := listen(t, openHouse(t))
+	owner, ada, bob := s.register("owner@example.org", "owner"), s.register("ada@example.org", "customer"), s.register("bob@example.org", "customer")
+	id, tables := owner.trattoria()
+	path := "/restaurants/" + id + "/rules"
+	patch := func(body string, headers ...string) *answer {
+		return owner.do("PATCH", path, body, append([]string{"If-Match", "*"}, headers...)...)
+	}
+	free := func(date, slot string) (n float64) {
+		a := s.ask("GET", "/api/v1/restaurants/"+id+"/availability?guests_count=2&date="+date+"&time="+slot, "", "")
+		require.Equal(t, 200, a.StatusCode, a.text)
+		for _, slot := range a.doc["slots"].([]any) {
+			n += slot.(map[string]any)["tables"].(float64)
+		}
+		return n
+	}
+
+	a := owner.do("GET", path, "")
+	require.Equal(t, 200, a.StatusCode, a.text)
+	require.Equal(t, `"1"`, a.Header.Get("ETag"))
+	require.JSONEq(t, `{"version":1,"min_notice_minutes":0,"horizon_days":90,"buffer_minutes":0,"no_show_minutes":30,"paused_until":null,"turn_times":[],
+		"pacing":{"window_minutes":15,"covers":0,"parties":0,"online_covers":0,"online_parties":0},"special_days":[]}`, a.text)
+
+	// One party an hour, which keeps its table for two and a half hours and leaves it free for one more.
+	a = owner.do("PATCH", path, `{"buffer_minutes":60,"turn_times":[{"min_party":1,"max_party":2,"minutes":150}],
+		"pacing":{"window_minutes":60,"parties":2,"online_parties":1}}`, "If-Match", `"1"`)
+	require.Equal(t, 200, a.StatusCode, a.text)
+	require.Equal(t, `"2"`, a.Header.Get("ETag"))
+	require.Equal(t, a.text, owner.do("GET", path, "").text)
+	require.Equal(t, 3.0, free(day(3), "19:00"))
+	a = ada.do("POST", "/reservations", wish(id, day(3), "19:00", 2))
+	require.Equal(t, 201, a.StatusCode, a.text)
+	starts, _ := time.Parse(time.RFC3339, a.doc["starts_at"].(string))
+	ends, _ := time.Parse(time.RFC3339, a.doc["ends_at"].(string))
+	require.Equal(t, 150*time.Minute, ends.Sub(starts), "the buffer is not the guest's")
+	require.Equal(t, []float64{0, 0, 2, 2, 3}, []float64{free(day(3), "19:00"), free(day(3), "19:45"), free(day(3), "20:00"), free(day(3), "15:45"), free(day(3), "15:30")},
+		"the pace of the hour; then the table that is taken, by its buffer as well")
+	a = bob.do("POST", "/reservations", wish(id, day(3), "19:30", 2))
+	require.Equal(t, "409 pacing_limit", fmt.Sprint(a.StatusCode, " ", a.code()))
+	require.Contains(t, a.text, `"time_slot":"20:00"`, "the nearest alternative")
+	require.Equal(t, 201, owner.do("POST", "/reservations", wish(id, day(3), "19:30", 2)).StatusCode, "staff have their own bound")
+	require.Equal(t, "pacing_limit", owner.do("POST", "/reservations", wish(id, day(3), "19:30", 2)).code())
+
+	// A pause is for guests, and ends by itself or by null.
+	require.Equal(t, 200, patch(`{"paused_until":"`+time.Now().UTC().Add(time.Hour).Format(time.RFC3339)+`"}`).StatusCode)
+	require.Equal(t, "409 paused", fmt.Sprint(409, " ", bob.do("POST", "/reservations", wish(id, day(5), "19:00", 2)).code()))
+	require.Zero(t, free(day(5), "19:00"))
+	require.Equal(t, 200, patch(`{"paused_until":null}`).StatusCode)
+	require.Equal(t, 201, bob.do("POST", "/reservations", wish(id, day(5), "19:00", 2)).StatusCode)
+
+	// A day of its own.
+	require.Equal(t, 200, patch(`{"special_days":[{"date":"`+day(7)+`","note":"festa"},
+		{"date":"`+day(8)+`","shifts":[{"open":"22:00","close":"02:00","last_seating":"01:00","name":"Late","grid_minutes":30}]}]}`).StatusCode)
+	require.Equal(t, "closed", bob.do("POST", "/reservations", wish(id, day(7), "19:00", 2)).code())
+	require.Equal(t, "not_on_grid", bob.do("POST", "/reservations", wish(id, day(8), "22:15", 2)).code())
+	require.Equal(t, 3.0, free(day(8), "00:30"))
+	a = bob.do("POST", "/reservations", wish(id, day(8), "00:30", 2))
+	require.Equal(t, 201, a.StatusCode, a.text)
+	require.Equal(t, day(8), a.doc["date"], "after midnight it is still that evening")
+
+	// By key, once.
+	a = patch(`{"no_show_minutes":20}`, "Idempotency-Key", "k")
+	again := patch(`{ "no_show_minutes" : 20 }`, "Idempotency-Key", "k")
+	require.Equal(t, a.text, again.text)
+	require.Equal(t, "true", again.Header.Get("Idempotent-Replay"))
+	require.Equal(t, "idempotency_key_reused", patch(`{"no_show_minutes":25}`, "Idempotency-Key", "k").code())
+
+	// Who may.
+	for status, who := range map[int]person{404: bob, 401: {site: s}} {
+		require.Equal(t, status, who.do("GET", path, "").StatusCode)
+	}
+	require.Equal(t, 403, bob.do("PATCH", path, `{}`, "If-Match", "*").StatusCode)
+	require.Equal(t, 428, owner.do("PATCH", path, `{}`).StatusCode)
+	require.Equal(t, 412, owner.do("PATCH", path, `{}`, "If-Match", `"1"`).StatusCode)
+	require.NotEmpty(t, tables)
+}
+
+// TestContradictoryConfigurations: what cannot be, or contradicts itself, is 422 with the member's name, and changes nothing.
+func TestContradictoryConfigurations(t *testing.T) {
+	s := listen(t, openHouse(t))
+	owner := s.register("owner@example.org", "owner")
+	id, _ := owner.trattoria()
+	place := "/restaurants/" + id
+	shifts := func(list string) string { return `{"opening_hours":[` + list + `]}` }
+	all := `"days":["mon","tue","wed","thu","fri","sat","sun"]`
+	a := owner.do("PATCH", place, shifts(`{`+all+`,"open":"12:00","close":"15:00","last_seating":"14:00","name":"Lunch"},{`+all+`,"open":"18:00","close":"23:00","name":"Dinner","grid_minutes":20}`), "If-Match", "*")
+	require.Equal(t, 200, a.StatusCode, a.text)
+	a = owner.do("PATCH", place+"/rules", `{"turn_times":[{"min_party":1,"max_party":2,"minutes":60,"shift":"Lunch"}]}`, "If-Match", "*")
+	require.Equal(t, 200, a.StatusCode, a.text)
+	before := owner.do("GET", place, "").text + owner.do("GET", place+"/rules", "").text
+
+	n := 0
+	for what, c := range map[string]struct{ path, body, field string }{
+		"two shifts of one day that overlap": {"", shifts(`{` + all + `,"open":"12:00","close":"15:00","last_seating":"14:00","name":"Lunch"},{"days":["sun"],"open":"14:00","close":"18:00"}`), "opening_hours"},
+		"a shift that meets the next morning's": {"", shifts(`{"days":["sat"],"open":"18:00","close":"03:00","last_seating":"02:00"},{"days":["sun"],"open":"01:00","close":"05:00"},
+			{` + all + `,"open":"12:00","close":"15:00","last_seating":"14:00","name":"Lunch"}`), "opening_hours"},
+		"a shift that a turn time is for is gone":   {"", shifts(`{` + all + `,"open":"18:00","close":"23:00","name":"Dinner"}`), "opening_hours.name"},
+		"the last seating when it is closed":        {"", shifts(`{` + all + `,"open":"18:00","close":"23:00","last_seating":"23:30"}`), "opening_hours.last_seating"},
+		"a day twice in a shift":                    {"", shifts(`{"days":["mon","mon"],"open":"18:00","close":"23:00"}`), "opening_hours.days"},
+		"a shift on no day":                         {"", shifts(`{"days":[],"open":"18:00","close":"23:00"}`), "opening_hours.days"},
+		"a grid that is no multiple of five":        {"", `{"grid_minutes":12}`, "grid_minutes"},
+		"a grid of a shift beyond an hour":          {"", shifts(`{` + all + `,"open":"18:00","close":"23:00","grid_minutes":90}`), "opening_hours.grid_minutes"},
+		"a longer notice than the horizon":          {"/rules", `{"min_notice_minutes":5000,"horizon_days":3}`, "min_notice_minutes"},
+		"a horizon of more than a year":             {"/rules", `{"horizon_days":400}`, "horizon_days"},
+		"a horizon of no day":                       {"/rules", `{"horizon_days":0}`, "horizon_days"},
+		"a buffer that is no multiple of five":      {"/rules", `{"buffer_minutes":7}`, "buffer_minutes"},
+		"a no-show at once":                         {"/rules", `{"no_show_minutes":0}`, "no_show_minutes"},
+		"a no-show after more than a day":           {"/rules", `{"no_show_minutes":2000}`, "no_show_minutes"},
+		"a pause until no time":                     {"/rules", `{"paused_until":"tomorrow"}`, "paused_until"},
+		"a turn time of more for less":              {"/rules", `{"turn_times":[{"min_party":4,"max_party":2,"minutes":60}]}`, "turn_times.max_party"},
+		"two turn times for parties of three":       {"/rules", `{"turn_times":[{"min_party":1,"max_party":3,"minutes":60},{"min_party":3,"max_party":4,"minutes":90}]}`, "turn_times"},
+		"two turn times for a day":                  {"/rules", `{"turn_times":[{"min_party":1,"max_party":2,"minutes":60,"from_date":"2027-01-01","to_date":"2027-01-02"},{"min_party":2,"max_party":2,"minutes":90,"from_date":"2027-01-02","to_date":"2027-01-03","shift":"Lunch"}]}`, "turn_times"},
+		"a turn time of no minutes":                 {"/rules", `{"turn_times":[{"min_party":1,"max_party":2,"minutes":0}]}`, "turn_times.minutes"},
+		"a turn time for a shift that is not there": {"/rules", `{"turn_times":[{"min_party":1,"max_party":2,"minutes":60,"shift":"Tea"}]}`, "turn_times.shift"},
+		"a turn time that ends before it begins":    {"/rules", `{"turn_times":[{"min_party":1,"max_party":2,"minutes":60,"from_date":"2027-01-02","to_date":"2027-01-01"}]}`, "turn_times.to_date"},
+		"a turn time without its last day":          {"/rules", `{"turn_times":[{"min_party":1,"max_party":2,"minutes":60,"from_date":"2027-01-02"}]}`, "turn_times.to_date"},
+		"more guests online than in all":            {"/rules", `{"pacing":{"covers":10,"online_covers":12}}`, "pacing.online_covers"},
+		"more parties online than in all":           {"/rules", `{"pacing":{"parties":1,"online_parties":2}}`, "pacing.online_parties"},
+		"a window that is no multiple of five":      {"/rules", `{"pacing":{"window_minutes":12}}`, "pacing.window_minutes"},
+		"a bound below zero":                        {"/rules", `{"pacing":{"covers":-1}}`, "pacing.covers"},
+		"a special day twice":                       {"/rules", `{"special_days":[{"date":"2027-01-01"},{"date":"2027-01-01"}]}`, "special_days.date"},
+		"shifts of a special day that overlap":      {"/rules", `{"special_days":[{"date":"2027-01-01","shifts":[{"open":"11:00","close":"15:00"},{"open":"13:00","close":"18:00"}]}]}`, "special_days.shifts"},
+		"a special day's last seating in its past":  {"/rules", `{"special_days":[{"date":"2027-01-01","shifts":[{"open":"11:00","close":"15:00","last_seating":"10:00"}]}]}`, "special_days.shifts.last_seating"},
+		"a table for more than it seats":            {"/tables", `{"table_number":"X","capacity":2,"min_capacity":3}`, "min_capacity"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			method, headers := "PATCH", []string{"If-Match", "*"}
+			if c.path == "/tables" {
+				method, headers = "POST", nil
+			}
+			a := owner.do(method, place+c.path, c.body, headers...)
+			require.Equal(t, 422, a.StatusCode, a.text)
+			require.Equal(t, "invalid", a.code())
+			require.Equal(t, c.field, a.doc["field"])
+			n++
+		})
+	}
+	require.GreaterOrEqual(t, n, 20)
+	require.Equal(t, before, owner.do("GET", place, "").text+owner.do("GET", place+"/rules", "").text)
+}
+
+// A request that leaves the newer members out is the same request to every build: a key is good on all nodes of a rolling upgrade.
+func TestPayloadsOfOlderRequestsStay(t *testing.T) {
+	hours := []hoursJSON{{Days: []string{"mon"}, Open: "18:00", Close: "23:00"}}
+	text, err := canonicalJSON(&restaurantRequest{OpeningHours: &hours})
+	require.NoError(t, err)
+	require.NotContains(t, text, "grid_minutes")
+	require.Contains(t, text, `{"days":["mon"],"open":"18:00","close":"23:00","last_seating":""}`)
+}

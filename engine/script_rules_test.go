@@ -1,0 +1,90 @@
+package engine_test
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"maitred/engine"
+)
+
+// rules reads "notice=60 horizon=30 buffer=15 late=20 pause=TIME|- turn=1-2:90,3-4:120@Dinner,1-9:180/DATE..DATE pacing=WINDOW:COVERS:PARTIES:ONLINE
+// COVERS:ONLINE PARTIES special=DATE:SHIFTS;DATE:".
+func (s *script) rules(args map[string]string) engine.Body {
+	c := &engine.SetRules{}
+	for key, field := range map[string]**int{"notice": &c.Change.MinNoticeMin, "horizon": &c.Change.HorizonDays, "buffer": &c.Change.BufferMin, "late": &c.Change.NoShowMin} {
+		if args[key] != "" {
+			*field = new(s.number(args, key, 0))
+		}
+	}
+	if p := args["pause"]; p == "-" {
+		c.Change.PausedUntil = new(engine.Instant)
+	} else if p != "" {
+		at, err := time.Parse(time.RFC3339, p)
+		require.NoError(s.t, err)
+		c.Change.PausedUntil = new(engine.Instant(at.UnixMilli()))
+	}
+	if args["pacing"] != "" {
+		p := new(engine.Pacing)
+		_, err := fmt.Sscanf(args["pacing"], "%d:%d:%d:%d:%d", &p.WindowMin, &p.Covers, &p.Parties, &p.OnlineCovers, &p.OnlineParties)
+		require.NoError(s.t, err)
+		c.Change.Pacing = p
+	}
+	if list, given := args["turn"]; given {
+		c.Change.TurnTimes = new([]engine.TurnTime)
+		for _, text := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
+			*c.Change.TurnTimes = append(*c.Change.TurnTimes, s.turn(text))
+		}
+	}
+	if list, given := args["special"]; given {
+		c.Change.SpecialDays = new([]engine.SpecialDay)
+		for _, text := range strings.FieldsFunc(list, func(r rune) bool { return r == ';' }) {
+			date, shifts, _ := strings.Cut(text, ":")
+			*c.Change.SpecialDays = append(*c.Change.SpecialDays, engine.SpecialDay{Day: day(s.t, date), Shifts: s.shifts(shifts)})
+		}
+	}
+	return c
+}
+
+func (s *script) turn(text string) (t engine.TurnTime) {
+	text, dates, dated := strings.Cut(text, "/")
+	text, t.Shift, _ = strings.Cut(text, "@")
+	_, err := fmt.Sscanf(text, "%d-%d:%d", &t.MinParty, &t.MaxParty, &t.Minutes)
+	require.NoError(s.t, err)
+	if dated {
+		from, to, _ := strings.Cut(dates, "..")
+		t.From, t.To = day(s.t, from), day(s.t, to)
+	}
+	return t
+}
+
+// shifts reads "Lunch=12:00-14:30-16:00/30,Dinner=…": opening, last seating and close, and the grid if it is another one.
+func (s *script) shifts(text string) (list []engine.OpeningHours) {
+	for _, one := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' }) {
+		h := engine.OpeningHours{Days: 127}
+		name, rest, _ := strings.Cut(one, "=")
+		h.Name = name
+		var open, openMin, last, lastMin, end, endMin int
+		_, err := fmt.Sscanf(rest+"/0", "%d:%d-%d:%d-%d:%d/%d", &open, &openMin, &last, &lastMin, &end, &endMin, &h.GridMin)
+		require.NoError(s.t, err)
+		h.Open, h.LastSeating, h.Close = open*60+openMin, last*60+lastMin, end*60+endMin
+		list = append(list, h)
+	}
+	return list
+}
+
+// free shows the start times of a day: with the number of tables, or – when none is free.
+func (s *script) free(args map[string]string) string {
+	v := s.view.(*engine.RestaurantView)
+	var text []string
+	for _, f := range v.Availability(s.now, day(s.t, args["date"]), s.number(args, "guests", 2), nil) {
+		n := "–"
+		if f.Free > 0 {
+			n = fmt.Sprint(f.Free)
+		}
+		text = append(text, fmt.Sprintf("%s %s", engine.AppendClock(nil, f.LocalMin), n))
+	}
+	return "  " + strings.Join(text, "\n  ")
+}
