@@ -286,7 +286,7 @@ func TestFaultNetwork(t *testing.T) {
 	c.start()
 	restaurants, tables, days, guests, rest := 30, 20, 10, 48, 5*time.Millisecond
 	if long() { // room for a million acknowledged, and the guests for it
-		restaurants, tables, days, guests, rest = 80, 30, 40, 96, 2*time.Millisecond
+		restaurants, tables, days, guests, rest = 240, 30, 40, 96, 2*time.Millisecond
 	}
 	s := &scene{cluster3: c, lan: net, w: furnish(t, c.nodes[0], restaurants, tables), rng: rand.New(rand.NewPCG(seed, 5)), y: y, hurts: map[string]int{}, token: c.nodes[0].tokens("customer", 1)[0]}
 	s.w.days = days
