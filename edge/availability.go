@@ -19,7 +19,7 @@ func (s *Server) getAvailability(x *exchange) {
 		x.fail(kindNotFound)
 		return
 	}
-	if s.cfg.Copies != nil {
+	if s.cfg.Copies != nil && q.area == "" {
 		if patience, ok := x.maxStale(); ok && x.copied(q, patience) {
 			return
 		}
@@ -29,13 +29,14 @@ func (s *Server) getAvailability(x *exchange) {
 		if x.elsewhere(err) {
 			return
 		}
-		if s.cfg.Copies == nil || kindOfFault(err).status < 503 || !x.copied(q, anyAge) {
+		if s.cfg.Copies == nil || q.area != "" || kindOfFault(err).status < 503 || !x.copied(q, anyAge) {
 			x.fault(err)
 		}
 		return
 	}
 	minute := x.now.Unix() / 60
-	if q.minutes < 0 {
+	whole := q.minutes < 0 && q.area == "" // such answers are kept
+	if whole {
 		if body := view.Cached(q.day, q.guests, minute); body != nil {
 			x.replyShared(200, body)
 			return
@@ -46,9 +47,9 @@ func (s *Server) getAvailability(x *exchange) {
 		x.fail(kindNotFound)
 		return
 	}
-	x.starts = v.Availability(engine.Instant(x.now.UnixMilli()), q.day, q.guests, x.starts[:0])
+	x.starts = v.AvailabilityIn(engine.Instant(x.now.UnixMilli()), q.day, q.guests, q.area, x.starts[:0])
 	x.buf = appendAvailability(x.buf[:0], q.day, v.Restaurant().TimeZone, x.starts, q.minutes)
-	if q.minutes >= 0 || !view.Wanted(q.day, q.guests) {
+	if !whole || !view.Wanted(q.day, q.guests) {
 		x.reply(200)
 		return
 	}
@@ -61,29 +62,33 @@ func (s *Server) getAvailability(x *exchange) {
 type availabilityQuery struct {
 	day     engine.Day
 	guests  int
-	minutes int // time, after midnight; -1 = all
+	minutes int    // time, after midnight; -1 = all
+	area    string // empty = all
 }
 
 func (x *exchange) availabilityQuery() (availabilityQuery, *trouble) {
-	var date, guests, clock string
+	var date, guests, clock, area string
 	uri := x.ctx.Request.Header.RequestURI()
 	at := bytes.IndexByte(uri, '?')
 	if at >= 0 && bytes.IndexByte(uri[at:], '%') < 0 && bytes.IndexByte(uri[at:], '+') < 0 {
-		if !plainQuery(uri[at+1:], &date, &guests, &clock) {
-			return availabilityQuery{}, wrong("query", "date, guests_count and time, once each")
+		if !plainQuery(uri[at+1:], &date, &guests, &clock, &area) {
+			return availabilityQuery{}, wrong("query", "date, guests_count, time and area, once each")
 		}
 	} else {
-		if t := x.query("date", "guests_count", "guests", "time"); t != nil {
+		if t := x.query("date", "guests_count", "guests", "time", "area"); t != nil {
 			return availabilityQuery{}, t
 		}
 		args := x.ctx.QueryArgs()
-		date, guests, clock = string(args.Peek("date")), string(args.Peek("guests_count")), string(args.Peek("time"))
+		date, guests, clock, area = string(args.Peek("date")), string(args.Peek("guests_count")), string(args.Peek("time")), string(args.Peek("area"))
 		if guests == "" {
 			guests = string(args.Peek("guests"))
 		}
 	}
-	q := availabilityQuery{minutes: -1}
-	var t *trouble
+	q := availabilityQuery{minutes: -1, area: area}
+	t := checkText("area", area, maxName, false)
+	if t != nil {
+		return q, t
+	}
 	if q.day, t = parseDate("date", date); t != nil {
 		return q, t
 	}
@@ -104,8 +109,8 @@ func (x *exchange) availabilityQuery() (availabilityQuery, *trouble) {
 	return q, nil
 }
 
-// plainQuery reads a query without escapes; false when a parameter is unknown or comes twice, or the time is empty.
-func plainQuery(q []byte, date, guests, clock *string) bool {
+// plainQuery reads a query without escapes; false when a parameter is unknown or comes twice, or time or area are empty.
+func plainQuery(q []byte, date, guests, clock, area *string) bool {
 	for len(q) > 0 {
 		var pair []byte
 		pair, q, _ = bytes.Cut(q, []byte{'&'})
@@ -121,8 +126,10 @@ func plainQuery(q []byte, date, guests, clock *string) bool {
 			at = guests
 		case "time":
 			at = clock
+		case "area":
+			at = area
 		}
-		if at == nil || *at != "" || at == clock && eq == len(pair)-1 {
+		if at == nil || *at != "" || (at == clock || at == area) && eq == len(pair)-1 {
 			return false
 		}
 		*at = aliased(pair[eq+1:])

@@ -67,6 +67,9 @@ func (x *exchange) reservationCommand(w *reservationRequest) (engine.RestaurantI
 	if t := checkContact(&w.Contact); t != nil {
 		return "", t
 	}
+	if t := checkText("area", w.Area, maxName, false); t != nil {
+		return "", t
+	}
 	key, t := x.scope(w.RestaurantID)
 	if t != nil {
 		return "", t
@@ -82,6 +85,7 @@ func (x *exchange) reservationCommand(w *reservationRequest) (engine.RestaurantI
 		GuestsCount:     w.GuestsCount,
 		SpecialRequests: strings.Clone(w.SpecialRequests),
 		Table:           engine.TableID(strings.Clone(w.TableID)),
+		Area:            strings.Clone(w.Area),
 		Contact:         engine.Contact{Name: strings.Clone(w.Contact.Name), Phone: strings.Clone(w.Contact.Phone), Email: strings.Clone(w.Contact.Email)},
 	}
 	x.cmd = engine.Command{Caller: x.who(), Key: key, Payload: payload, Body: &x.create}
@@ -97,6 +101,9 @@ func (x *exchange) reservationPayload(w *reservationRequest, want engine.When) e
 	b = canonical(b, w.Contact.Name)
 	b = canonical(b, w.Contact.Phone)
 	b = canonical(b, w.Contact.Email)
+	if w.Area != "" { // without it the request is the same to older builds
+		b = canonical(b, w.Area)
+	}
 	x.canon = b
 	return hash16(b)
 }
@@ -224,8 +231,15 @@ func (x *exchange) rescheduleCommand(w *rescheduleRequest) (*engine.Reschedule, 
 		table := engine.TableID(*w.TableID)
 		body.Table = &table
 	}
-	p = canonicalText(p, w.SpecialRequests)
-	return body, canonicalText(p, w.TableID), nil
+	p = canonicalText(canonicalText(p, w.SpecialRequests), w.TableID)
+	if w.Area != nil {
+		if t := checkText("area", *w.Area, maxName, false); t != nil {
+			return nil, nil, t
+		}
+		body.Area = w.Area
+		p = canonicalText(p, w.Area)
+	}
+	return body, p, nil
 }
 
 // amend sends a command about an existing reservation and answers with it.

@@ -22,6 +22,13 @@ type (
 		TurnTimes        []turnTimeJSON `json:"turn_times"`
 		Pacing           pacingJSON     `json:"pacing"`
 		SpecialDays      []specialJSON  `json:"special_days"`
+
+		Combinations []combinationJSON `json:"combinations"`
+	}
+	combinationJSON struct {
+		TableIDs []string `json:"table_ids"`
+		MinParty int      `json:"min_party"`
+		MaxParty int      `json:"max_party"`
 	}
 	turnTimeJSON struct {
 		MinParty int    `json:"min_party"`
@@ -60,6 +67,8 @@ type (
 		TurnTimes        *[]turnTimeJSON `json:"turn_times"`
 		Pacing           *pacingJSON     `json:"pacing"`
 		SpecialDays      *[]specialJSON  `json:"special_days"`
+
+		Combinations *[]combinationJSON `json:"combinations"`
 	}
 )
 
@@ -81,7 +90,7 @@ func (n nullableText) MarshalJSON() ([]byte, error) { return json.Marshal(n.text
 func rulesOfView(r *engine.Rules) rulesJSON {
 	out := rulesJSON{
 		Version: uint64(r.Version), MinNoticeMinutes: r.MinNoticeMin, HorizonDays: cmp.Or(r.HorizonDays, engine.HorizonDays),
-		BufferMinutes: r.BufferMin, NoShowMinutes: cmp.Or(r.NoShowMin, engine.DefaultNoShowMin), TurnTimes: []turnTimeJSON{}, SpecialDays: []specialJSON{},
+		BufferMinutes: r.BufferMin, NoShowMinutes: cmp.Or(r.NoShowMin, engine.DefaultNoShowMin), TurnTimes: []turnTimeJSON{}, SpecialDays: []specialJSON{}, Combinations: []combinationJSON{},
 		Pacing: pacingJSON{cmp.Or(r.Pacing.WindowMin, engine.DefaultPacingWindow), r.Pacing.Covers, r.Pacing.Parties, r.Pacing.OnlineCovers, r.Pacing.OnlineParties},
 	}
 	if r.PausedUntil != 0 {
@@ -101,6 +110,13 @@ func rulesOfView(r *engine.Rules) rulesJSON {
 			j.Shifts = append(j.Shifts, shiftJSON{h.Open, h.Close, h.LastSeating, h.Name, h.GridMinutes})
 		}
 		out.SpecialDays = append(out.SpecialDays, j)
+	}
+	for _, c := range r.Combinations {
+		j := combinationJSON{MinParty: c.MinParty, MaxParty: c.MaxParty}
+		for _, id := range c.Tables {
+			j.TableIDs = append(j.TableIDs, string(id))
+		}
+		out.Combinations = append(out.Combinations, j)
 	}
 	return out
 }
@@ -128,9 +144,34 @@ func checkRules(w *rulesRequest) (c engine.RulesChange, t *trouble) {
 		}
 	}
 	if w.SpecialDays != nil {
-		c.SpecialDays, t = specialDays(*w.SpecialDays)
+		if c.SpecialDays, t = specialDays(*w.SpecialDays); t != nil {
+			return c, t
+		}
+	}
+	if w.Combinations != nil {
+		c.Combinations, t = combinations(*w.Combinations)
 	}
 	return c, t
+}
+
+func combinations(list []combinationJSON) (*[]engine.Combination, *trouble) {
+	if len(list) > engine.MaxCombinations {
+		return nil, wrong("combinations", "at most "+strconv.Itoa(engine.MaxCombinations))
+	}
+	out := make([]engine.Combination, len(list))
+	for i, j := range list {
+		out[i] = engine.Combination{MinParty: j.MinParty, MaxParty: j.MaxParty}
+		if len(j.TableIDs) > engine.MaxTablesPerParty {
+			return nil, wrong("combinations.table_ids", "2 to "+strconv.Itoa(engine.MaxTablesPerParty)+" tables")
+		}
+		for _, id := range j.TableIDs {
+			if !fitsID(id) {
+				return nil, wrong("combinations.table_ids", "not an id")
+			}
+			out[i].Tables = append(out[i].Tables, engine.TableID(id))
+		}
+	}
+	return &out, nil
 }
 
 func pausedUntil(text *string) (*engine.Instant, *trouble) {

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func TestRulesAtWork(t *testing.T) {
 	require.Equal(t, 200, a.StatusCode, a.text)
 	require.Equal(t, `"1"`, a.Header.Get("ETag"))
 	require.JSONEq(t, `{"version":1,"min_notice_minutes":0,"horizon_days":90,"buffer_minutes":0,"no_show_minutes":30,"paused_until":null,"turn_times":[],
-		"pacing":{"window_minutes":15,"covers":0,"parties":0,"online_covers":0,"online_parties":0},"special_days":[]}`, a.text)
+		"pacing":{"window_minutes":15,"covers":0,"parties":0,"online_covers":0,"online_parties":0},"special_days":[],"combinations":[]}`, a.text)
 
 	// One party an hour, which keeps its table for two and a half hours and leaves it free for one more.
 	a = owner.do("PATCH", path, `{"buffer_minutes":60,"turn_times":[{"min_party":1,"max_party":2,"minutes":150}],
@@ -86,11 +87,58 @@ func TestRulesAtWork(t *testing.T) {
 	require.NotEmpty(t, tables)
 }
 
+// Where a party may sit: combinations, areas and channels, as guests and staff meet them.
+func TestSeatingAtWork(t *testing.T) {
+	s := listen(t, openHouse(t))
+	owner, ada := s.register("owner@example.org", "owner"), s.register("ada@example.org", "customer")
+	id, tables := owner.trattoria() // for 2, 4 and 6 in the hall
+	book := func(who person, guests int, more string) *answer {
+		body := strings.TrimSuffix(wish(id, day(3), "19:00", guests), "}")
+		return who.do("POST", "/reservations", body+more+"}")
+	}
+	free := func(guests int, area string) any {
+		a := s.ask("GET", fmt.Sprintf("/api/v1/restaurants/%s/availability?date=%s&guests_count=%d&time=19:00%s", id, day(3), guests, area), "", "")
+		require.Equal(t, 200, a.StatusCode, a.text)
+		return a.doc["slots"].([]any)[0].(map[string]any)["tables"]
+	}
+	require.Equal(t, "party_too_large", book(ada, 9, "").code())
+	a := owner.do("PATCH", "/restaurants/"+id+"/rules", `{"combinations":[{"table_ids":["`+tables[2]+`","`+tables[1]+`"],"min_party":7,"max_party":10}]}`, "If-Match", "*")
+	require.Equal(t, 200, a.StatusCode, a.text)
+	require.Equal(t, 1.0, free(9, ""))
+	a = book(ada, 9, "")
+	require.Equal(t, 201, a.StatusCode, a.text)
+	require.Equal(t, []any{tables[1], tables[2]}, a.doc["table_ids"], "in order of their numbers")
+	require.Equal(t, tables[1], a.doc["table_id"])
+	require.Equal(t, []any{0.0, 0.0, 1.0}, []any{free(9, ""), free(4, ""), free(2, "")})
+	require.Equal(t, "in_use", owner.do("DELETE", "/tables/"+tables[2], "").code())
+
+	for body, number := range map[string]string{`"location":"terrace"`: "T8", `"location":"bar","channel":"in_house"`: "T9", `"location":"bar","channel":"walk_in"`: "W1"} {
+		a := owner.do("POST", "/restaurants/"+id+"/tables", `{"table_number":"`+number+`","capacity":4,`+body+`}`)
+		require.Equal(t, 201, a.StatusCode, a.text)
+		tables = append(tables, a.doc["id"].(string))
+	}
+	require.Contains(t, s.ask("GET", "/api/v1/restaurants/"+id+"/tables", "", "").text, `"channel":"walk_in"`)
+	require.Equal(t, []any{2.0, 1.0, 1.0, 0.0}, []any{free(2, ""), free(2, "&area=hall"), free(2, "&area=terrace"), free(2, "&area=bar")}, "what guests may book")
+	require.Equal(t, 422, s.ask("GET", "/api/v1/restaurants/"+id+"/availability?date="+day(3)+"&guests_count=2&area=", "", "").StatusCode)
+	require.Equal(t, "422 area", fmt.Sprint(422, " ", book(ada, 2, `,"area":"roof"`).doc["field"]))
+	a = book(ada, 2, `,"area":"terrace"`)
+	require.Equal(t, 201, a.StatusCode, a.text)
+	path := "/reservations/" + a.doc["id"].(string)
+	require.Equal(t, "slot_unavailable", book(ada, 2, `,"area":"terrace"`).code())
+	require.Equal(t, 200, ada.do("PATCH", path, `{"area":"hall"}`, "If-Match", `"1"`).StatusCode)
+	require.Equal(t, "slot_unavailable", book(ada, 2, `,"area":"bar"`).code())
+	a = book(owner, 2, `,"area":"bar"`)
+	require.Equal(t, 201, a.StatusCode, "staff book what is kept for the house")
+	require.Equal(t, "slot_unavailable", book(owner, 2, `,"area":"bar"`).code(), "but for walk-ins")
+}
+
 // TestContradictoryConfigurations: what cannot be, or contradicts itself, is 422 with the member's name, and changes nothing.
 func TestContradictoryConfigurations(t *testing.T) {
 	s := listen(t, openHouse(t))
 	owner := s.register("owner@example.org", "owner")
-	id, _ := owner.trattoria()
+	id, tables := owner.trattoria()
+	together := func(list string) string { return `{"combinations":[` + list + `]}` }
+	pair := `"table_ids":["` + tables[0] + `","` + tables[1] + `"]`
 	place := "/restaurants/" + id
 	shifts := func(list string) string { return `{"opening_hours":[` + list + `]}` }
 	all := `"days":["mon","tue","wed","thu","fri","sat","sun"]`
@@ -132,6 +180,13 @@ func TestContradictoryConfigurations(t *testing.T) {
 		"a special day twice":                       {"/rules", `{"special_days":[{"date":"2027-01-01"},{"date":"2027-01-01"}]}`, "special_days.date"},
 		"shifts of a special day that overlap":      {"/rules", `{"special_days":[{"date":"2027-01-01","shifts":[{"open":"11:00","close":"15:00"},{"open":"13:00","close":"18:00"}]}]}`, "special_days.shifts"},
 		"a special day's last seating in its past":  {"/rules", `{"special_days":[{"date":"2027-01-01","shifts":[{"open":"11:00","close":"15:00","last_seating":"10:00"}]}]}`, "special_days.shifts.last_seating"},
+		"a combination of one table":                {"/rules", together(`{"table_ids":["` + tables[0] + `"],"min_party":1,"max_party":2}`), "combinations.table_ids"},
+		"a combination of a table with itself":      {"/rules", together(`{"table_ids":["` + tables[0] + `","` + tables[0] + `"],"min_party":1,"max_party":2}`), "combinations.table_ids"},
+		"a combination with a table of nobody":      {"/rules", together(`{"table_ids":["` + tables[0] + `","tbl_00000000000000000000000000"],"min_party":1,"max_party":2}`), "combinations.table_ids"},
+		"a combination twice":                       {"/rules", together(`{` + pair + `,"min_party":3,"max_party":6},{` + pair + `,"min_party":4,"max_party":5}`), "combinations.table_ids"},
+		"a combination for more than it seats":      {"/rules", together(`{` + pair + `,"min_party":5,"max_party":7}`), "combinations.max_party"},
+		"a combination of more for less":            {"/rules", together(`{` + pair + `,"min_party":6,"max_party":5}`), "combinations.max_party"},
+		"a channel that is none":                    {"/tables", `{"table_number":"X","capacity":2,"channel":"phone"}`, "channel"},
 		"a table for more than it seats":            {"/tables", `{"table_number":"X","capacity":2,"min_capacity":3}`, "min_capacity"},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -65,7 +65,7 @@ var kindOfCode = [...]kind{
 	engine.CodeNotOnGrid:         {409, "not_on_grid", "The time is not a start time", 0},
 	engine.CodePartyTooLarge:     {409, "party_too_large", "No table seats this many", 0},
 	engine.CodeSlotUnavailable:   {409, "slot_unavailable", "No table is free at this time", 0},
-	engine.CodeInUse:             {409, "in_use", "The table has reservations", 0},
+	engine.CodeInUse:             {409, "in_use", "The table has reservations, or a combination needs it", 0},
 	engine.CodeLimit:             {409, "limit_reached", "A limit is reached", 0},
 	engine.CodePaused:            {409, "paused", "The restaurant takes no bookings at the moment", 0},
 	engine.CodePacingLimit:       {409, "pacing_limit", "Too many guests arrive at this time", 0},

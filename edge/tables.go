@@ -14,6 +14,7 @@ type tableJSON struct {
 	MinCapacity  int    `json:"min_capacity"`
 	Location     string `json:"location"`
 	IsAvailable  bool   `json:"is_available"` // in service
+	Channel      string `json:"channel"`
 	Version      uint64 `json:"version"`
 }
 
@@ -25,6 +26,7 @@ func tableOfView(t *engine.Table) tableJSON {
 	return tableJSON{
 		ID: string(t.ID), RestaurantID: "rst_" + string(t.ID[4:17]), TableNumber: t.Number, Capacity: t.Capacity,
 		MinCapacity: t.MinCapacity, Location: t.Location, IsAvailable: t.InService, Version: uint64(t.Version),
+		Channel: engine.ChannelName(t.Channel),
 	}
 }
 
@@ -44,7 +46,21 @@ func checkTable(w *tableRequest) *trouble {
 	if w.MinCapacity != nil && (*w.MinCapacity < 1 || *w.MinCapacity > 100) {
 		return wrong("min_capacity", "1 to capacity")
 	}
+	if w.Channel != nil {
+		if _, ok := engine.ParseChannel(*w.Channel); !ok {
+			return wrong("channel", "online, in_house or walk_in")
+		}
+	}
 	return nil
+}
+
+// channel is the one that a checked request names; nil when it names none.
+func (w *tableRequest) channel() *engine.Channel {
+	if w.Channel == nil {
+		return nil
+	}
+	c, _ := engine.ParseChannel(*w.Channel)
+	return &c
 }
 
 // tableSpec fills in what a new table may leave out: min_capacity 1, in service.
@@ -65,6 +81,9 @@ func tableSpec(w *tableRequest) (engine.TableSpec, *trouble) {
 	}
 	if w.IsAvailable != nil {
 		s.InService = *w.IsAvailable
+	}
+	if c := w.channel(); c != nil {
+		s.Channel = *c
 	}
 	return s, nil
 }
@@ -133,7 +152,7 @@ func (s *Server) patchTable(x *exchange) {
 		return
 	}
 	cmd.Body = &engine.ChangeTable{ID: id, Change: engine.TableChange{
-		Number: w.TableNumber, Capacity: w.Capacity, MinCapacity: w.MinCapacity, Location: w.Location, InService: w.IsAvailable,
+		Number: w.TableNumber, Capacity: w.Capacity, MinCapacity: w.MinCapacity, Location: w.Location, InService: w.IsAvailable, Channel: w.channel(),
 	}}
 	if out := x.do(engine.AggregateID(restaurant), cmd); out != nil {
 		x.answerTable(200, out.Table)

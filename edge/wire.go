@@ -76,6 +76,7 @@ type (
 		MinCapacity *int    `json:"min_capacity"`
 		Location    *string `json:"location"`
 		IsAvailable *bool   `json:"is_available"`
+		Channel     *string `json:"channel,omitzero"`
 	}
 	contactJSON struct {
 		Name  string `json:"name"`
@@ -90,6 +91,7 @@ type (
 		GuestsCount     int         `json:"guests_count"`
 		SpecialRequests string      `json:"special_requests"`
 		TableID         string      `json:"table_id"`
+		Area            string      `json:"area"`
 		Contact         contactJSON `json:"contact"`
 	}
 	rescheduleRequest struct {
@@ -99,6 +101,7 @@ type (
 		GuestsCount     *int    `json:"guests_count"`
 		SpecialRequests *string `json:"special_requests"`
 		TableID         *string `json:"table_id"`
+		Area            *string `json:"area"`
 	}
 	reasonRequest struct {
 		Reason string `json:"reason"`

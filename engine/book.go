@@ -22,6 +22,7 @@ type book struct {
 	members []*Member // by account
 
 	floor  *floor
+	combos []combo            // of rules and floor
 	resv   trie[*Reservation] // by the own part of the id
 	sheets trie[*sheet]       // by service day
 	busy   trie[*chunk]       // by tick / chunkTicks
@@ -87,6 +88,7 @@ func (b *book) apply(e *Event, made *Reservation) {
 		id := TableID(body.TableRemoved.TableId)
 		assert(b.floor.slot(id) >= 0, "I5: removal of an unknown table")
 		b.floor, b.everyDay = b.floor.without(id), b.version
+		b.arrange()
 	case *enginepb.Event_StaffSet:
 		b.setMember(memberFrom(body.StaffSet.Member))
 	case *enginepb.Event_StaffRemoved:
@@ -135,12 +137,14 @@ func (b *book) setRules(r *Rules) {
 	assert(r.Version == b.rules.Version+1, "I4: versions of the rules are contiguous")
 	assert(len(r.TurnTimes) <= MaxTurnTimes && len(r.SpecialDays) <= MaxSpecialDays, "I9: rules beyond the bounds")
 	b.rules, b.everyDay = r, b.version
+	b.arrange()
 }
 
 func (b *book) setTable(old, next *Table) {
 	assert(old == nil || next.Version == old.Version+1, "I4: versions of a table are contiguous")
 	assert(old != nil || (next.Version == 1 && b.floor.slot(next.ID) < 0), "I4: a table begins with version 1")
 	b.floor, b.everyDay = b.floor.with(next), b.version
+	b.arrange()
 }
 
 // find is the reservation of that id; nil when there is none.

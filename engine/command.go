@@ -60,6 +60,7 @@ type (
 		GuestsCount     int
 		SpecialRequests string
 		Table           TableID // a wish; empty = any
+		Area            string  // the Location of the tables; empty = any
 		Contact         Contact
 	}
 	// Reschedule changes what is not nil. The reservation itself never stands in its own way.
@@ -69,6 +70,7 @@ type (
 		GuestsCount     *int
 		SpecialRequests *string
 		Table           *TableID
+		Area            *string
 	}
 	// Transition moves a reservation to another status (cancel, seat, complete, no-show, reinstate, confirm, decline).
 	Transition struct {

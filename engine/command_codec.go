@@ -25,6 +25,22 @@ func (c *Command) Protocol() uint16 {
 	switch b := c.Body.(type) {
 	case *SetRules:
 		return 2
+	case *AddTable:
+		if b.Table.Channel != ChannelOnline {
+			return 2
+		}
+	case *ChangeTable:
+		if b.Change.Channel != nil {
+			return 2
+		}
+	case *CreateReservation:
+		if b.Area != "" {
+			return 2
+		}
+	case *Reschedule:
+		if b.Area != nil {
+			return 2
+		}
 	case *CreateRestaurant:
 		if shifts(b.Details.OpeningHours) {
 			return 2
@@ -70,6 +86,10 @@ func (c *Command) named() bool {
 		if ActionName(body.Action) == "" {
 			return false
 		}
+	case *AddTable:
+		return ChannelName(body.Table.Channel) != "" && knownRole(c.Caller.Role)
+	case *ChangeTable:
+		return (body.Change.Channel == nil || ChannelName(*body.Change.Channel) != "") && knownRole(c.Caller.Role)
 	case *AddStaff:
 		role = body.Role
 	case *ChangeStaff:

@@ -68,23 +68,23 @@ func changeRestaurantFrom(p *enginepb.ChangeRestaurant) *ChangeRestaurant {
 func (c *AddTable) proto() *enginepb.AddTable {
 	t := &c.Table
 	return &enginepb.AddTable{Id: string(c.ID), Number: t.Number, Capacity: int64(t.Capacity), MinCapacity: int64(t.MinCapacity),
-		Location: t.Location, InService: t.InService}
+		Location: t.Location, InService: t.InService, Channel: t.Channel}
 }
 
 func addTableFrom(p *enginepb.AddTable) *AddTable {
 	return &AddTable{ID: TableID(p.Id), Table: TableSpec{Number: p.Number, Capacity: int(p.Capacity), MinCapacity: int(p.MinCapacity),
-		Location: p.Location, InService: p.InService}}
+		Location: p.Location, InService: p.InService, Channel: p.Channel}}
 }
 
 func (c *ChangeTable) proto() *enginepb.ChangeTable {
 	t := &c.Change
 	return &enginepb.ChangeTable{Id: string(c.ID), Number: t.Number, Capacity: wide(t.Capacity), MinCapacity: wide(t.MinCapacity),
-		Location: t.Location, InService: t.InService}
+		Location: t.Location, InService: t.InService, Channel: t.Channel}
 }
 
 func changeTableFrom(p *enginepb.ChangeTable) *ChangeTable {
 	return &ChangeTable{ID: TableID(p.Id), Change: TableChange{Number: p.Number, Capacity: narrow(p.Capacity),
-		MinCapacity: narrow(p.MinCapacity), Location: p.Location, InService: p.InService}}
+		MinCapacity: narrow(p.MinCapacity), Location: p.Location, InService: p.InService, Channel: p.Channel}}
 }
 
 func (w *When) proto() *enginepb.When {
@@ -103,7 +103,7 @@ func whenFrom(p *enginepb.When) *When {
 
 func (c *CreateReservation) proto() *enginepb.CreateReservation {
 	p := &enginepb.CreateReservation{Id: string(c.ID), GuestsCount: int64(c.GuestsCount), SpecialRequests: c.SpecialRequests,
-		Table: string(c.Table)}
+		Table: string(c.Table), Area: c.Area}
 	if c.Want != (When{}) {
 		p.Want = c.Want.proto()
 	}
@@ -115,19 +115,19 @@ func (c *CreateReservation) proto() *enginepb.CreateReservation {
 
 func createReservationFrom(p *enginepb.CreateReservation) *CreateReservation {
 	c := &CreateReservation{ID: ReservationID(p.Id), GuestsCount: int(p.GuestsCount), SpecialRequests: p.SpecialRequests,
-		Table: TableID(p.Table), Contact: Contact{p.Contact.GetName(), p.Contact.GetPhone(), p.Contact.GetEmail()}}
+		Table: TableID(p.Table), Area: p.Area, Contact: Contact{p.Contact.GetName(), p.Contact.GetPhone(), p.Contact.GetEmail()}}
 	set(&c.Want, whenFrom(p.Want))
 	return c
 }
 
 func (c *Reschedule) proto() *enginepb.Reschedule {
 	return &enginepb.Reschedule{Id: string(c.ID), Want: c.Want.proto(), GuestsCount: wide(c.GuestsCount),
-		SpecialRequests: c.SpecialRequests, Table: as[string](c.Table)}
+		SpecialRequests: c.SpecialRequests, Table: as[string](c.Table), Area: c.Area}
 }
 
 func rescheduleFrom(p *enginepb.Reschedule) *Reschedule {
 	return &Reschedule{ID: ReservationID(p.Id), Want: whenFrom(p.Want), GuestsCount: narrow(p.GuestsCount),
-		SpecialRequests: p.SpecialRequests, Table: as[TableID](p.Table)}
+		SpecialRequests: p.SpecialRequests, Table: as[TableID](p.Table), Area: p.Area}
 }
 
 func (c *AddReview) proto() *enginepb.AddReview {

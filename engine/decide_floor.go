@@ -176,6 +176,7 @@ func (d *decision) changeTable(c *ChangeTable) Outcome {
 	set(&t.MinCapacity, c.Change.MinCapacity)
 	set(&t.Location, c.Change.Location)
 	set(&t.InService, c.Change.InService)
+	set(&t.Channel, c.Change.Channel)
 	if field := d.tableFault(&t); field != "" {
 		return invalid(field)
 	}
@@ -195,6 +196,8 @@ func (d *decision) removeTable(c *RemoveTable) Outcome {
 		return Outcome{Code: CodeStale, Table: old}
 	case d.inUse(d.floor.slot(c.ID)):
 		return Outcome{Code: CodeInUse, Table: old}
+	case d.rules.combines(c.ID):
+		return Outcome{Code: CodeInUse, Field: "combinations", Table: old}
 	}
 	d.emit(&enginepb.Event_TableRemoved{TableRemoved: &enginepb.TableRemoved{TableId: string(c.ID)}})
 	attach(d.cmd, d.events, string(c.ID), CodeOK)
@@ -210,6 +213,8 @@ func (d *decision) tableFault(t *Table) string {
 		return "capacity"
 	case t.MinCapacity < 1 || t.MinCapacity > t.Capacity:
 		return "min_capacity"
+	case ChannelName(t.Channel) == "":
+		return "channel"
 	case !text(t.Location, MaxLocation):
 		return "location"
 	case slices.ContainsFunc(d.floor.list, func(o *Table) bool { return o.Number == t.Number && o.ID != t.ID }):

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	"maitred/engine/enginepb"
@@ -18,7 +19,7 @@ func (d *decision) createReservation(c *CreateReservation) Outcome {
 	case !d.inside(string(c.ID), isReservation):
 		return invalid("id")
 	}
-	r := &Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact,
+	r := &Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact, Area: c.Area,
 		Status: StatusConfirmed, Version: 1, Created: d.now, Updated: d.now}
 	if !staff {
 		r.Guest = d.cmd.Caller.Account
@@ -28,6 +29,9 @@ func (d *decision) createReservation(c *CreateReservation) Outcome {
 	}
 	if out := r.fault(); out.Code != CodeOK {
 		return out
+	}
+	if !d.floor.hasArea(r.Area) {
+		return invalid("area")
 	}
 	if out := d.place(r, &c.Want, c.Table, nil, true); out.Code != CodeOK {
 		return out
@@ -74,8 +78,8 @@ func (d *decision) place(r *Reservation, want *When, table TableID, old *Reserva
 		p = d.placeAt(r.Day, r.LocalMin)
 		p.offered, p.at = p.offered && p.at == r.StartsAt, r.StartsAt
 	}
-	q := search{now: d.now, guests: r.GuestsCount, staff: d.staff()}
-	w := wish{guests: r.GuestsCount, table: -1, keep: -1}
+	q := search{now: d.now, guests: r.GuestsCount, staff: d.staff(), area: r.Area}
+	w := wish{table: -1}
 	if table != "" {
 		if w.table = d.floor.slot(table); w.table < 0 {
 			return invalid("table_id")
@@ -83,12 +87,10 @@ func (d *decision) place(r *Reservation, want *When, table TableID, old *Reserva
 		w.binding = q.staff
 	}
 	if old != nil {
-		if len(old.Tables) == 1 {
-			w.keep = d.floor.slot(old.Tables[0])
-		}
+		w.keep = old.Tables
 		if blocks(old.Status) {
 			h := d.holdOf(old)
-			w.skip, q.skip = &h, &h
+			q.skip = &h
 		}
 	}
 	if moved {
@@ -96,7 +98,7 @@ func (d *decision) place(r *Reservation, want *When, table TableID, old *Reserva
 			return Outcome{Code: code, Alternatives: d.alternatives(q, p)}
 		}
 	}
-	if !d.floor.everFits(r.GuestsCount) || w.binding && !d.floor.slots[w.table].fits(r.GuestsCount) {
+	if !d.everFits(r.GuestsCount) || w.binding && !d.floor.slots[w.table].fits(r.GuestsCount) {
 		return refuse(CodePartyTooLarge)
 	}
 	if (moved || r.GuestsCount > old.GuestsCount) && !d.paced(&q, p) {
@@ -104,11 +106,9 @@ func (d *decision) place(r *Reservation, want *When, table TableID, old *Reserva
 	}
 	r.Day, r.LocalMin, r.StartsAt, r.BufferMin = p.day, p.local, p.at, d.rules.BufferMin
 	r.EndsAt, w.span = d.stay(p, r.GuestsCount)
-	slot, ok := d.seat(w)
-	if !ok {
+	if r.Tables = d.seat(&q, w); r.Tables == nil {
 		return Outcome{Code: CodeSlotUnavailable, Alternatives: d.alternatives(q, p)}
 	}
-	r.Tables = []TableID{d.floor.slots[slot].ID}
 	return Outcome{}
 }
 
@@ -138,12 +138,16 @@ func (d *decision) reschedule(c *Reschedule) Outcome {
 	r := *old
 	set(&r.GuestsCount, c.GuestsCount)
 	set(&r.SpecialRequests, c.SpecialRequests)
+	set(&r.Area, c.Area)
 	if out := r.fault(); out.Code != CodeOK {
 		return out
 	}
+	if c.Area != nil && !d.floor.hasArea(r.Area) {
+		return invalid("area")
+	}
 	var table TableID
 	set(&table, c.Table)
-	if c.Want != nil || table != "" || r.GuestsCount != old.GuestsCount {
+	if c.Want != nil || table != "" || r.GuestsCount != old.GuestsCount || r.Area != old.Area {
 		if out := d.place(&r, c.Want, table, old, false); out.Code != CodeOK {
 			return out
 		}
@@ -157,7 +161,7 @@ func (d *decision) move(r *Reservation) *Event {
 	return d.emit(&enginepb.Event_ReservationRescheduled{ReservationRescheduled: &enginepb.ReservationRescheduled{
 		Id: string(r.ID), TableIds: tableStrings(r.Tables), ServiceDay: int32(r.Day), LocalMin: int32(r.LocalMin),
 		StartsAt: r.StartsAt, EndsAt: r.EndsAt, GuestsCount: int32(r.GuestsCount), SpecialRequests: r.SpecialRequests,
-		BufferMin: int32(r.BufferMin)}})
+		BufferMin: int32(r.BufferMin), Area: r.Area}})
 }
 
 // arc is one permitted transition.
@@ -206,7 +210,7 @@ func (d *decision) transition(c *Transition) Outcome {
 		if d.live >= MaxLive {
 			return Outcome{Code: CodeLimit, Field: "live_reservations"}
 		}
-		if r.Tables[0] != old.Tables[0] || len(old.Tables) != 1 || r.held() != old.held() || r.EndsAt != old.EndsAt || r.LocalMin != old.LocalMin {
+		if !slices.Equal(r.Tables, old.Tables) || r.held() != old.held() || r.EndsAt != old.EndsAt || r.LocalMin != old.LocalMin {
 			next = evolve(old, d.move(&r))
 		}
 	}

@@ -20,6 +20,7 @@ func evolve(old *Reservation, e *Event) *Reservation {
 		next.Tables = tableIDs(p.TableIds)
 		next.Day, next.LocalMin = Day(p.ServiceDay), int(p.LocalMin)
 		next.StartsAt, next.EndsAt, next.BufferMin = p.StartsAt, p.EndsAt, int(p.BufferMin)
+		next.Area = p.Area
 		next.GuestsCount, next.SpecialRequests = int(p.GuestsCount), p.SpecialRequests
 		return next.touched(e)
 	case *enginepb.Event_ReservationStatusChanged:
@@ -83,7 +84,7 @@ func reservationFrom(p *enginepb.Reservation) *Reservation {
 		GuestsCount: int(p.GuestsCount), SpecialRequests: p.SpecialRequests,
 		Contact: Contact{c.GetName(), c.GetPhone(), c.GetEmail()},
 		Status:  p.Status, Version: Version(p.Version), Key: hashFrom(p.Key), Payload: hashFrom(p.Body),
-		Created: Instant(p.CreatedMs), Updated: Instant(p.UpdatedMs), Reviewed: p.Reviewed, BufferMin: int(p.BufferMin),
+		Created: Instant(p.CreatedMs), Updated: Instant(p.UpdatedMs), Reviewed: p.Reviewed, BufferMin: int(p.BufferMin), Area: p.Area,
 	}
 }
 
@@ -93,7 +94,7 @@ func (r *Reservation) proto() *enginepb.Reservation {
 		ServiceDay: int32(r.Day), LocalMin: int32(r.LocalMin), StartsAt: r.StartsAt, EndsAt: r.EndsAt,
 		GuestsCount: int32(r.GuestsCount), SpecialRequests: r.SpecialRequests, Status: r.Status,
 		Version: uint64(r.Version), Key: hashBytes(r.Key), Body: hashBytes(r.Payload),
-		CreatedMs: int64(r.Created), UpdatedMs: int64(r.Updated), Reviewed: r.Reviewed, BufferMin: int32(r.BufferMin),
+		CreatedMs: int64(r.Created), UpdatedMs: int64(r.Updated), Reviewed: r.Reviewed, BufferMin: int32(r.BufferMin), Area: r.Area,
 	}
 	if r.Contact != (Contact{}) {
 		p.Contact = &enginepb.Contact{Name: r.Contact.Name, Phone: r.Contact.Phone, Email: r.Contact.Email}
@@ -146,10 +147,11 @@ func (r *Restaurant) proto() *enginepb.Restaurant {
 func tableFrom(p *enginepb.Table) *Table {
 	assert(p != nil, "I5: a table without content")
 	return &Table{ID: TableID(p.Id), Version: Version(p.Version), TableSpec: TableSpec{
-		Number: p.TableNumber, Capacity: int(p.Capacity), MinCapacity: int(p.MinCapacity), Location: p.Location, InService: p.InService}}
+		Number: p.TableNumber, Capacity: int(p.Capacity), MinCapacity: int(p.MinCapacity), Location: p.Location, InService: p.InService,
+		Channel: p.Channel}}
 }
 
 func (t *Table) proto() *enginepb.Table {
 	return &enginepb.Table{Id: string(t.ID), TableNumber: t.Number, Capacity: int32(t.Capacity),
-		MinCapacity: int32(t.MinCapacity), Location: t.Location, InService: t.InService, Version: uint64(t.Version)}
+		MinCapacity: int32(t.MinCapacity), Location: t.Location, InService: t.InService, Version: uint64(t.Version), Channel: t.Channel}
 }

@@ -112,17 +112,23 @@ func digitRun(s string) int {
 
 func (t *Table) fits(guests int) bool { return t.MinCapacity <= guests && guests <= t.Capacity }
 
-// fitting is the set of tables in service that seat guests.
-func (f *floor) fitting(guests int) (m mask) {
+// fitting is the set of tables in service that seat a party by itself.
+func (f *floor) fitting(q *search) (m mask) {
 	for i, t := range f.slots {
-		if t != nil && t.InService && t.fits(guests) {
+		if t != nil && t.InService && t.fits(q.guests) && q.books(t.Channel) && (q.area == "" || t.Location == q.area) {
 			m.add(i)
 		}
 	}
 	return m
 }
 
-// everFits reports whether any table could seat guests, were it in service and free.
-func (f *floor) everFits(guests int) bool {
-	return slices.ContainsFunc(f.list, func(t *Table) bool { return t.fits(guests) })
+// hasArea reports whether some table stands there; everything is somewhere.
+func (f *floor) hasArea(area string) bool {
+	return area == "" || slices.ContainsFunc(f.list, func(t *Table) bool { return t.Location == area })
+}
+
+// everFits reports whether any table or combination could seat guests, were it in service and free.
+func (b *book) everFits(guests int) bool {
+	return slices.ContainsFunc(b.floor.list, func(t *Table) bool { return t.fits(guests) }) ||
+		slices.ContainsFunc(b.combos, func(c combo) bool { return c.min <= guests && guests <= c.max })
 }

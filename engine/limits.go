@@ -24,6 +24,7 @@ const (
 	MaxTransitionReason = 200
 	MaxStaff            = 200 // of one restaurant
 	MaxTurnTimes        = 64
+	MaxCombinations     = 200
 	MaxSpecialDays      = 100
 	MaxPacing           = 10_000                          // covers or parties that start in a window
 	maxParty            = MaxTablesPerParty * MaxCapacity // guests

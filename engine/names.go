@@ -1,6 +1,10 @@
 package engine
 
-import "maitred/engine/enginepb"
+import (
+	"slices"
+
+	"maitred/engine/enginepb"
+)
 
 // The roles.
 const (
@@ -21,6 +25,32 @@ const (
 	StatusCancelled = enginepb.Status_STATUS_CANCELLED
 	StatusNoShow    = enginepb.Status_STATUS_NO_SHOW
 )
+
+// Channel says who may book a table.
+type Channel = enginepb.Channel
+
+// The channels, each narrower than the one before.
+const (
+	ChannelOnline  = enginepb.Channel_CHANNEL_ONLINE   // everybody
+	ChannelInHouse = enginepb.Channel_CHANNEL_IN_HOUSE // staff, for guests who call or walk in
+	ChannelWalkIn  = enginepb.Channel_CHANNEL_WALK_IN  // nobody ahead: staff who name the table
+)
+
+var channelNames = [...]string{ChannelOnline: "online", ChannelInHouse: "in_house", ChannelWalkIn: "walk_in"}
+
+// ChannelName is the channel as the API spells it; "" for an unknown one.
+func ChannelName(c Channel) string {
+	if c < 0 || int(c) >= len(channelNames) {
+		return ""
+	}
+	return channelNames[c]
+}
+
+// ParseChannel reads what ChannelName writes.
+func ParseChannel(name string) (Channel, bool) {
+	i := slices.Index(channelNames[:], name)
+	return Channel(max(i, 0)), i >= 0
+}
 
 var codeNames = [...]string{
 	CodeOK: "ok", CodeCreated: "created",

@@ -19,6 +19,13 @@ type Rules struct {
 	TurnTimes    []TurnTime
 	Pacing       Pacing
 	SpecialDays  []SpecialDay // by day
+	Combinations []Combination
+}
+
+// Combination is two tables or more that are pushed together for one party. Whoever sits there holds all of them.
+type Combination struct {
+	Tables             []TableID
+	MinParty, MaxParty int // at most what the tables seat
 }
 
 // TurnTime is how long parties of MinParty to MaxParty keep their table. One for days counts before one for a shift, that before one
@@ -52,6 +59,7 @@ type RulesChange struct {
 	TurnTimes                                       *[]TurnTime
 	Pacing                                          *Pacing
 	SpecialDays                                     *[]SpecialDay
+	Combinations                                    *[]Combination
 }
 
 // neverSet is what holds where nobody has said anything.
@@ -67,6 +75,7 @@ func (c *RulesChange) merge(r *Rules) {
 	set(&r.TurnTimes, c.TurnTimes)
 	set(&r.Pacing, c.Pacing)
 	set(&r.SpecialDays, c.SpecialDays)
+	set(&r.Combinations, c.Combinations)
 }
 
 // settle puts the rules into their canonical form and names the first member that is nonsense, or contradicts another one or the shifts
@@ -246,7 +255,7 @@ func (d *decision) setRules(c *SetRules) Outcome {
 	}
 	next := *old
 	c.Change.merge(&next)
-	if field := next.settle(d.info.OpeningHours); field != "" {
+	if field := cmp.Or(next.settle(d.info.OpeningHours), d.floor.combinationFault(next.Combinations)); field != "" {
 		return invalid(field)
 	}
 	next.Version++

@@ -5,7 +5,8 @@ import "maitred/engine/enginepb"
 func (r *Rules) proto() *enginepb.Rules {
 	p := &enginepb.Rules{Version: uint64(r.Version), MinNoticeMin: int64(r.MinNoticeMin), HorizonDays: int64(r.HorizonDays),
 		BufferMin: int64(r.BufferMin), NoShowMin: int64(r.NoShowMin), PausedUntilMs: int64(r.PausedUntil),
-		TurnTimes: turnsProto(r.TurnTimes), SpecialDays: specialProto(r.SpecialDays)}
+		TurnTimes: turnsProto(r.TurnTimes), SpecialDays: specialProto(r.SpecialDays),
+		Combinations: combinationsProto(r.Combinations)}
 	if r.Pacing != (Pacing{}) {
 		p.Pacing = r.Pacing.proto()
 	}
@@ -15,7 +16,8 @@ func (r *Rules) proto() *enginepb.Rules {
 func rulesFrom(p *enginepb.Rules) *Rules {
 	assert(p != nil, "I5: rules without content")
 	r := &Rules{Version: Version(p.Version), MinNoticeMin: int(p.MinNoticeMin), HorizonDays: int(p.HorizonDays), BufferMin: int(p.BufferMin),
-		NoShowMin: int(p.NoShowMin), PausedUntil: Instant(p.PausedUntilMs), TurnTimes: turnsFrom(p.TurnTimes), SpecialDays: specialFrom(p.SpecialDays)}
+		NoShowMin: int(p.NoShowMin), PausedUntil: Instant(p.PausedUntilMs), TurnTimes: turnsFrom(p.TurnTimes), SpecialDays: specialFrom(p.SpecialDays),
+		Combinations: combinationsFrom(p.Combinations)}
 	set(&r.Pacing, pacingFrom(p.Pacing))
 	return r
 }
@@ -74,6 +76,25 @@ func specialFrom(list []*enginepb.SpecialDay) []SpecialDay {
 	return out
 }
 
+func combinationsProto(list []Combination) []*enginepb.Combination {
+	out := make([]*enginepb.Combination, len(list))
+	for i, c := range list {
+		out[i] = &enginepb.Combination{TableIds: tableStrings(c.Tables), MinParty: int64(c.MinParty), MaxParty: int64(c.MaxParty)}
+	}
+	return out
+}
+
+func combinationsFrom(list []*enginepb.Combination) []Combination {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]Combination, len(list))
+	for i, c := range list {
+		out[i] = Combination{tableIDs(c.TableIds), int(c.MinParty), int(c.MaxParty)}
+	}
+	return out
+}
+
 func (c *SetRules) proto() *enginepb.SetRules {
 	r := &c.Change
 	p := &enginepb.SetRules{MinNoticeMin: wide(r.MinNoticeMin), HorizonDays: wide(r.HorizonDays), BufferMin: wide(r.BufferMin),
@@ -86,6 +107,9 @@ func (c *SetRules) proto() *enginepb.SetRules {
 	}
 	if r.SpecialDays != nil {
 		p.SpecialDays = &enginepb.SpecialDays{SpecialDays: specialProto(*r.SpecialDays)}
+	}
+	if r.Combinations != nil {
+		p.Combinations = &enginepb.Combinations{Combinations: combinationsProto(*r.Combinations)}
 	}
 	return p
 }
@@ -101,6 +125,9 @@ func setRulesFrom(p *enginepb.SetRules) *SetRules {
 	}
 	if p.SpecialDays != nil {
 		c.Change.SpecialDays = new(specialFrom(p.SpecialDays.SpecialDays))
+	}
+	if p.Combinations != nil {
+		c.Change.Combinations = new(combinationsFrom(p.Combinations.Combinations))
 	}
 	return c
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // rules reads "notice=60 horizon=30 buffer=15 late=20 pause=TIME|- turn=1-2:90,3-4:120@Dinner,1-9:180/DATE..DATE pacing=WINDOW:COVERS:PARTIES:ONLINE
-// COVERS:ONLINE PARTIES special=DATE:SHIFTS;DATE:".
+// COVERS:ONLINE PARTIES special=DATE:SHIFTS;DATE: combine=T1+T2:5-8,…".
 func (s *script) rules(args map[string]string) engine.Body {
 	c := &engine.SetRules{}
 	for key, field := range map[string]**int{"notice": &c.Change.MinNoticeMin, "horizon": &c.Change.HorizonDays, "buffer": &c.Change.BufferMin, "late": &c.Change.NoShowMin} {
@@ -45,6 +45,23 @@ func (s *script) rules(args map[string]string) engine.Body {
 			*c.Change.SpecialDays = append(*c.Change.SpecialDays, engine.SpecialDay{Day: day(s.t, date), Shifts: s.shifts(shifts)})
 		}
 	}
+	if list, given := args["combine"]; given {
+		c.Change.Combinations = new([]engine.Combination)
+		for _, text := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
+			*c.Change.Combinations = append(*c.Change.Combinations, s.combination(text))
+		}
+	}
+	return c
+}
+
+// combination reads "T1+T2:5-8".
+func (s *script) combination(text string) (c engine.Combination) {
+	names, parties, _ := strings.Cut(text, ":")
+	for _, name := range strings.Split(names, "+") {
+		c.Tables = append(c.Tables, s.table(name))
+	}
+	_, err := fmt.Sscanf(parties, "%d-%d", &c.MinParty, &c.MaxParty)
+	require.NoError(s.t, err)
 	return c
 }
 

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -199,14 +200,18 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 		return &engine.ChangeRestaurant{Change: engine.DetailsChange{OpeningHours: new(s.shifts(args["of"]))}}
 	case "add-table":
 		n := s.number(args, "capacity", 2)
-		return &engine.AddTable{ID: s.table(args["id"]), Table: engine.TableSpec{Number: args["id"], Capacity: n, MinCapacity: s.number(args, "min", 1), InService: true}}
+		channel, ok := engine.ParseChannel(cmp.Or(args["channel"], "online"))
+		require.True(s.t, ok)
+		return &engine.AddTable{ID: s.table(args["id"]), Table: engine.TableSpec{Number: args["id"], Capacity: n, MinCapacity: s.number(args, "min", 1),
+			InService: true, Location: args["area"], Channel: channel}}
 	case "change-table":
 		n := s.number(args, "capacity", 2)
 		return &engine.ChangeTable{ID: s.table(args["id"]), Change: engine.TableChange{Capacity: &n}}
 	case "remove-table":
 		return &engine.RemoveTable{ID: s.table(args["id"])}
 	case "book":
-		return &engine.CreateReservation{ID: s.reservation(args["id"]), Want: s.when(args), GuestsCount: s.number(args, "guests", 2), Table: s.table(args["table"])}
+		return &engine.CreateReservation{ID: s.reservation(args["id"]), Want: s.when(args), GuestsCount: s.number(args, "guests", 2),
+			Table: s.table(args["table"]), Area: args["area"]}
 	case "reschedule":
 		c := &engine.Reschedule{ID: s.reservation(args["id"])}
 		if args["date"] != "" {
@@ -215,6 +220,9 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 		}
 		if args["guests"] != "" {
 			c.GuestsCount = new(s.number(args, "guests", 0))
+		}
+		if area, given := args["area"]; given {
+			c.Area = &area
 		}
 		return c
 	case "do":

@@ -7,38 +7,52 @@ type search struct {
 	now    Instant
 	guests int
 	staff  bool
-	skip   *hold // what the party itself holds
+	area   string // where it wants to sit; empty = anywhere
+	skip   *hold  // what the party itself holds
 }
+
+// books reports whether the party may book a table of that channel.
+func (q *search) books(c Channel) bool { return c == ChannelOnline || q.staff && c == ChannelInHouse }
 
 // wish is what a party asks of the floor.
 type wish struct {
-	guests  int
 	span    span
-	table   int   // slot; -1 = any
-	binding bool  // that table or none
-	keep    int   // slot to stay at when it is free and fits; -1 = none
-	skip    *hold // what the party itself holds
+	table   int       // slot; -1 = any
+	binding bool      // that table or none, whatever its channel
+	keep    []TableID // to stay at when they are free and fit
 }
 
-// seat chooses the table: the wished one, else the kept one, else the smallest that fits.
-func (b *book) seat(w wish) (slot int, ok bool) {
-	fits := b.floor.fitting(w.guests)
-	taken := b.taken(w.span, w.skip)
+// seat chooses the tables: the wished one, else those that are kept, else the smallest that fits, else a combination. nil = none is free.
+func (b *book) seat(q *search, w wish) []TableID {
+	fits := b.floor.fitting(q)
+	taken := b.taken(w.span, q.skip)
 	free := func(slot int) bool { return slot >= 0 && fits.has(slot) && !taken.has(slot) }
-	switch {
-	case free(w.table):
-		return w.table, true
-	case w.binding:
-		return -1, false
-	case free(w.keep):
-		return w.keep, true
+	one := func(slot int) []TableID { return []TableID{b.floor.slots[slot].ID} }
+	if w.binding {
+		if t := b.floor.slots[w.table]; t.InService && t.fits(q.guests) && !taken.has(w.table) {
+			return one(w.table)
+		}
+		return nil
+	}
+	if free(w.table) {
+		return one(w.table)
+	}
+	if len(w.keep) == 1 {
+		if slot := b.floor.slot(w.keep[0]); free(slot) {
+			return one(slot)
+		}
+	}
+	if len(w.keep) > 1 {
+		if kept := b.seatTogether(q, w.keep, &taken); sameSet(kept, w.keep) {
+			return kept
+		}
 	}
 	for _, s := range b.floor.order {
 		if free(int(s)) {
-			return int(s), true
+			return one(int(s))
 		}
 	}
-	return -1, false
+	return b.seatTogether(q, nil, &taken)
 }
 
 // stay is when a party that starts at p leaves, and when its table is free again.
@@ -72,13 +86,13 @@ func (b *book) pacedAvailability(q search, day Day, dst []Start) []Start {
 
 // starts is availability; count nil = at any pace.
 func (b *book) starts(q search, day Day, count *pace, dst []Start) []Start {
-	fits := b.floor.fitting(q.guests)
+	fits := b.floor.fitting(&q)
 	for p, ok := b.startAfter(day, -1); ok; p, ok = b.startAfter(day, p.local) {
 		s := Start{Day: day, LocalMin: p.local, StartsAt: p.at}
 		if b.judge(&q, p) == CodeOK && (count == nil || b.rules.Pacing.admits(count, p.local, q.guests, q.staff)) {
 			_, held := b.stay(p, q.guests)
 			taken := b.taken(held, q.skip)
-			s.Free = fits.countWithout(&taken)
+			s.Free = fits.countWithout(&taken) + b.freeCombos(&q, &taken)
 		}
 		dst = append(dst, s)
 	}
@@ -88,7 +102,7 @@ func (b *book) starts(q search, day Day, count *pace, dst []Start) []Start {
 // alternatives are the free starts nearest to at, nearest first: of the service day, and of its neighbours as long as
 // there are fewer than MaxAlternatives.
 func (b *book) alternatives(q search, p place) []Alternative {
-	if !b.floor.everFits(q.guests) {
+	if !b.everFits(q.guests) {
 		return nil
 	}
 	var out []Alternative

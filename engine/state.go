@@ -78,6 +78,7 @@ func (r *restaurant) loadFloor(tables []*enginepb.Table) {
 	}
 	f.arrange()
 	r.floor = f
+	r.arrange()
 }
 
 func (r *restaurant) loadStaff(staff []*enginepb.Member) {

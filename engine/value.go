@@ -28,8 +28,9 @@ type Reservation struct {
 	Contact         Contact
 	Status          Status
 	Version         Version
-	BufferMin       int  // minutes after EndsAt for which its tables stay free
-	Key, Payload    Hash // of the create; zero = none
+	BufferMin       int    // minutes after EndsAt for which its tables stay free
+	Area            string // where the guest wants to sit: the Location of the tables; empty = anywhere
+	Key, Payload    Hash   // of the create; zero = none
 	Reviewed        bool
 	Created         Instant
 	Updated         Instant
@@ -42,6 +43,7 @@ type TableSpec struct {
 	MinCapacity int // guests, 1–Capacity
 	Location    string
 	InService   bool
+	Channel     Channel
 }
 
 // Table is a table of a restaurant. Immutable.
@@ -58,6 +60,7 @@ type TableChange struct {
 	MinCapacity *int
 	Location    *string
 	InService   *bool
+	Channel     *Channel
 }
 
 // OpeningHours is one shift on some weekdays. Minutes count from local midnight of the service day.

@@ -64,5 +64,10 @@ func (v *RestaurantView) DaySheet(day Day, dst []*Reservation) []*Reservation {
 // Availability appends every start time that the shifts of day offer to a party of guests, with the number of free tables (0 = taken,
 // paused, or beyond notice, horizon or pacing), as guests see it. now is raised to the time of the last event, as in Decide.
 func (v *RestaurantView) Availability(now Instant, day Day, guests int, dst []Start) []Start {
-	return v.availability(search{now: max(now, v.last), guests: guests}, day, dst)
+	return v.AvailabilityIn(now, day, guests, "", dst)
+}
+
+// AvailabilityIn is Availability of the tables whose Location is area; empty = of all.
+func (v *RestaurantView) AvailabilityIn(now Instant, day Day, guests int, area string, dst []Start) []Start {
+	return v.availability(search{now: max(now, v.last), guests: guests, area: area}, day, dst)
 }

@@ -131,7 +131,7 @@ func AppendRules(dst []byte, r engine.RestaurantID, rules []byte) []byte {
 // AppendTable appends the line of a table.
 func AppendTable(dst []byte, r engine.RestaurantID, t *enginepb.Table) []byte {
 	return line(dst, "table", string(r), t.GetId(), unsigned(t.GetVersion()), t.GetTableNumber(), integer(t.GetCapacity()),
-		integer(t.GetMinCapacity()), t.GetLocation(), strconv.FormatBool(t.GetInService()))
+		integer(t.GetMinCapacity()), t.GetLocation(), strconv.FormatBool(t.GetInService()), t.GetChannel().String())
 }
 
 // AppendReservation appends the line of a reservation.

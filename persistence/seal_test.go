@@ -89,7 +89,8 @@ func TestSealKeepsEveryEvent(t *testing.T) {
 	stream := enginetest.NewStream(rand.New(rand.NewPCG(8, 0)), 3)
 	id := engine.AggregateID(stream.ID)
 	a := engine.NewAggregate(id)
-	for range 1200 {
+	for n := 0; plain <= 50 || sealed <= 50; n++ {
+		require.Less(t, n, 5000)
 		now, cmd := stream.Next()
 		out, events := a.Decide(now, cmd)
 		stream.Saw(out)
@@ -110,8 +111,6 @@ func TestSealKeepsEveryEvent(t *testing.T) {
 			a.Apply(back)
 		}
 	}
-	require.Greater(t, plain, 50)
-	require.Greater(t, sealed, 50)
 }
 
 func TestSealedBases(t *testing.T) {

@@ -922,6 +922,7 @@ type SetRules struct {
 	TurnTimes     *TurnTimes             `protobuf:"bytes,6,opt,name=turn_times,json=turnTimes,proto3" json:"turn_times,omitempty"`       // present and empty: none is left
 	Pacing        *Pacing                `protobuf:"bytes,7,opt,name=pacing,proto3" json:"pacing,omitempty"`                              // present: the whole of it
 	SpecialDays   *SpecialDays           `protobuf:"bytes,8,opt,name=special_days,json=specialDays,proto3" json:"special_days,omitempty"` // present and empty: none is left
+	Combinations  *Combinations          `protobuf:"bytes,9,opt,name=combinations,proto3" json:"combinations,omitempty"`                  // present and empty: none is left
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1012,6 +1013,57 @@ func (x *SetRules) GetSpecialDays() *SpecialDays {
 	return nil
 }
 
+func (x *SetRules) GetCombinations() *Combinations {
+	if x != nil {
+		return x.Combinations
+	}
+	return nil
+}
+
+type Combinations struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Combinations  []*Combination         `protobuf:"bytes,1,rep,name=combinations,proto3" json:"combinations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Combinations) Reset() {
+	*x = Combinations{}
+	mi := &file_command_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Combinations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Combinations) ProtoMessage() {}
+
+func (x *Combinations) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Combinations.ProtoReflect.Descriptor instead.
+func (*Combinations) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Combinations) GetCombinations() []*Combination {
+	if x != nil {
+		return x.Combinations
+	}
+	return nil
+}
+
 type TurnTimes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TurnTimes     []*TurnTime            `protobuf:"bytes,1,rep,name=turn_times,json=turnTimes,proto3" json:"turn_times,omitempty"`
@@ -1021,7 +1073,7 @@ type TurnTimes struct {
 
 func (x *TurnTimes) Reset() {
 	*x = TurnTimes{}
-	mi := &file_command_proto_msgTypes[5]
+	mi := &file_command_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1085,7 @@ func (x *TurnTimes) String() string {
 func (*TurnTimes) ProtoMessage() {}
 
 func (x *TurnTimes) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[5]
+	mi := &file_command_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1098,7 @@ func (x *TurnTimes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TurnTimes.ProtoReflect.Descriptor instead.
 func (*TurnTimes) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{5}
+	return file_command_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TurnTimes) GetTurnTimes() []*TurnTime {
@@ -1065,7 +1117,7 @@ type SpecialDays struct {
 
 func (x *SpecialDays) Reset() {
 	*x = SpecialDays{}
-	mi := &file_command_proto_msgTypes[6]
+	mi := &file_command_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1129,7 @@ func (x *SpecialDays) String() string {
 func (*SpecialDays) ProtoMessage() {}
 
 func (x *SpecialDays) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[6]
+	mi := &file_command_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1142,7 @@ func (x *SpecialDays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpecialDays.ProtoReflect.Descriptor instead.
 func (*SpecialDays) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{6}
+	return file_command_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SpecialDays) GetSpecialDays() []*SpecialDay {
@@ -1108,13 +1160,14 @@ type AddTable struct {
 	MinCapacity   int64                  `protobuf:"varint,4,opt,name=min_capacity,json=minCapacity,proto3" json:"min_capacity,omitempty"`
 	Location      string                 `protobuf:"bytes,5,opt,name=location,proto3" json:"location,omitempty"`
 	InService     bool                   `protobuf:"varint,6,opt,name=in_service,json=inService,proto3" json:"in_service,omitempty"`
+	Channel       Channel                `protobuf:"varint,7,opt,name=channel,proto3,enum=maitred.engine.v1.Channel" json:"channel,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AddTable) Reset() {
 	*x = AddTable{}
-	mi := &file_command_proto_msgTypes[7]
+	mi := &file_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1179,7 @@ func (x *AddTable) String() string {
 func (*AddTable) ProtoMessage() {}
 
 func (x *AddTable) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[7]
+	mi := &file_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1192,7 @@ func (x *AddTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTable.ProtoReflect.Descriptor instead.
 func (*AddTable) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{7}
+	return file_command_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AddTable) GetId() string {
@@ -1184,6 +1237,13 @@ func (x *AddTable) GetInService() bool {
 	return false
 }
 
+func (x *AddTable) GetChannel() Channel {
+	if x != nil {
+		return x.Channel
+	}
+	return Channel_CHANNEL_ONLINE
+}
+
 type ChangeTable struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1192,13 +1252,14 @@ type ChangeTable struct {
 	MinCapacity   *int64                 `protobuf:"varint,4,opt,name=min_capacity,json=minCapacity,proto3,oneof" json:"min_capacity,omitempty"`
 	Location      *string                `protobuf:"bytes,5,opt,name=location,proto3,oneof" json:"location,omitempty"`
 	InService     *bool                  `protobuf:"varint,6,opt,name=in_service,json=inService,proto3,oneof" json:"in_service,omitempty"`
+	Channel       *Channel               `protobuf:"varint,7,opt,name=channel,proto3,enum=maitred.engine.v1.Channel,oneof" json:"channel,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChangeTable) Reset() {
 	*x = ChangeTable{}
-	mi := &file_command_proto_msgTypes[8]
+	mi := &file_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1271,7 @@ func (x *ChangeTable) String() string {
 func (*ChangeTable) ProtoMessage() {}
 
 func (x *ChangeTable) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[8]
+	mi := &file_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1284,7 @@ func (x *ChangeTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeTable.ProtoReflect.Descriptor instead.
 func (*ChangeTable) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{8}
+	return file_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ChangeTable) GetId() string {
@@ -1268,6 +1329,13 @@ func (x *ChangeTable) GetInService() bool {
 	return false
 }
 
+func (x *ChangeTable) GetChannel() Channel {
+	if x != nil && x.Channel != nil {
+		return *x.Channel
+	}
+	return Channel_CHANNEL_ONLINE
+}
+
 type RemoveTable struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1277,7 +1345,7 @@ type RemoveTable struct {
 
 func (x *RemoveTable) Reset() {
 	*x = RemoveTable{}
-	mi := &file_command_proto_msgTypes[9]
+	mi := &file_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1289,7 +1357,7 @@ func (x *RemoveTable) String() string {
 func (*RemoveTable) ProtoMessage() {}
 
 func (x *RemoveTable) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[9]
+	mi := &file_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1302,7 +1370,7 @@ func (x *RemoveTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveTable.ProtoReflect.Descriptor instead.
 func (*RemoveTable) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{9}
+	return file_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RemoveTable) GetId() string {
@@ -1324,7 +1392,7 @@ type When struct {
 
 func (x *When) Reset() {
 	*x = When{}
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1404,7 @@ func (x *When) String() string {
 func (*When) ProtoMessage() {}
 
 func (x *When) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1417,7 @@ func (x *When) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use When.ProtoReflect.Descriptor instead.
 func (*When) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{10}
+	return file_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *When) GetHasLocal() bool {
@@ -1388,13 +1456,14 @@ type CreateReservation struct {
 	SpecialRequests string                 `protobuf:"bytes,4,opt,name=special_requests,json=specialRequests,proto3" json:"special_requests,omitempty"`
 	Table           string                 `protobuf:"bytes,5,opt,name=table,proto3" json:"table,omitempty"`
 	Contact         *Contact               `protobuf:"bytes,6,opt,name=contact,proto3" json:"contact,omitempty"`
+	Area            string                 `protobuf:"bytes,7,opt,name=area,proto3" json:"area,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CreateReservation) Reset() {
 	*x = CreateReservation{}
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +1475,7 @@ func (x *CreateReservation) String() string {
 func (*CreateReservation) ProtoMessage() {}
 
 func (x *CreateReservation) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +1488,7 @@ func (x *CreateReservation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateReservation.ProtoReflect.Descriptor instead.
 func (*CreateReservation) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{11}
+	return file_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreateReservation) GetId() string {
@@ -1464,6 +1533,13 @@ func (x *CreateReservation) GetContact() *Contact {
 	return nil
 }
 
+func (x *CreateReservation) GetArea() string {
+	if x != nil {
+		return x.Area
+	}
+	return ""
+}
+
 type Reschedule struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1471,13 +1547,14 @@ type Reschedule struct {
 	GuestsCount     *int64                 `protobuf:"varint,3,opt,name=guests_count,json=guestsCount,proto3,oneof" json:"guests_count,omitempty"`
 	SpecialRequests *string                `protobuf:"bytes,4,opt,name=special_requests,json=specialRequests,proto3,oneof" json:"special_requests,omitempty"`
 	Table           *string                `protobuf:"bytes,5,opt,name=table,proto3,oneof" json:"table,omitempty"`
+	Area            *string                `protobuf:"bytes,6,opt,name=area,proto3,oneof" json:"area,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Reschedule) Reset() {
 	*x = Reschedule{}
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1566,7 @@ func (x *Reschedule) String() string {
 func (*Reschedule) ProtoMessage() {}
 
 func (x *Reschedule) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1579,7 @@ func (x *Reschedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reschedule.ProtoReflect.Descriptor instead.
 func (*Reschedule) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{12}
+	return file_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Reschedule) GetId() string {
@@ -1540,6 +1617,13 @@ func (x *Reschedule) GetTable() string {
 	return ""
 }
 
+func (x *Reschedule) GetArea() string {
+	if x != nil && x.Area != nil {
+		return *x.Area
+	}
+	return ""
+}
+
 type Transition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1551,7 +1635,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1563,7 +1647,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1576,7 +1660,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{13}
+	return file_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Transition) GetId() string {
@@ -1610,7 +1694,7 @@ type AddStaff struct {
 
 func (x *AddStaff) Reset() {
 	*x = AddStaff{}
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1622,7 +1706,7 @@ func (x *AddStaff) String() string {
 func (*AddStaff) ProtoMessage() {}
 
 func (x *AddStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1635,7 +1719,7 @@ func (x *AddStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddStaff.ProtoReflect.Descriptor instead.
 func (*AddStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14}
+	return file_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AddStaff) GetAccount() string {
@@ -1662,7 +1746,7 @@ type ChangeStaff struct {
 
 func (x *ChangeStaff) Reset() {
 	*x = ChangeStaff{}
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +1758,7 @@ func (x *ChangeStaff) String() string {
 func (*ChangeStaff) ProtoMessage() {}
 
 func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +1771,7 @@ func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeStaff.ProtoReflect.Descriptor instead.
 func (*ChangeStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{15}
+	return file_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ChangeStaff) GetAccount() string {
@@ -1713,7 +1797,7 @@ type RemoveStaff struct {
 
 func (x *RemoveStaff) Reset() {
 	*x = RemoveStaff{}
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +1809,7 @@ func (x *RemoveStaff) String() string {
 func (*RemoveStaff) ProtoMessage() {}
 
 func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +1822,7 @@ func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveStaff.ProtoReflect.Descriptor instead.
 func (*RemoveStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16}
+	return file_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RemoveStaff) GetAccount() string {
@@ -1760,7 +1844,7 @@ type AddReview struct {
 
 func (x *AddReview) Reset() {
 	*x = AddReview{}
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1856,7 @@ func (x *AddReview) String() string {
 func (*AddReview) ProtoMessage() {}
 
 func (x *AddReview) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1869,7 @@ func (x *AddReview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddReview.ProtoReflect.Descriptor instead.
 func (*AddReview) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{17}
+	return file_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AddReview) GetId() string {
@@ -1825,7 +1909,7 @@ type ForgetGuest struct {
 
 func (x *ForgetGuest) Reset() {
 	*x = ForgetGuest{}
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +1921,7 @@ func (x *ForgetGuest) String() string {
 func (*ForgetGuest) ProtoMessage() {}
 
 func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +1934,7 @@ func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetGuest.ProtoReflect.Descriptor instead.
 func (*ForgetGuest) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{18}
+	return file_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ForgetGuest) GetGuest() string {
@@ -1876,7 +1960,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +1972,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +1985,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Register) GetId() string {
@@ -1972,7 +2056,7 @@ type ChangeProfile struct {
 
 func (x *ChangeProfile) Reset() {
 	*x = ChangeProfile{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2068,7 @@ func (x *ChangeProfile) String() string {
 func (*ChangeProfile) ProtoMessage() {}
 
 func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2081,7 @@ func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeProfile.ProtoReflect.Descriptor instead.
 func (*ChangeProfile) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ChangeProfile) GetFirstName() string {
@@ -2042,7 +2126,7 @@ type OpenSession struct {
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2138,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2151,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OpenSession) GetPassword() string {
@@ -2122,7 +2206,7 @@ type RotateSession struct {
 
 func (x *RotateSession) Reset() {
 	*x = RotateSession{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +2218,7 @@ func (x *RotateSession) String() string {
 func (*RotateSession) ProtoMessage() {}
 
 func (x *RotateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +2231,7 @@ func (x *RotateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSession.ProtoReflect.Descriptor instead.
 func (*RotateSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RotateSession) GetOld() []byte {
@@ -2174,7 +2258,7 @@ type RevokeSession struct {
 
 func (x *RevokeSession) Reset() {
 	*x = RevokeSession{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2270,7 @@ func (x *RevokeSession) String() string {
 func (*RevokeSession) ProtoMessage() {}
 
 func (x *RevokeSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2283,7 @@ func (x *RevokeSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSession.ProtoReflect.Descriptor instead.
 func (*RevokeSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RevokeSession) GetRefresh() []byte {
@@ -2225,7 +2309,7 @@ type BeginSecondFactor struct {
 
 func (x *BeginSecondFactor) Reset() {
 	*x = BeginSecondFactor{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2321,7 @@ func (x *BeginSecondFactor) String() string {
 func (*BeginSecondFactor) ProtoMessage() {}
 
 func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2334,7 @@ func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginSecondFactor.ProtoReflect.Descriptor instead.
 func (*BeginSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BeginSecondFactor) GetSecret() []byte {
@@ -2271,7 +2355,7 @@ type ConfirmSecondFactor struct {
 
 func (x *ConfirmSecondFactor) Reset() {
 	*x = ConfirmSecondFactor{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +2367,7 @@ func (x *ConfirmSecondFactor) String() string {
 func (*ConfirmSecondFactor) ProtoMessage() {}
 
 func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +2380,7 @@ func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmSecondFactor.ProtoReflect.Descriptor instead.
 func (*ConfirmSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ConfirmSecondFactor) GetSecret() []byte {
@@ -2328,7 +2412,7 @@ type RemoveSecondFactor struct {
 
 func (x *RemoveSecondFactor) Reset() {
 	*x = RemoveSecondFactor{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2424,7 @@ func (x *RemoveSecondFactor) String() string {
 func (*RemoveSecondFactor) ProtoMessage() {}
 
 func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2437,7 @@ func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSecondFactor.ProtoReflect.Descriptor instead.
 func (*RemoveSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 type RehashPassword struct {
@@ -2366,7 +2450,7 @@ type RehashPassword struct {
 
 func (x *RehashPassword) Reset() {
 	*x = RehashPassword{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2378,7 +2462,7 @@ func (x *RehashPassword) String() string {
 func (*RehashPassword) ProtoMessage() {}
 
 func (x *RehashPassword) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2391,7 +2475,7 @@ func (x *RehashPassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RehashPassword.ProtoReflect.Descriptor instead.
 func (*RehashPassword) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RehashPassword) GetOld() string {
@@ -2416,7 +2500,7 @@ type NoteThrottle struct {
 
 func (x *NoteThrottle) Reset() {
 	*x = NoteThrottle{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2428,7 +2512,7 @@ func (x *NoteThrottle) String() string {
 func (*NoteThrottle) ProtoMessage() {}
 
 func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2441,7 +2525,7 @@ func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteThrottle.ProtoReflect.Descriptor instead.
 func (*NoteThrottle) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 type AddApiKey struct {
@@ -2458,7 +2542,7 @@ type AddApiKey struct {
 
 func (x *AddApiKey) Reset() {
 	*x = AddApiKey{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2554,7 @@ func (x *AddApiKey) String() string {
 func (*AddApiKey) ProtoMessage() {}
 
 func (x *AddApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2567,7 @@ func (x *AddApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddApiKey.ProtoReflect.Descriptor instead.
 func (*AddApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AddApiKey) GetId() string {
@@ -2537,7 +2621,7 @@ type RevokeApiKey struct {
 
 func (x *RevokeApiKey) Reset() {
 	*x = RevokeApiKey{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +2633,7 @@ func (x *RevokeApiKey) String() string {
 func (*RevokeApiKey) ProtoMessage() {}
 
 func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +2646,7 @@ func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKey.ProtoReflect.Descriptor instead.
 func (*RevokeApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RevokeApiKey) GetId() string {
@@ -2580,7 +2664,7 @@ type EraseAccount struct {
 
 func (x *EraseAccount) Reset() {
 	*x = EraseAccount{}
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2676,7 @@ func (x *EraseAccount) String() string {
 func (*EraseAccount) ProtoMessage() {}
 
 func (x *EraseAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2689,7 @@ func (x *EraseAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAccount.ProtoReflect.Descriptor instead.
 func (*EraseAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{31}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 type CompleteErasure struct {
@@ -2616,7 +2700,7 @@ type CompleteErasure struct {
 
 func (x *CompleteErasure) Reset() {
 	*x = CompleteErasure{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2712,7 @@ func (x *CompleteErasure) String() string {
 func (*CompleteErasure) ProtoMessage() {}
 
 func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2725,7 @@ func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteErasure.ProtoReflect.Descriptor instead.
 func (*CompleteErasure) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{33}
 }
 
 // Outcome is the answer to a command.
@@ -2671,7 +2755,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2683,7 +2767,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2696,7 +2780,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Outcome) GetCode() uint32 {
@@ -2836,7 +2920,7 @@ type Alternative struct {
 
 func (x *Alternative) Reset() {
 	*x = Alternative{}
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2848,7 +2932,7 @@ func (x *Alternative) String() string {
 func (*Alternative) ProtoMessage() {}
 
 func (x *Alternative) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2861,7 +2945,7 @@ func (x *Alternative) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alternative.ProtoReflect.Descriptor instead.
 func (*Alternative) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{34}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Alternative) GetDay() int32 {
@@ -2897,7 +2981,7 @@ type AccountView struct {
 
 func (x *AccountView) Reset() {
 	*x = AccountView{}
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2909,7 +2993,7 @@ func (x *AccountView) String() string {
 func (*AccountView) ProtoMessage() {}
 
 func (x *AccountView) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2922,7 +3006,7 @@ func (x *AccountView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountView.ProtoReflect.Descriptor instead.
 func (*AccountView) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{35}
+	return file_command_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AccountView) GetId() string {
@@ -3035,7 +3119,7 @@ const file_command_proto_rawDesc = "" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\v\n" +
-	"\t_grid_min\"\xdd\x03\n" +
+	"\t_grid_min\"\xa2\x04\n" +
 	"\bSetRules\x12)\n" +
 	"\x0emin_notice_min\x18\x01 \x01(\x03H\x00R\fminNoticeMin\x88\x01\x01\x12&\n" +
 	"\fhorizon_days\x18\x02 \x01(\x03H\x01R\vhorizonDays\x88\x01\x01\x12\"\n" +
@@ -3046,17 +3130,20 @@ const file_command_proto_rawDesc = "" +
 	"\n" +
 	"turn_times\x18\x06 \x01(\v2\x1c.maitred.engine.v1.TurnTimesR\tturnTimes\x121\n" +
 	"\x06pacing\x18\a \x01(\v2\x19.maitred.engine.v1.PacingR\x06pacing\x12A\n" +
-	"\fspecial_days\x18\b \x01(\v2\x1e.maitred.engine.v1.SpecialDaysR\vspecialDaysB\x11\n" +
+	"\fspecial_days\x18\b \x01(\v2\x1e.maitred.engine.v1.SpecialDaysR\vspecialDays\x12C\n" +
+	"\fcombinations\x18\t \x01(\v2\x1f.maitred.engine.v1.CombinationsR\fcombinationsB\x11\n" +
 	"\x0f_min_notice_minB\x0f\n" +
 	"\r_horizon_daysB\r\n" +
 	"\v_buffer_minB\x0e\n" +
 	"\f_no_show_minB\x12\n" +
-	"\x10_paused_until_ms\"G\n" +
+	"\x10_paused_until_ms\"R\n" +
+	"\fCombinations\x12B\n" +
+	"\fcombinations\x18\x01 \x03(\v2\x1e.maitred.engine.v1.CombinationR\fcombinations\"G\n" +
 	"\tTurnTimes\x12:\n" +
 	"\n" +
 	"turn_times\x18\x01 \x03(\v2\x1b.maitred.engine.v1.TurnTimeR\tturnTimes\"O\n" +
 	"\vSpecialDays\x12@\n" +
-	"\fspecial_days\x18\x01 \x03(\v2\x1d.maitred.engine.v1.SpecialDayR\vspecialDays\"\xac\x01\n" +
+	"\fspecial_days\x18\x01 \x03(\v2\x1d.maitred.engine.v1.SpecialDayR\vspecialDays\"\xe2\x01\n" +
 	"\bAddTable\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\tR\x06number\x12\x1a\n" +
@@ -3064,7 +3151,8 @@ const file_command_proto_rawDesc = "" +
 	"\fmin_capacity\x18\x04 \x01(\x03R\vminCapacity\x12\x1a\n" +
 	"\blocation\x18\x05 \x01(\tR\blocation\x12\x1d\n" +
 	"\n" +
-	"in_service\x18\x06 \x01(\bR\tinService\"\x8d\x02\n" +
+	"in_service\x18\x06 \x01(\bR\tinService\x124\n" +
+	"\achannel\x18\a \x01(\x0e2\x1a.maitred.engine.v1.ChannelR\achannel\"\xd4\x02\n" +
 	"\vChangeTable\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x00R\x06number\x88\x01\x01\x12\x1f\n" +
@@ -3072,36 +3160,42 @@ const file_command_proto_rawDesc = "" +
 	"\fmin_capacity\x18\x04 \x01(\x03H\x02R\vminCapacity\x88\x01\x01\x12\x1f\n" +
 	"\blocation\x18\x05 \x01(\tH\x03R\blocation\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"in_service\x18\x06 \x01(\bH\x04R\tinService\x88\x01\x01B\t\n" +
+	"in_service\x18\x06 \x01(\bH\x04R\tinService\x88\x01\x01\x129\n" +
+	"\achannel\x18\a \x01(\x0e2\x1a.maitred.engine.v1.ChannelH\x05R\achannel\x88\x01\x01B\t\n" +
 	"\a_numberB\v\n" +
 	"\t_capacityB\x0f\n" +
 	"\r_min_capacityB\v\n" +
 	"\t_locationB\r\n" +
-	"\v_in_service\"\x1d\n" +
+	"\v_in_serviceB\n" +
+	"\n" +
+	"\b_channel\"\x1d\n" +
 	"\vRemoveTable\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"o\n" +
 	"\x04When\x12\x1b\n" +
 	"\thas_local\x18\x01 \x01(\bR\bhasLocal\x12\x10\n" +
 	"\x03day\x18\x02 \x01(\x05R\x03day\x12\x1b\n" +
 	"\tlocal_min\x18\x03 \x01(\x03R\blocalMin\x12\x1b\n" +
-	"\tstarts_at\x18\x04 \x01(\x03R\bstartsAt\"\xea\x01\n" +
+	"\tstarts_at\x18\x04 \x01(\x03R\bstartsAt\"\xfe\x01\n" +
 	"\x11CreateReservation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
 	"\x04want\x18\x02 \x01(\v2\x17.maitred.engine.v1.WhenR\x04want\x12!\n" +
 	"\fguests_count\x18\x03 \x01(\x03R\vguestsCount\x12)\n" +
 	"\x10special_requests\x18\x04 \x01(\tR\x0fspecialRequests\x12\x14\n" +
 	"\x05table\x18\x05 \x01(\tR\x05table\x124\n" +
-	"\acontact\x18\x06 \x01(\v2\x1a.maitred.engine.v1.ContactR\acontact\"\xec\x01\n" +
+	"\acontact\x18\x06 \x01(\v2\x1a.maitred.engine.v1.ContactR\acontact\x12\x12\n" +
+	"\x04area\x18\a \x01(\tR\x04area\"\x8e\x02\n" +
 	"\n" +
 	"Reschedule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
 	"\x04want\x18\x02 \x01(\v2\x17.maitred.engine.v1.WhenR\x04want\x12&\n" +
 	"\fguests_count\x18\x03 \x01(\x03H\x00R\vguestsCount\x88\x01\x01\x12.\n" +
 	"\x10special_requests\x18\x04 \x01(\tH\x01R\x0fspecialRequests\x88\x01\x01\x12\x19\n" +
-	"\x05table\x18\x05 \x01(\tH\x02R\x05table\x88\x01\x01B\x0f\n" +
+	"\x05table\x18\x05 \x01(\tH\x02R\x05table\x88\x01\x01\x12\x17\n" +
+	"\x04area\x18\x06 \x01(\tH\x03R\x04area\x88\x01\x01B\x0f\n" +
 	"\r_guests_countB\x13\n" +
 	"\x11_special_requestsB\b\n" +
-	"\x06_table\"L\n" +
+	"\x06_tableB\a\n" +
+	"\x05_area\"L\n" +
 	"\n" +
 	"Transition\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
@@ -3223,118 +3317,125 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_command_proto_goTypes = []any{
 	(*Command)(nil),             // 0: maitred.engine.v1.Command
 	(*Shifts)(nil),              // 1: maitred.engine.v1.Shifts
 	(*CreateRestaurant)(nil),    // 2: maitred.engine.v1.CreateRestaurant
 	(*ChangeRestaurant)(nil),    // 3: maitred.engine.v1.ChangeRestaurant
 	(*SetRules)(nil),            // 4: maitred.engine.v1.SetRules
-	(*TurnTimes)(nil),           // 5: maitred.engine.v1.TurnTimes
-	(*SpecialDays)(nil),         // 6: maitred.engine.v1.SpecialDays
-	(*AddTable)(nil),            // 7: maitred.engine.v1.AddTable
-	(*ChangeTable)(nil),         // 8: maitred.engine.v1.ChangeTable
-	(*RemoveTable)(nil),         // 9: maitred.engine.v1.RemoveTable
-	(*When)(nil),                // 10: maitred.engine.v1.When
-	(*CreateReservation)(nil),   // 11: maitred.engine.v1.CreateReservation
-	(*Reschedule)(nil),          // 12: maitred.engine.v1.Reschedule
-	(*Transition)(nil),          // 13: maitred.engine.v1.Transition
-	(*AddStaff)(nil),            // 14: maitred.engine.v1.AddStaff
-	(*ChangeStaff)(nil),         // 15: maitred.engine.v1.ChangeStaff
-	(*RemoveStaff)(nil),         // 16: maitred.engine.v1.RemoveStaff
-	(*AddReview)(nil),           // 17: maitred.engine.v1.AddReview
-	(*ForgetGuest)(nil),         // 18: maitred.engine.v1.ForgetGuest
-	(*Register)(nil),            // 19: maitred.engine.v1.Register
-	(*ChangeProfile)(nil),       // 20: maitred.engine.v1.ChangeProfile
-	(*OpenSession)(nil),         // 21: maitred.engine.v1.OpenSession
-	(*RotateSession)(nil),       // 22: maitred.engine.v1.RotateSession
-	(*RevokeSession)(nil),       // 23: maitred.engine.v1.RevokeSession
-	(*BeginSecondFactor)(nil),   // 24: maitred.engine.v1.BeginSecondFactor
-	(*ConfirmSecondFactor)(nil), // 25: maitred.engine.v1.ConfirmSecondFactor
-	(*RemoveSecondFactor)(nil),  // 26: maitred.engine.v1.RemoveSecondFactor
-	(*RehashPassword)(nil),      // 27: maitred.engine.v1.RehashPassword
-	(*NoteThrottle)(nil),        // 28: maitred.engine.v1.NoteThrottle
-	(*AddApiKey)(nil),           // 29: maitred.engine.v1.AddApiKey
-	(*RevokeApiKey)(nil),        // 30: maitred.engine.v1.RevokeApiKey
-	(*EraseAccount)(nil),        // 31: maitred.engine.v1.EraseAccount
-	(*CompleteErasure)(nil),     // 32: maitred.engine.v1.CompleteErasure
-	(*Outcome)(nil),             // 33: maitred.engine.v1.Outcome
-	(*Alternative)(nil),         // 34: maitred.engine.v1.Alternative
-	(*AccountView)(nil),         // 35: maitred.engine.v1.AccountView
-	(Role)(0),                   // 36: maitred.engine.v1.Role
-	(*Shift)(nil),               // 37: maitred.engine.v1.Shift
-	(*Pacing)(nil),              // 38: maitred.engine.v1.Pacing
-	(*TurnTime)(nil),            // 39: maitred.engine.v1.TurnTime
-	(*SpecialDay)(nil),          // 40: maitred.engine.v1.SpecialDay
-	(*Contact)(nil),             // 41: maitred.engine.v1.Contact
-	(*Reservation)(nil),         // 42: maitred.engine.v1.Reservation
-	(*Table)(nil),               // 43: maitred.engine.v1.Table
-	(*Restaurant)(nil),          // 44: maitred.engine.v1.Restaurant
-	(*Member)(nil),              // 45: maitred.engine.v1.Member
-	(*Account)(nil),             // 46: maitred.engine.v1.Account
-	(*ApiKey)(nil),              // 47: maitred.engine.v1.ApiKey
-	(*Rules)(nil),               // 48: maitred.engine.v1.Rules
-	(*AccountBase)(nil),         // 49: maitred.engine.v1.AccountBase
+	(*Combinations)(nil),        // 5: maitred.engine.v1.Combinations
+	(*TurnTimes)(nil),           // 6: maitred.engine.v1.TurnTimes
+	(*SpecialDays)(nil),         // 7: maitred.engine.v1.SpecialDays
+	(*AddTable)(nil),            // 8: maitred.engine.v1.AddTable
+	(*ChangeTable)(nil),         // 9: maitred.engine.v1.ChangeTable
+	(*RemoveTable)(nil),         // 10: maitred.engine.v1.RemoveTable
+	(*When)(nil),                // 11: maitred.engine.v1.When
+	(*CreateReservation)(nil),   // 12: maitred.engine.v1.CreateReservation
+	(*Reschedule)(nil),          // 13: maitred.engine.v1.Reschedule
+	(*Transition)(nil),          // 14: maitred.engine.v1.Transition
+	(*AddStaff)(nil),            // 15: maitred.engine.v1.AddStaff
+	(*ChangeStaff)(nil),         // 16: maitred.engine.v1.ChangeStaff
+	(*RemoveStaff)(nil),         // 17: maitred.engine.v1.RemoveStaff
+	(*AddReview)(nil),           // 18: maitred.engine.v1.AddReview
+	(*ForgetGuest)(nil),         // 19: maitred.engine.v1.ForgetGuest
+	(*Register)(nil),            // 20: maitred.engine.v1.Register
+	(*ChangeProfile)(nil),       // 21: maitred.engine.v1.ChangeProfile
+	(*OpenSession)(nil),         // 22: maitred.engine.v1.OpenSession
+	(*RotateSession)(nil),       // 23: maitred.engine.v1.RotateSession
+	(*RevokeSession)(nil),       // 24: maitred.engine.v1.RevokeSession
+	(*BeginSecondFactor)(nil),   // 25: maitred.engine.v1.BeginSecondFactor
+	(*ConfirmSecondFactor)(nil), // 26: maitred.engine.v1.ConfirmSecondFactor
+	(*RemoveSecondFactor)(nil),  // 27: maitred.engine.v1.RemoveSecondFactor
+	(*RehashPassword)(nil),      // 28: maitred.engine.v1.RehashPassword
+	(*NoteThrottle)(nil),        // 29: maitred.engine.v1.NoteThrottle
+	(*AddApiKey)(nil),           // 30: maitred.engine.v1.AddApiKey
+	(*RevokeApiKey)(nil),        // 31: maitred.engine.v1.RevokeApiKey
+	(*EraseAccount)(nil),        // 32: maitred.engine.v1.EraseAccount
+	(*CompleteErasure)(nil),     // 33: maitred.engine.v1.CompleteErasure
+	(*Outcome)(nil),             // 34: maitred.engine.v1.Outcome
+	(*Alternative)(nil),         // 35: maitred.engine.v1.Alternative
+	(*AccountView)(nil),         // 36: maitred.engine.v1.AccountView
+	(Role)(0),                   // 37: maitred.engine.v1.Role
+	(*Shift)(nil),               // 38: maitred.engine.v1.Shift
+	(*Pacing)(nil),              // 39: maitred.engine.v1.Pacing
+	(*Combination)(nil),         // 40: maitred.engine.v1.Combination
+	(*TurnTime)(nil),            // 41: maitred.engine.v1.TurnTime
+	(*SpecialDay)(nil),          // 42: maitred.engine.v1.SpecialDay
+	(Channel)(0),                // 43: maitred.engine.v1.Channel
+	(*Contact)(nil),             // 44: maitred.engine.v1.Contact
+	(*Reservation)(nil),         // 45: maitred.engine.v1.Reservation
+	(*Table)(nil),               // 46: maitred.engine.v1.Table
+	(*Restaurant)(nil),          // 47: maitred.engine.v1.Restaurant
+	(*Member)(nil),              // 48: maitred.engine.v1.Member
+	(*Account)(nil),             // 49: maitred.engine.v1.Account
+	(*ApiKey)(nil),              // 50: maitred.engine.v1.ApiKey
+	(*Rules)(nil),               // 51: maitred.engine.v1.Rules
+	(*AccountBase)(nil),         // 52: maitred.engine.v1.AccountBase
 }
 var file_command_proto_depIdxs = []int32{
-	36, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
+	37, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
 	2,  // 1: maitred.engine.v1.Command.create_restaurant:type_name -> maitred.engine.v1.CreateRestaurant
 	3,  // 2: maitred.engine.v1.Command.change_restaurant:type_name -> maitred.engine.v1.ChangeRestaurant
-	7,  // 3: maitred.engine.v1.Command.add_table:type_name -> maitred.engine.v1.AddTable
-	8,  // 4: maitred.engine.v1.Command.change_table:type_name -> maitred.engine.v1.ChangeTable
-	9,  // 5: maitred.engine.v1.Command.remove_table:type_name -> maitred.engine.v1.RemoveTable
-	11, // 6: maitred.engine.v1.Command.create_reservation:type_name -> maitred.engine.v1.CreateReservation
-	12, // 7: maitred.engine.v1.Command.reschedule:type_name -> maitred.engine.v1.Reschedule
-	13, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
-	14, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
-	15, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
-	16, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
-	17, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
-	18, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
+	8,  // 3: maitred.engine.v1.Command.add_table:type_name -> maitred.engine.v1.AddTable
+	9,  // 4: maitred.engine.v1.Command.change_table:type_name -> maitred.engine.v1.ChangeTable
+	10, // 5: maitred.engine.v1.Command.remove_table:type_name -> maitred.engine.v1.RemoveTable
+	12, // 6: maitred.engine.v1.Command.create_reservation:type_name -> maitred.engine.v1.CreateReservation
+	13, // 7: maitred.engine.v1.Command.reschedule:type_name -> maitred.engine.v1.Reschedule
+	14, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
+	15, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
+	16, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
+	17, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
+	18, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
+	19, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
 	4,  // 14: maitred.engine.v1.Command.set_rules:type_name -> maitred.engine.v1.SetRules
-	19, // 15: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
-	20, // 16: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
-	21, // 17: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
-	22, // 18: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
-	23, // 19: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
-	24, // 20: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
-	25, // 21: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
-	26, // 22: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
-	27, // 23: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
-	28, // 24: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
-	29, // 25: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
-	30, // 26: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
-	31, // 27: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
-	32, // 28: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
-	37, // 29: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
-	37, // 30: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
+	20, // 15: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
+	21, // 16: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
+	22, // 17: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
+	23, // 18: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
+	24, // 19: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
+	25, // 20: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
+	26, // 21: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
+	27, // 22: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
+	28, // 23: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
+	29, // 24: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
+	30, // 25: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
+	31, // 26: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
+	32, // 27: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
+	33, // 28: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
+	38, // 29: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
+	38, // 30: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
 	1,  // 31: maitred.engine.v1.ChangeRestaurant.opening_hours:type_name -> maitred.engine.v1.Shifts
-	5,  // 32: maitred.engine.v1.SetRules.turn_times:type_name -> maitred.engine.v1.TurnTimes
-	38, // 33: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
-	6,  // 34: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
-	39, // 35: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
-	40, // 36: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
-	10, // 37: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
-	41, // 38: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
-	10, // 39: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
-	36, // 40: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
-	36, // 41: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
-	36, // 42: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
-	21, // 43: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
-	42, // 44: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
-	43, // 45: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
-	44, // 46: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
-	45, // 47: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
-	46, // 48: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
-	47, // 49: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
-	34, // 50: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
-	48, // 51: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
-	49, // 52: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	6,  // 32: maitred.engine.v1.SetRules.turn_times:type_name -> maitred.engine.v1.TurnTimes
+	39, // 33: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
+	7,  // 34: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
+	5,  // 35: maitred.engine.v1.SetRules.combinations:type_name -> maitred.engine.v1.Combinations
+	40, // 36: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
+	41, // 37: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
+	42, // 38: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
+	43, // 39: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
+	43, // 40: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
+	11, // 41: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
+	44, // 42: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
+	11, // 43: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
+	37, // 44: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
+	37, // 45: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
+	37, // 46: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
+	22, // 47: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
+	45, // 48: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
+	46, // 49: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
+	47, // 50: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
+	48, // 51: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
+	49, // 52: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
+	50, // 53: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
+	35, // 54: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
+	51, // 55: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
+	52, // 56: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -3375,16 +3476,16 @@ func file_command_proto_init() {
 	}
 	file_command_proto_msgTypes[3].OneofWrappers = []any{}
 	file_command_proto_msgTypes[4].OneofWrappers = []any{}
-	file_command_proto_msgTypes[8].OneofWrappers = []any{}
-	file_command_proto_msgTypes[12].OneofWrappers = []any{}
-	file_command_proto_msgTypes[20].OneofWrappers = []any{}
+	file_command_proto_msgTypes[9].OneofWrappers = []any{}
+	file_command_proto_msgTypes[13].OneofWrappers = []any{}
+	file_command_proto_msgTypes[21].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -438,6 +438,7 @@ func (m *SetRules) CloneVT() *SetRules {
 	r.TurnTimes = m.TurnTimes.CloneVT()
 	r.Pacing = m.Pacing.CloneVT()
 	r.SpecialDays = m.SpecialDays.CloneVT()
+	r.Combinations = m.Combinations.CloneVT()
 	if rhs := m.MinNoticeMin; rhs != nil {
 		tmpVal := *rhs
 		r.MinNoticeMin = &tmpVal
@@ -466,6 +467,29 @@ func (m *SetRules) CloneVT() *SetRules {
 }
 
 func (m *SetRules) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Combinations) CloneVT() *Combinations {
+	if m == nil {
+		return (*Combinations)(nil)
+	}
+	r := new(Combinations)
+	if rhs := m.Combinations; rhs != nil {
+		tmpContainer := make([]*Combination, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Combinations = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Combinations) CloneMessageVT() proto.Message {
 	return m.CloneVT()
 }
 
@@ -526,6 +550,7 @@ func (m *AddTable) CloneVT() *AddTable {
 	r.MinCapacity = m.MinCapacity
 	r.Location = m.Location
 	r.InService = m.InService
+	r.Channel = m.Channel
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = make([]byte, len(m.unknownFields))
 		copy(r.unknownFields, m.unknownFields)
@@ -562,6 +587,10 @@ func (m *ChangeTable) CloneVT() *ChangeTable {
 	if rhs := m.InService; rhs != nil {
 		tmpVal := *rhs
 		r.InService = &tmpVal
+	}
+	if rhs := m.Channel; rhs != nil {
+		tmpVal := *rhs
+		r.Channel = &tmpVal
 	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = make([]byte, len(m.unknownFields))
@@ -622,6 +651,7 @@ func (m *CreateReservation) CloneVT() *CreateReservation {
 	r.SpecialRequests = m.SpecialRequests
 	r.Table = m.Table
 	r.Contact = m.Contact.CloneVT()
+	r.Area = m.Area
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = make([]byte, len(m.unknownFields))
 		copy(r.unknownFields, m.unknownFields)
@@ -651,6 +681,10 @@ func (m *Reschedule) CloneVT() *Reschedule {
 	if rhs := m.Table; rhs != nil {
 		tmpVal := *rhs
 		r.Table = &tmpVal
+	}
+	if rhs := m.Area; rhs != nil {
+		tmpVal := *rhs
+		r.Area = &tmpVal
 	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = make([]byte, len(m.unknownFields))
@@ -2142,6 +2176,16 @@ func (m *SetRules) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Combinations != nil {
+		size, err := m.Combinations.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
+		i--
+		dAtA[i] = 0x4a
+	}
 	if m.SpecialDays != nil {
 		size, err := m.SpecialDays.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -2196,6 +2240,51 @@ func (m *SetRules) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(*m.MinNoticeMin))
 		i--
 		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *Combinations) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Combinations) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *Combinations) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Combinations) > 0 {
+		for iNdEx := len(m.Combinations) - 1; iNdEx >= 0; iNdEx-- {
+			size, err := m.Combinations[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
+			i--
+			dAtA[i] = 0xa
+		}
 	}
 	return len(dAtA) - i, nil
 }
@@ -2320,6 +2409,11 @@ func (m *AddTable) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Channel != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Channel))
+		i--
+		dAtA[i] = 0x38
+	}
 	if m.InService {
 		i--
 		if m.InService {
@@ -2393,6 +2487,11 @@ func (m *ChangeTable) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Channel != nil {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(*m.Channel))
+		i--
+		dAtA[i] = 0x38
 	}
 	if m.InService != nil {
 		i--
@@ -2566,6 +2665,13 @@ func (m *CreateReservation) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.Area) > 0 {
+		i -= len(m.Area)
+		copy(dAtA[i:], m.Area)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.Area)))
+		i--
+		dAtA[i] = 0x3a
+	}
 	if m.Contact != nil {
 		size, err := m.Contact.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -2644,6 +2750,13 @@ func (m *Reschedule) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Area != nil {
+		i -= len(*m.Area)
+		copy(dAtA[i:], *m.Area)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(*m.Area)))
+		i--
+		dAtA[i] = 0x32
 	}
 	if m.Table != nil {
 		i -= len(*m.Table)
@@ -4498,6 +4611,26 @@ func (m *SetRules) SizeVT() (n int) {
 		l = m.SpecialDays.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
+	if m.Combinations != nil {
+		l = m.Combinations.SizeVT()
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *Combinations) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Combinations) > 0 {
+		for _, e := range m.Combinations {
+			l = e.SizeVT()
+			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+		}
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -4561,6 +4694,9 @@ func (m *AddTable) SizeVT() (n int) {
 	if m.InService {
 		n += 2
 	}
+	if m.Channel != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Channel))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -4591,6 +4727,9 @@ func (m *ChangeTable) SizeVT() (n int) {
 	}
 	if m.InService != nil {
 		n += 2
+	}
+	if m.Channel != nil {
+		n += 1 + protohelpers.SizeOfVarint(uint64(*m.Channel))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -4661,6 +4800,10 @@ func (m *CreateReservation) SizeVT() (n int) {
 		l = m.Contact.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
+	l = len(m.Area)
+	if l > 0 {
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -4688,6 +4831,10 @@ func (m *Reschedule) SizeVT() (n int) {
 	}
 	if m.Table != nil {
 		l = len(*m.Table)
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if m.Area != nil {
+		l = len(*m.Area)
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
@@ -7753,6 +7900,127 @@ func (m *SetRules) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 9:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Combinations", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Combinations == nil {
+				m.Combinations = &Combinations{}
+			}
+			if err := m.Combinations.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Combinations) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return protohelpers.ErrIntOverflow
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Combinations: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Combinations: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Combinations", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Combinations = append(m.Combinations, &Combination{})
+			if err := m.Combinations[len(m.Combinations)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -8128,6 +8396,25 @@ func (m *AddTable) UnmarshalVT(dAtA []byte) error {
 				}
 			}
 			m.InService = bool(v != 0)
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Channel", wireType)
+			}
+			m.Channel = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Channel |= Channel(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -8338,6 +8625,26 @@ func (m *ChangeTable) UnmarshalVT(dAtA []byte) error {
 			}
 			b := bool(v != 0)
 			m.InService = &b
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Channel", wireType)
+			}
+			var v Channel
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= Channel(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Channel = &v
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -8787,6 +9094,38 @@ func (m *CreateReservation) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 7:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Area", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Area = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -8991,6 +9330,39 @@ func (m *Reschedule) UnmarshalVT(dAtA []byte) error {
 			}
 			s := string(dAtA[iNdEx:postIndex])
 			m.Table = &s
+			iNdEx = postIndex
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Area", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			s := string(dAtA[iNdEx:postIndex])
+			m.Area = &s
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex

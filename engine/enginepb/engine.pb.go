@@ -162,6 +162,56 @@ func (Status) EnumDescriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{1}
 }
 
+// Channel says who may book a table.
+type Channel int32
+
+const (
+	Channel_CHANNEL_ONLINE   Channel = 0 // everybody
+	Channel_CHANNEL_IN_HOUSE Channel = 1 // staff, for guests who call or walk in
+	Channel_CHANNEL_WALK_IN  Channel = 2 // nobody ahead; staff who name the table
+)
+
+// Enum value maps for Channel.
+var (
+	Channel_name = map[int32]string{
+		0: "CHANNEL_ONLINE",
+		1: "CHANNEL_IN_HOUSE",
+		2: "CHANNEL_WALK_IN",
+	}
+	Channel_value = map[string]int32{
+		"CHANNEL_ONLINE":   0,
+		"CHANNEL_IN_HOUSE": 1,
+		"CHANNEL_WALK_IN":  2,
+	}
+)
+
+func (x Channel) Enum() *Channel {
+	p := new(Channel)
+	*p = x
+	return p
+}
+
+func (x Channel) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Channel) Descriptor() protoreflect.EnumDescriptor {
+	return file_engine_proto_enumTypes[2].Descriptor()
+}
+
+func (Channel) Type() protoreflect.EnumType {
+	return &file_engine_proto_enumTypes[2]
+}
+
+func (x Channel) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Channel.Descriptor instead.
+func (Channel) EnumDescriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{2}
+}
+
 // Event is one fact. Its aggregate and version stand in the frame's index, not here.
 type Event struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -935,6 +985,7 @@ type Rules struct {
 	TurnTimes     []*TurnTime            `protobuf:"bytes,7,rep,name=turn_times,json=turnTimes,proto3" json:"turn_times,omitempty"`
 	Pacing        *Pacing                `protobuf:"bytes,8,opt,name=pacing,proto3" json:"pacing,omitempty"`
 	SpecialDays   []*SpecialDay          `protobuf:"bytes,9,rep,name=special_days,json=specialDays,proto3" json:"special_days,omitempty"` // by day
+	Combinations  []*Combination         `protobuf:"bytes,10,rep,name=combinations,proto3" json:"combinations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1032,6 +1083,74 @@ func (x *Rules) GetSpecialDays() []*SpecialDay {
 	return nil
 }
 
+func (x *Rules) GetCombinations() []*Combination {
+	if x != nil {
+		return x.Combinations
+	}
+	return nil
+}
+
+// Combination is tables that are pushed together for one party.
+type Combination struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TableIds      []string               `protobuf:"bytes,1,rep,name=table_ids,json=tableIds,proto3" json:"table_ids,omitempty"`
+	MinParty      int64                  `protobuf:"varint,2,opt,name=min_party,json=minParty,proto3" json:"min_party,omitempty"`
+	MaxParty      int64                  `protobuf:"varint,3,opt,name=max_party,json=maxParty,proto3" json:"max_party,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Combination) Reset() {
+	*x = Combination{}
+	mi := &file_engine_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Combination) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Combination) ProtoMessage() {}
+
+func (x *Combination) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Combination.ProtoReflect.Descriptor instead.
+func (*Combination) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Combination) GetTableIds() []string {
+	if x != nil {
+		return x.TableIds
+	}
+	return nil
+}
+
+func (x *Combination) GetMinParty() int64 {
+	if x != nil {
+		return x.MinParty
+	}
+	return 0
+}
+
+func (x *Combination) GetMaxParty() int64 {
+	if x != nil {
+		return x.MaxParty
+	}
+	return 0
+}
+
 // TurnTime is how long parties of a size keep their table.
 type TurnTime struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1047,7 +1166,7 @@ type TurnTime struct {
 
 func (x *TurnTime) Reset() {
 	*x = TurnTime{}
-	mi := &file_engine_proto_msgTypes[5]
+	mi := &file_engine_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1178,7 @@ func (x *TurnTime) String() string {
 func (*TurnTime) ProtoMessage() {}
 
 func (x *TurnTime) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[5]
+	mi := &file_engine_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1191,7 @@ func (x *TurnTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TurnTime.ProtoReflect.Descriptor instead.
 func (*TurnTime) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{5}
+	return file_engine_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TurnTime) GetMinParty() int64 {
@@ -1131,7 +1250,7 @@ type Pacing struct {
 
 func (x *Pacing) Reset() {
 	*x = Pacing{}
-	mi := &file_engine_proto_msgTypes[6]
+	mi := &file_engine_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1262,7 @@ func (x *Pacing) String() string {
 func (*Pacing) ProtoMessage() {}
 
 func (x *Pacing) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[6]
+	mi := &file_engine_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1275,7 @@ func (x *Pacing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pacing.ProtoReflect.Descriptor instead.
 func (*Pacing) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{6}
+	return file_engine_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Pacing) GetWindowMin() int64 {
@@ -1206,7 +1325,7 @@ type SpecialDay struct {
 
 func (x *SpecialDay) Reset() {
 	*x = SpecialDay{}
-	mi := &file_engine_proto_msgTypes[7]
+	mi := &file_engine_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1337,7 @@ func (x *SpecialDay) String() string {
 func (*SpecialDay) ProtoMessage() {}
 
 func (x *SpecialDay) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[7]
+	mi := &file_engine_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1350,7 @@ func (x *SpecialDay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpecialDay.ProtoReflect.Descriptor instead.
 func (*SpecialDay) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{7}
+	return file_engine_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SpecialDay) GetDay() int64 {
@@ -1264,7 +1383,7 @@ type RulesSet struct {
 
 func (x *RulesSet) Reset() {
 	*x = RulesSet{}
-	mi := &file_engine_proto_msgTypes[8]
+	mi := &file_engine_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1395,7 @@ func (x *RulesSet) String() string {
 func (*RulesSet) ProtoMessage() {}
 
 func (x *RulesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[8]
+	mi := &file_engine_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1408,7 @@ func (x *RulesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RulesSet.ProtoReflect.Descriptor instead.
 func (*RulesSet) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{8}
+	return file_engine_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RulesSet) GetRules() *Rules {
@@ -1322,7 +1441,7 @@ type Restaurant struct {
 
 func (x *Restaurant) Reset() {
 	*x = Restaurant{}
-	mi := &file_engine_proto_msgTypes[9]
+	mi := &file_engine_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1334,7 +1453,7 @@ func (x *Restaurant) String() string {
 func (*Restaurant) ProtoMessage() {}
 
 func (x *Restaurant) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[9]
+	mi := &file_engine_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,7 +1466,7 @@ func (x *Restaurant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restaurant.ProtoReflect.Descriptor instead.
 func (*Restaurant) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{9}
+	return file_engine_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Restaurant) GetId() string {
@@ -1464,13 +1583,14 @@ type Table struct {
 	Location      string                 `protobuf:"bytes,5,opt,name=location,proto3" json:"location,omitempty"`
 	InService     bool                   `protobuf:"varint,6,opt,name=in_service,json=inService,proto3" json:"in_service,omitempty"`
 	Version       uint64                 `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
+	Channel       Channel                `protobuf:"varint,8,opt,name=channel,proto3,enum=maitred.engine.v1.Channel" json:"channel,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Table) Reset() {
 	*x = Table{}
-	mi := &file_engine_proto_msgTypes[10]
+	mi := &file_engine_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +1602,7 @@ func (x *Table) String() string {
 func (*Table) ProtoMessage() {}
 
 func (x *Table) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[10]
+	mi := &file_engine_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +1615,7 @@ func (x *Table) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Table.ProtoReflect.Descriptor instead.
 func (*Table) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{10}
+	return file_engine_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Table) GetId() string {
@@ -1547,6 +1667,13 @@ func (x *Table) GetVersion() uint64 {
 	return 0
 }
 
+func (x *Table) GetChannel() Channel {
+	if x != nil {
+		return x.Channel
+	}
+	return Channel_CHANNEL_ONLINE
+}
+
 type RestaurantCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Restaurant    *Restaurant            `protobuf:"bytes,1,opt,name=restaurant,proto3" json:"restaurant,omitempty"`
@@ -1556,7 +1683,7 @@ type RestaurantCreated struct {
 
 func (x *RestaurantCreated) Reset() {
 	*x = RestaurantCreated{}
-	mi := &file_engine_proto_msgTypes[11]
+	mi := &file_engine_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1568,7 +1695,7 @@ func (x *RestaurantCreated) String() string {
 func (*RestaurantCreated) ProtoMessage() {}
 
 func (x *RestaurantCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[11]
+	mi := &file_engine_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1581,7 +1708,7 @@ func (x *RestaurantCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantCreated.ProtoReflect.Descriptor instead.
 func (*RestaurantCreated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{11}
+	return file_engine_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RestaurantCreated) GetRestaurant() *Restaurant {
@@ -1600,7 +1727,7 @@ type RestaurantChanged struct {
 
 func (x *RestaurantChanged) Reset() {
 	*x = RestaurantChanged{}
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1739,7 @@ func (x *RestaurantChanged) String() string {
 func (*RestaurantChanged) ProtoMessage() {}
 
 func (x *RestaurantChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1752,7 @@ func (x *RestaurantChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantChanged.ProtoReflect.Descriptor instead.
 func (*RestaurantChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{12}
+	return file_engine_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RestaurantChanged) GetRestaurant() *Restaurant {
@@ -1644,7 +1771,7 @@ type TableAdded struct {
 
 func (x *TableAdded) Reset() {
 	*x = TableAdded{}
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1656,7 +1783,7 @@ func (x *TableAdded) String() string {
 func (*TableAdded) ProtoMessage() {}
 
 func (x *TableAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1669,7 +1796,7 @@ func (x *TableAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableAdded.ProtoReflect.Descriptor instead.
 func (*TableAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{13}
+	return file_engine_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TableAdded) GetTable() *Table {
@@ -1688,7 +1815,7 @@ type TableChanged struct {
 
 func (x *TableChanged) Reset() {
 	*x = TableChanged{}
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1827,7 @@ func (x *TableChanged) String() string {
 func (*TableChanged) ProtoMessage() {}
 
 func (x *TableChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1840,7 @@ func (x *TableChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableChanged.ProtoReflect.Descriptor instead.
 func (*TableChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{14}
+	return file_engine_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TableChanged) GetTable() *Table {
@@ -1732,7 +1859,7 @@ type TableRemoved struct {
 
 func (x *TableRemoved) Reset() {
 	*x = TableRemoved{}
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1744,7 +1871,7 @@ func (x *TableRemoved) String() string {
 func (*TableRemoved) ProtoMessage() {}
 
 func (x *TableRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1757,7 +1884,7 @@ func (x *TableRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableRemoved.ProtoReflect.Descriptor instead.
 func (*TableRemoved) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{15}
+	return file_engine_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TableRemoved) GetTableId() string {
@@ -1776,7 +1903,7 @@ type ReservationCreated struct {
 
 func (x *ReservationCreated) Reset() {
 	*x = ReservationCreated{}
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1788,7 +1915,7 @@ func (x *ReservationCreated) String() string {
 func (*ReservationCreated) ProtoMessage() {}
 
 func (x *ReservationCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +1928,7 @@ func (x *ReservationCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationCreated.ProtoReflect.Descriptor instead.
 func (*ReservationCreated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{16}
+	return file_engine_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReservationCreated) GetReservation() *Reservation {
@@ -1832,13 +1959,14 @@ type Reservation struct {
 	UpdatedMs       int64                  `protobuf:"varint,16,opt,name=updated_ms,json=updatedMs,proto3" json:"updated_ms,omitempty"`
 	Reviewed        bool                   `protobuf:"varint,17,opt,name=reviewed,proto3" json:"reviewed,omitempty"`
 	BufferMin       int32                  `protobuf:"varint,18,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"` // after ends_at the tables stay free so long
+	Area            string                 `protobuf:"bytes,19,opt,name=area,proto3" json:"area,omitempty"`                             // where the guest wants to sit; empty = anywhere
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Reservation) Reset() {
 	*x = Reservation{}
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +1978,7 @@ func (x *Reservation) String() string {
 func (*Reservation) ProtoMessage() {}
 
 func (x *Reservation) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,7 +1991,7 @@ func (x *Reservation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reservation.ProtoReflect.Descriptor instead.
 func (*Reservation) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{17}
+	return file_engine_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Reservation) GetId() string {
@@ -1992,6 +2120,13 @@ func (x *Reservation) GetBufferMin() int32 {
 	return 0
 }
 
+func (x *Reservation) GetArea() string {
+	if x != nil {
+		return x.Area
+	}
+	return ""
+}
+
 type Contact struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2003,7 +2138,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2015,7 +2150,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2028,7 +2163,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{18}
+	return file_engine_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Contact) GetName() string {
@@ -2063,13 +2198,14 @@ type ReservationRescheduled struct {
 	GuestsCount     int32                  `protobuf:"varint,7,opt,name=guests_count,json=guestsCount,proto3" json:"guests_count,omitempty"`
 	SpecialRequests string                 `protobuf:"bytes,8,opt,name=special_requests,json=specialRequests,proto3" json:"special_requests,omitempty"`
 	BufferMin       int32                  `protobuf:"varint,9,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"`
+	Area            string                 `protobuf:"bytes,10,opt,name=area,proto3" json:"area,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ReservationRescheduled) Reset() {
 	*x = ReservationRescheduled{}
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2217,7 @@ func (x *ReservationRescheduled) String() string {
 func (*ReservationRescheduled) ProtoMessage() {}
 
 func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2230,7 @@ func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationRescheduled.ProtoReflect.Descriptor instead.
 func (*ReservationRescheduled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{19}
+	return file_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReservationRescheduled) GetId() string {
@@ -2160,6 +2296,13 @@ func (x *ReservationRescheduled) GetBufferMin() int32 {
 	return 0
 }
 
+func (x *ReservationRescheduled) GetArea() string {
+	if x != nil {
+		return x.Area
+	}
+	return ""
+}
+
 type ReservationStatusChanged struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2171,7 +2314,7 @@ type ReservationStatusChanged struct {
 
 func (x *ReservationStatusChanged) Reset() {
 	*x = ReservationStatusChanged{}
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2326,7 @@ func (x *ReservationStatusChanged) String() string {
 func (*ReservationStatusChanged) ProtoMessage() {}
 
 func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2339,7 @@ func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationStatusChanged.ProtoReflect.Descriptor instead.
 func (*ReservationStatusChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{20}
+	return file_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReservationStatusChanged) GetId() string {
@@ -2233,7 +2376,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2388,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2401,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Member) GetAccount() string {
@@ -2298,7 +2441,7 @@ type StaffSet struct {
 
 func (x *StaffSet) Reset() {
 	*x = StaffSet{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2453,7 @@ func (x *StaffSet) String() string {
 func (*StaffSet) ProtoMessage() {}
 
 func (x *StaffSet) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2466,7 @@ func (x *StaffSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffSet.ProtoReflect.Descriptor instead.
 func (*StaffSet) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StaffSet) GetMember() *Member {
@@ -2342,7 +2485,7 @@ type StaffRemoved struct {
 
 func (x *StaffRemoved) Reset() {
 	*x = StaffRemoved{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2497,7 @@ func (x *StaffRemoved) String() string {
 func (*StaffRemoved) ProtoMessage() {}
 
 func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2510,7 @@ func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffRemoved.ProtoReflect.Descriptor instead.
 func (*StaffRemoved) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StaffRemoved) GetAccount() string {
@@ -2390,7 +2533,7 @@ type ReviewAdded struct {
 
 func (x *ReviewAdded) Reset() {
 	*x = ReviewAdded{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2545,7 @@ func (x *ReviewAdded) String() string {
 func (*ReviewAdded) ProtoMessage() {}
 
 func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2558,7 @@ func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewAdded.ProtoReflect.Descriptor instead.
 func (*ReviewAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReviewAdded) GetId() string {
@@ -2456,7 +2599,7 @@ type GuestForgotten struct {
 
 func (x *GuestForgotten) Reset() {
 	*x = GuestForgotten{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2468,7 +2611,7 @@ func (x *GuestForgotten) String() string {
 func (*GuestForgotten) ProtoMessage() {}
 
 func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2481,7 +2624,7 @@ func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuestForgotten.ProtoReflect.Descriptor instead.
 func (*GuestForgotten) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GuestForgotten) GetGuest() string {
@@ -2500,7 +2643,7 @@ type AccountRegistered struct {
 
 func (x *AccountRegistered) Reset() {
 	*x = AccountRegistered{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2512,7 +2655,7 @@ func (x *AccountRegistered) String() string {
 func (*AccountRegistered) ProtoMessage() {}
 
 func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2525,7 +2668,7 @@ func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRegistered.ProtoReflect.Descriptor instead.
 func (*AccountRegistered) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AccountRegistered) GetAccount() *Account {
@@ -2544,7 +2687,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +2699,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +2712,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AccountChanged) GetAccount() *Account {
@@ -2596,7 +2739,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2608,7 +2751,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2621,7 +2764,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Account) GetId() string {
@@ -2698,7 +2841,7 @@ type SessionOpened struct {
 
 func (x *SessionOpened) Reset() {
 	*x = SessionOpened{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +2853,7 @@ func (x *SessionOpened) String() string {
 func (*SessionOpened) ProtoMessage() {}
 
 func (x *SessionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2723,7 +2866,7 @@ func (x *SessionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionOpened.ProtoReflect.Descriptor instead.
 func (*SessionOpened) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SessionOpened) GetFamily() string {
@@ -2757,7 +2900,7 @@ type SessionRotated struct {
 
 func (x *SessionRotated) Reset() {
 	*x = SessionRotated{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2769,7 +2912,7 @@ func (x *SessionRotated) String() string {
 func (*SessionRotated) ProtoMessage() {}
 
 func (x *SessionRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2782,7 +2925,7 @@ func (x *SessionRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRotated.ProtoReflect.Descriptor instead.
 func (*SessionRotated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SessionRotated) GetFamily() string {
@@ -2809,7 +2952,7 @@ type SessionRevoked struct {
 
 func (x *SessionRevoked) Reset() {
 	*x = SessionRevoked{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2821,7 +2964,7 @@ func (x *SessionRevoked) String() string {
 func (*SessionRevoked) ProtoMessage() {}
 
 func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2834,7 +2977,7 @@ func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRevoked.ProtoReflect.Descriptor instead.
 func (*SessionRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SessionRevoked) GetFamily() string {
@@ -2859,7 +3002,7 @@ type AccountErased struct {
 
 func (x *AccountErased) Reset() {
 	*x = AccountErased{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2871,7 +3014,7 @@ func (x *AccountErased) String() string {
 func (*AccountErased) ProtoMessage() {}
 
 func (x *AccountErased) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2884,7 +3027,7 @@ func (x *AccountErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErased.ProtoReflect.Descriptor instead.
 func (*AccountErased) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 type AccountErasureCompleted struct {
@@ -2895,7 +3038,7 @@ type AccountErasureCompleted struct {
 
 func (x *AccountErasureCompleted) Reset() {
 	*x = AccountErasureCompleted{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3050,7 @@ func (x *AccountErasureCompleted) String() string {
 func (*AccountErasureCompleted) ProtoMessage() {}
 
 func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3063,7 @@ func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErasureCompleted.ProtoReflect.Descriptor instead.
 func (*AccountErasureCompleted) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 // SecondFactor is a time-based one-time password (RFC 6238). recovery: SHA-256 of each code that is left, 32 bytes each.
@@ -2936,7 +3079,7 @@ type SecondFactor struct {
 
 func (x *SecondFactor) Reset() {
 	*x = SecondFactor{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3091,7 @@ func (x *SecondFactor) String() string {
 func (*SecondFactor) ProtoMessage() {}
 
 func (x *SecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3104,7 @@ func (x *SecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactor.ProtoReflect.Descriptor instead.
 func (*SecondFactor) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SecondFactor) GetSecret() []byte {
@@ -3001,7 +3144,7 @@ type SecondFactorChanged struct {
 
 func (x *SecondFactorChanged) Reset() {
 	*x = SecondFactorChanged{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3156,7 @@ func (x *SecondFactorChanged) String() string {
 func (*SecondFactorChanged) ProtoMessage() {}
 
 func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3169,7 @@ func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorChanged.ProtoReflect.Descriptor instead.
 func (*SecondFactorChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SecondFactorChanged) GetFactor() *SecondFactor {
@@ -3046,7 +3189,7 @@ type SecondFactorUsed struct {
 
 func (x *SecondFactorUsed) Reset() {
 	*x = SecondFactorUsed{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3058,7 +3201,7 @@ func (x *SecondFactorUsed) String() string {
 func (*SecondFactorUsed) ProtoMessage() {}
 
 func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3071,7 +3214,7 @@ func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorUsed.ProtoReflect.Descriptor instead.
 func (*SecondFactorUsed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SecondFactorUsed) GetStep() int64 {
@@ -3102,7 +3245,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3114,7 +3257,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3127,7 +3270,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ApiKey) GetId() string {
@@ -3181,7 +3324,7 @@ type ApiKeyAdded struct {
 
 func (x *ApiKeyAdded) Reset() {
 	*x = ApiKeyAdded{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3336,7 @@ func (x *ApiKeyAdded) String() string {
 func (*ApiKeyAdded) ProtoMessage() {}
 
 func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3349,7 @@ func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyAdded.ProtoReflect.Descriptor instead.
 func (*ApiKeyAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ApiKeyAdded) GetKey() *ApiKey {
@@ -3225,7 +3368,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3237,7 +3380,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3250,7 +3393,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -3269,7 +3412,7 @@ type PasswordRehashed struct {
 
 func (x *PasswordRehashed) Reset() {
 	*x = PasswordRehashed{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3281,7 +3424,7 @@ func (x *PasswordRehashed) String() string {
 func (*PasswordRehashed) ProtoMessage() {}
 
 func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3294,7 +3437,7 @@ func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordRehashed.ProtoReflect.Descriptor instead.
 func (*PasswordRehashed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PasswordRehashed) GetPasswordHash() string {
@@ -3312,7 +3455,7 @@ type LoginThrottled struct {
 
 func (x *LoginThrottled) Reset() {
 	*x = LoginThrottled{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3324,7 +3467,7 @@ func (x *LoginThrottled) String() string {
 func (*LoginThrottled) ProtoMessage() {}
 
 func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3337,7 +3480,7 @@ func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginThrottled.ProtoReflect.Descriptor instead.
 func (*LoginThrottled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 // RestaurantBase is the whole state of a restaurant at one version.
@@ -3360,7 +3503,7 @@ type RestaurantBase struct {
 
 func (x *RestaurantBase) Reset() {
 	*x = RestaurantBase{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3372,7 +3515,7 @@ func (x *RestaurantBase) String() string {
 func (*RestaurantBase) ProtoMessage() {}
 
 func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3385,7 +3528,7 @@ func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantBase.ProtoReflect.Descriptor instead.
 func (*RestaurantBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RestaurantBase) GetRestaurant() *Restaurant {
@@ -3479,7 +3622,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3491,7 +3634,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3504,7 +3647,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Session) GetFamily() string {
@@ -3560,7 +3703,7 @@ type AccountBase struct {
 
 func (x *AccountBase) Reset() {
 	*x = AccountBase{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3572,7 +3715,7 @@ func (x *AccountBase) String() string {
 func (*AccountBase) ProtoMessage() {}
 
 func (x *AccountBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3585,7 +3728,7 @@ func (x *AccountBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBase.ProtoReflect.Descriptor instead.
 func (*AccountBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AccountBase) GetAccount() *Account {
@@ -3719,7 +3862,7 @@ const file_engine_proto_rawDesc = "" +
 	"\tclose_min\x18\x03 \x01(\x03R\bcloseMin\x12(\n" +
 	"\x10last_seating_min\x18\x04 \x01(\x03R\x0elastSeatingMin\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x19\n" +
-	"\bgrid_min\x18\x06 \x01(\x03R\agridMin\"\x82\x03\n" +
+	"\bgrid_min\x18\x06 \x01(\x03R\agridMin\"\xc6\x03\n" +
 	"\x05Rules\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12$\n" +
 	"\x0emin_notice_min\x18\x02 \x01(\x03R\fminNoticeMin\x12!\n" +
@@ -3731,7 +3874,13 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"turn_times\x18\a \x03(\v2\x1b.maitred.engine.v1.TurnTimeR\tturnTimes\x121\n" +
 	"\x06pacing\x18\b \x01(\v2\x19.maitred.engine.v1.PacingR\x06pacing\x12@\n" +
-	"\fspecial_days\x18\t \x03(\v2\x1d.maitred.engine.v1.SpecialDayR\vspecialDays\"\xa6\x01\n" +
+	"\fspecial_days\x18\t \x03(\v2\x1d.maitred.engine.v1.SpecialDayR\vspecialDays\x12B\n" +
+	"\fcombinations\x18\n" +
+	" \x03(\v2\x1e.maitred.engine.v1.CombinationR\fcombinations\"d\n" +
+	"\vCombination\x12\x1b\n" +
+	"\ttable_ids\x18\x01 \x03(\tR\btableIds\x12\x1b\n" +
+	"\tmin_party\x18\x02 \x01(\x03R\bminParty\x12\x1b\n" +
+	"\tmax_party\x18\x03 \x01(\x03R\bmaxParty\"\xa6\x01\n" +
 	"\bTurnTime\x12\x1b\n" +
 	"\tmin_party\x18\x01 \x01(\x03R\bminParty\x12\x1b\n" +
 	"\tmax_party\x18\x02 \x01(\x03R\bmaxParty\x12\x18\n" +
@@ -3770,7 +3919,7 @@ const file_engine_proto_rawDesc = "" +
 	"\blatitude\x18\f \x01(\x01R\blatitude\x12\x1c\n" +
 	"\tlongitude\x18\r \x01(\x01R\tlongitude\x12D\n" +
 	"\ropening_hours\x18\x0e \x03(\v2\x1f.maitred.engine.v1.OpeningHoursR\fopeningHours\x12\x19\n" +
-	"\bgrid_min\x18\x0f \x01(\x05R\agridMin\"\xce\x01\n" +
+	"\bgrid_min\x18\x0f \x01(\x05R\agridMin\"\x84\x02\n" +
 	"\x05Table\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\ftable_number\x18\x02 \x01(\tR\vtableNumber\x12\x1a\n" +
@@ -3779,7 +3928,8 @@ const file_engine_proto_rawDesc = "" +
 	"\blocation\x18\x05 \x01(\tR\blocation\x12\x1d\n" +
 	"\n" +
 	"in_service\x18\x06 \x01(\bR\tinService\x12\x18\n" +
-	"\aversion\x18\a \x01(\x04R\aversion\"R\n" +
+	"\aversion\x18\a \x01(\x04R\aversion\x124\n" +
+	"\achannel\x18\b \x01(\x0e2\x1a.maitred.engine.v1.ChannelR\achannel\"R\n" +
 	"\x11RestaurantCreated\x12=\n" +
 	"\n" +
 	"restaurant\x18\x01 \x01(\v2\x1d.maitred.engine.v1.RestaurantR\n" +
@@ -3796,7 +3946,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fTableRemoved\x12\x19\n" +
 	"\btable_id\x18\x01 \x01(\tR\atableId\"V\n" +
 	"\x12ReservationCreated\x12@\n" +
-	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xb4\x04\n" +
+	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xc8\x04\n" +
 	"\vReservation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05guest\x18\x02 \x01(\tR\x05guest\x12\x1b\n" +
@@ -3820,11 +3970,12 @@ const file_engine_proto_rawDesc = "" +
 	"updated_ms\x18\x10 \x01(\x03R\tupdatedMs\x12\x1a\n" +
 	"\breviewed\x18\x11 \x01(\bR\breviewed\x12\x1d\n" +
 	"\n" +
-	"buffer_min\x18\x12 \x01(\x05R\tbufferMin\"I\n" +
+	"buffer_min\x18\x12 \x01(\x05R\tbufferMin\x12\x12\n" +
+	"\x04area\x18\x13 \x01(\tR\x04area\"I\n" +
 	"\aContact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05phone\x18\x02 \x01(\tR\x05phone\x12\x14\n" +
-	"\x05email\x18\x03 \x01(\tR\x05email\"\xa6\x02\n" +
+	"\x05email\x18\x03 \x01(\tR\x05email\"\xba\x02\n" +
 	"\x16ReservationRescheduled\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\ttable_ids\x18\x02 \x03(\tR\btableIds\x12\x1f\n" +
@@ -3836,7 +3987,9 @@ const file_engine_proto_rawDesc = "" +
 	"\fguests_count\x18\a \x01(\x05R\vguestsCount\x12)\n" +
 	"\x10special_requests\x18\b \x01(\tR\x0fspecialRequests\x12\x1d\n" +
 	"\n" +
-	"buffer_min\x18\t \x01(\x05R\tbufferMin\"u\n" +
+	"buffer_min\x18\t \x01(\x05R\tbufferMin\x12\x12\n" +
+	"\x04area\x18\n" +
+	" \x01(\tR\x04area\"u\n" +
 	"\x18ReservationStatusChanged\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x19.maitred.engine.v1.StatusR\x06status\x12\x16\n" +
@@ -3966,7 +4119,11 @@ const file_engine_proto_rawDesc = "" +
 	"\x10STATUS_CANCELLED\x10\x06\x12\x12\n" +
 	"\x0eSTATUS_EXPIRED\x10\a\x12\x13\n" +
 	"\x0fSTATUS_DECLINED\x10\b\x12\x12\n" +
-	"\x0eSTATUS_NO_SHOW\x10\tB\x19Z\x17maitred/engine/enginepbb\x06proto3"
+	"\x0eSTATUS_NO_SHOW\x10\t*H\n" +
+	"\aChannel\x12\x12\n" +
+	"\x0eCHANNEL_ONLINE\x10\x00\x12\x14\n" +
+	"\x10CHANNEL_IN_HOUSE\x10\x01\x12\x13\n" +
+	"\x0fCHANNEL_WALK_IN\x10\x02B\x19Z\x17maitred/engine/enginepbb\x06proto3"
 
 var (
 	file_engine_proto_rawDescOnce sync.Once
@@ -3980,123 +4137,127 @@ func file_engine_proto_rawDescGZIP() []byte {
 	return file_engine_proto_rawDescData
 }
 
-var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
-	(*Event)(nil),                    // 2: maitred.engine.v1.Event
-	(*Receipt)(nil),                  // 3: maitred.engine.v1.Receipt
-	(*OpeningHours)(nil),             // 4: maitred.engine.v1.OpeningHours
-	(*Shift)(nil),                    // 5: maitred.engine.v1.Shift
-	(*Rules)(nil),                    // 6: maitred.engine.v1.Rules
-	(*TurnTime)(nil),                 // 7: maitred.engine.v1.TurnTime
-	(*Pacing)(nil),                   // 8: maitred.engine.v1.Pacing
-	(*SpecialDay)(nil),               // 9: maitred.engine.v1.SpecialDay
-	(*RulesSet)(nil),                 // 10: maitred.engine.v1.RulesSet
-	(*Restaurant)(nil),               // 11: maitred.engine.v1.Restaurant
-	(*Table)(nil),                    // 12: maitred.engine.v1.Table
-	(*RestaurantCreated)(nil),        // 13: maitred.engine.v1.RestaurantCreated
-	(*RestaurantChanged)(nil),        // 14: maitred.engine.v1.RestaurantChanged
-	(*TableAdded)(nil),               // 15: maitred.engine.v1.TableAdded
-	(*TableChanged)(nil),             // 16: maitred.engine.v1.TableChanged
-	(*TableRemoved)(nil),             // 17: maitred.engine.v1.TableRemoved
-	(*ReservationCreated)(nil),       // 18: maitred.engine.v1.ReservationCreated
-	(*Reservation)(nil),              // 19: maitred.engine.v1.Reservation
-	(*Contact)(nil),                  // 20: maitred.engine.v1.Contact
-	(*ReservationRescheduled)(nil),   // 21: maitred.engine.v1.ReservationRescheduled
-	(*ReservationStatusChanged)(nil), // 22: maitred.engine.v1.ReservationStatusChanged
-	(*Member)(nil),                   // 23: maitred.engine.v1.Member
-	(*StaffSet)(nil),                 // 24: maitred.engine.v1.StaffSet
-	(*StaffRemoved)(nil),             // 25: maitred.engine.v1.StaffRemoved
-	(*ReviewAdded)(nil),              // 26: maitred.engine.v1.ReviewAdded
-	(*GuestForgotten)(nil),           // 27: maitred.engine.v1.GuestForgotten
-	(*AccountRegistered)(nil),        // 28: maitred.engine.v1.AccountRegistered
-	(*AccountChanged)(nil),           // 29: maitred.engine.v1.AccountChanged
-	(*Account)(nil),                  // 30: maitred.engine.v1.Account
-	(*SessionOpened)(nil),            // 31: maitred.engine.v1.SessionOpened
-	(*SessionRotated)(nil),           // 32: maitred.engine.v1.SessionRotated
-	(*SessionRevoked)(nil),           // 33: maitred.engine.v1.SessionRevoked
-	(*AccountErased)(nil),            // 34: maitred.engine.v1.AccountErased
-	(*AccountErasureCompleted)(nil),  // 35: maitred.engine.v1.AccountErasureCompleted
-	(*SecondFactor)(nil),             // 36: maitred.engine.v1.SecondFactor
-	(*SecondFactorChanged)(nil),      // 37: maitred.engine.v1.SecondFactorChanged
-	(*SecondFactorUsed)(nil),         // 38: maitred.engine.v1.SecondFactorUsed
-	(*ApiKey)(nil),                   // 39: maitred.engine.v1.ApiKey
-	(*ApiKeyAdded)(nil),              // 40: maitred.engine.v1.ApiKeyAdded
-	(*ApiKeyRevoked)(nil),            // 41: maitred.engine.v1.ApiKeyRevoked
-	(*PasswordRehashed)(nil),         // 42: maitred.engine.v1.PasswordRehashed
-	(*LoginThrottled)(nil),           // 43: maitred.engine.v1.LoginThrottled
-	(*RestaurantBase)(nil),           // 44: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 45: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 46: maitred.engine.v1.AccountBase
+	(Channel)(0),                     // 2: maitred.engine.v1.Channel
+	(*Event)(nil),                    // 3: maitred.engine.v1.Event
+	(*Receipt)(nil),                  // 4: maitred.engine.v1.Receipt
+	(*OpeningHours)(nil),             // 5: maitred.engine.v1.OpeningHours
+	(*Shift)(nil),                    // 6: maitred.engine.v1.Shift
+	(*Rules)(nil),                    // 7: maitred.engine.v1.Rules
+	(*Combination)(nil),              // 8: maitred.engine.v1.Combination
+	(*TurnTime)(nil),                 // 9: maitred.engine.v1.TurnTime
+	(*Pacing)(nil),                   // 10: maitred.engine.v1.Pacing
+	(*SpecialDay)(nil),               // 11: maitred.engine.v1.SpecialDay
+	(*RulesSet)(nil),                 // 12: maitred.engine.v1.RulesSet
+	(*Restaurant)(nil),               // 13: maitred.engine.v1.Restaurant
+	(*Table)(nil),                    // 14: maitred.engine.v1.Table
+	(*RestaurantCreated)(nil),        // 15: maitred.engine.v1.RestaurantCreated
+	(*RestaurantChanged)(nil),        // 16: maitred.engine.v1.RestaurantChanged
+	(*TableAdded)(nil),               // 17: maitred.engine.v1.TableAdded
+	(*TableChanged)(nil),             // 18: maitred.engine.v1.TableChanged
+	(*TableRemoved)(nil),             // 19: maitred.engine.v1.TableRemoved
+	(*ReservationCreated)(nil),       // 20: maitred.engine.v1.ReservationCreated
+	(*Reservation)(nil),              // 21: maitred.engine.v1.Reservation
+	(*Contact)(nil),                  // 22: maitred.engine.v1.Contact
+	(*ReservationRescheduled)(nil),   // 23: maitred.engine.v1.ReservationRescheduled
+	(*ReservationStatusChanged)(nil), // 24: maitred.engine.v1.ReservationStatusChanged
+	(*Member)(nil),                   // 25: maitred.engine.v1.Member
+	(*StaffSet)(nil),                 // 26: maitred.engine.v1.StaffSet
+	(*StaffRemoved)(nil),             // 27: maitred.engine.v1.StaffRemoved
+	(*ReviewAdded)(nil),              // 28: maitred.engine.v1.ReviewAdded
+	(*GuestForgotten)(nil),           // 29: maitred.engine.v1.GuestForgotten
+	(*AccountRegistered)(nil),        // 30: maitred.engine.v1.AccountRegistered
+	(*AccountChanged)(nil),           // 31: maitred.engine.v1.AccountChanged
+	(*Account)(nil),                  // 32: maitred.engine.v1.Account
+	(*SessionOpened)(nil),            // 33: maitred.engine.v1.SessionOpened
+	(*SessionRotated)(nil),           // 34: maitred.engine.v1.SessionRotated
+	(*SessionRevoked)(nil),           // 35: maitred.engine.v1.SessionRevoked
+	(*AccountErased)(nil),            // 36: maitred.engine.v1.AccountErased
+	(*AccountErasureCompleted)(nil),  // 37: maitred.engine.v1.AccountErasureCompleted
+	(*SecondFactor)(nil),             // 38: maitred.engine.v1.SecondFactor
+	(*SecondFactorChanged)(nil),      // 39: maitred.engine.v1.SecondFactorChanged
+	(*SecondFactorUsed)(nil),         // 40: maitred.engine.v1.SecondFactorUsed
+	(*ApiKey)(nil),                   // 41: maitred.engine.v1.ApiKey
+	(*ApiKeyAdded)(nil),              // 42: maitred.engine.v1.ApiKeyAdded
+	(*ApiKeyRevoked)(nil),            // 43: maitred.engine.v1.ApiKeyRevoked
+	(*PasswordRehashed)(nil),         // 44: maitred.engine.v1.PasswordRehashed
+	(*LoginThrottled)(nil),           // 45: maitred.engine.v1.LoginThrottled
+	(*RestaurantBase)(nil),           // 46: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 47: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 48: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
-	3,  // 1: maitred.engine.v1.Event.receipt:type_name -> maitred.engine.v1.Receipt
-	13, // 2: maitred.engine.v1.Event.restaurant_created:type_name -> maitred.engine.v1.RestaurantCreated
-	14, // 3: maitred.engine.v1.Event.restaurant_changed:type_name -> maitred.engine.v1.RestaurantChanged
-	15, // 4: maitred.engine.v1.Event.table_added:type_name -> maitred.engine.v1.TableAdded
-	16, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
-	17, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
-	18, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
-	21, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
-	22, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
-	24, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
-	25, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
-	26, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
-	27, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
-	10, // 14: maitred.engine.v1.Event.rules_set:type_name -> maitred.engine.v1.RulesSet
-	28, // 15: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
-	29, // 16: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
-	31, // 17: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
-	32, // 18: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
-	33, // 19: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
-	34, // 20: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	37, // 21: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
-	40, // 22: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
-	41, // 23: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
-	42, // 24: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
-	38, // 25: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
-	43, // 26: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
-	35, // 27: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
-	7,  // 28: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
-	8,  // 29: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
-	9,  // 30: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
-	5,  // 31: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
-	6,  // 32: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
-	4,  // 33: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
-	11, // 34: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	11, // 35: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	12, // 36: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	12, // 37: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	19, // 38: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 39: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	20, // 40: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	1,  // 41: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	0,  // 42: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
-	23, // 43: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
-	30, // 44: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	30, // 45: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 46: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	36, // 47: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
-	39, // 48: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
-	11, // 49: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	12, // 50: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	19, // 51: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	3,  // 52: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	23, // 53: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
-	6,  // 54: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
-	30, // 55: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	45, // 56: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	3,  // 57: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	36, // 58: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
-	39, // 59: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	4,  // 1: maitred.engine.v1.Event.receipt:type_name -> maitred.engine.v1.Receipt
+	15, // 2: maitred.engine.v1.Event.restaurant_created:type_name -> maitred.engine.v1.RestaurantCreated
+	16, // 3: maitred.engine.v1.Event.restaurant_changed:type_name -> maitred.engine.v1.RestaurantChanged
+	17, // 4: maitred.engine.v1.Event.table_added:type_name -> maitred.engine.v1.TableAdded
+	18, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
+	19, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
+	20, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
+	23, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
+	24, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
+	26, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
+	27, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
+	28, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
+	29, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
+	12, // 14: maitred.engine.v1.Event.rules_set:type_name -> maitred.engine.v1.RulesSet
+	30, // 15: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
+	31, // 16: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
+	33, // 17: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
+	34, // 18: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
+	35, // 19: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
+	36, // 20: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
+	39, // 21: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
+	42, // 22: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
+	43, // 23: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
+	44, // 24: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
+	40, // 25: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
+	45, // 26: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
+	37, // 27: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
+	9,  // 28: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
+	10, // 29: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
+	11, // 30: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
+	8,  // 31: maitred.engine.v1.Rules.combinations:type_name -> maitred.engine.v1.Combination
+	6,  // 32: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
+	7,  // 33: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
+	5,  // 34: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
+	2,  // 35: maitred.engine.v1.Table.channel:type_name -> maitred.engine.v1.Channel
+	13, // 36: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	13, // 37: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	14, // 38: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	14, // 39: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	21, // 40: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 41: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	22, // 42: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	1,  // 43: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	0,  // 44: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
+	25, // 45: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
+	32, // 46: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	32, // 47: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 48: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	38, // 49: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
+	41, // 50: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
+	13, // 51: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	14, // 52: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	21, // 53: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	4,  // 54: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	25, // 55: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
+	7,  // 56: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
+	32, // 57: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	47, // 58: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	4,  // 59: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	38, // 60: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
+	41, // 61: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -4137,8 +4298,8 @@ func file_engine_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   45,
+			NumEnums:      3,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

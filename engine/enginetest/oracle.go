@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"fmt"
 	"slices"
 	"sort"
 	"time"
@@ -225,11 +226,19 @@ func (b *Book) free(t engine.TableID, from, to int64, except engine.ReservationI
 	return true
 }
 
+// ask is what a party wants to know.
+type ask struct {
+	guests int
+	staff  bool
+	area   string
+	except engine.ReservationID // its own
+}
+
 // pick is the smallest free table; ties go to the lower number, as people count.
-func (b *Book) pick(guests int, s start, except engine.ReservationID) *engine.Table {
+func (b *Book) pick(a ask, s start) *engine.Table {
 	var best *engine.Table
 	for _, t := range b.Tables {
-		if !b.suits(t, guests, s, except) {
+		if !b.suits(t, a, s) {
 			continue
 		}
 		if best == nil || t.Capacity < best.Capacity || t.Capacity == best.Capacity && number(t) < number(best) {
@@ -251,8 +260,52 @@ func number(t *engine.Table) string {
 	return letters + "0000000000"[digits:] + t.Number[len(letters):]
 }
 
-func (b *Book) suits(t *engine.Table, guests int, s start, except engine.ReservationID) bool {
-	return t.InService && t.MinCapacity <= guests && guests <= t.Capacity && b.free(t.ID, s.at, s.at+b.turn(guests, s)+b.buffer(), except)
+func (b *Book) suits(t *engine.Table, a ask, s start) bool {
+	return b.may(t, a) && t.InService && t.MinCapacity <= a.guests && a.guests <= t.Capacity && b.open(t, a, s)
+}
+
+// may says whether the party books tables of that channel and area.
+func (b *Book) may(t *engine.Table, a ask) bool {
+	return t.Channel == engine.ChannelOnline && (a.area == "" || t.Location == a.area) ||
+		a.staff && t.Channel == engine.ChannelInHouse && (a.area == "" || t.Location == a.area)
+}
+
+func (b *Book) open(t *engine.Table, a ask, s start) bool {
+	return b.free(t.ID, s.at, s.at+b.turn(a.guests, s)+b.buffer(), a.except)
+}
+
+// together are the combinations that could seat the party, the best first.
+func (b *Book) together(a ask, s start) (sets [][]engine.TableID) {
+	type candidate struct {
+		tables []engine.TableID
+		rank   string
+	}
+	var all []candidate
+	for _, c := range b.rules().Combinations {
+		fits, areas := a.guests >= c.MinParty && a.guests <= c.MaxParty, map[string]bool{}
+		var tables []*engine.Table
+		for _, id := range c.Tables {
+			t := b.table(id)
+			fits = fits && t.InService && b.may(t, a) && b.open(t, a, s)
+			areas[t.Location] = true
+			tables = append(tables, t)
+		}
+		if !fits {
+			continue
+		}
+		sort.Slice(tables, func(i, j int) bool { return number(tables[i]) < number(tables[j]) })
+		one := candidate{rank: fmt.Sprintf("%d %02d %04d", min(len(areas), 2), len(tables), c.MaxParty)}
+		for _, t := range tables {
+			one.tables = append(one.tables, t.ID)
+			one.rank += " " + number(t)
+		}
+		all = append(all, one)
+	}
+	sort.SliceStable(all, func(i, j int) bool { return all[i].rank < all[j].rank })
+	for _, c := range all {
+		sets = append(sets, c.tables)
+	}
+	return sets
 }
 
 func (b *Book) zone() *time.Location {
@@ -352,11 +405,11 @@ func (b *Book) judge(now engine.Instant, s start, staff bool) engine.Code {
 
 // Availability is every start of day with the number of free tables.
 func (b *Book) Availability(now engine.Instant, day engine.Day, guests int) []engine.Start {
-	return b.availability(max(now, b.Last), day, guests, false, "")
+	return b.availability(max(now, b.Last), day, ask{guests: guests})
 }
 
-func (b *Book) availability(now engine.Instant, day engine.Day, guests int, staff bool, except engine.ReservationID) (out []engine.Start) {
-	if b.Info == nil || guests < 1 {
+func (b *Book) availability(now engine.Instant, day engine.Day, a ask) (out []engine.Start) {
+	if b.Info == nil || a.guests < 1 {
 		return nil
 	}
 	for local := 0; local < 2*1440; local += 5 {
@@ -368,19 +421,22 @@ func (b *Book) availability(now engine.Instant, day engine.Day, guests int, staf
 		if !s.offered {
 			continue
 		}
-		open := b.judge(now, s, staff) == engine.CodeOK && b.paced(s, guests, staff, except)
+		open := b.judge(now, s, a.staff) == engine.CodeOK && b.paced(s, a.guests, a.staff, a.except)
 		n := 0
 		for _, t := range b.Tables {
-			if open && b.suits(t, guests, s, except) {
+			if open && b.suits(t, a, s) {
 				n++
 			}
+		}
+		if open {
+			n += len(b.together(a, s))
 		}
 		out = append(out, engine.Start{Day: day, LocalMin: local, StartsAt: s.at, Free: n})
 	}
 	return out
 }
 
-func (b *Book) alternatives(now engine.Instant, s start, guests int, staff bool, except engine.ReservationID) (out []engine.Alternative) {
+func (b *Book) alternatives(now engine.Instant, s start, a ask) (out []engine.Alternative) {
 	for away := engine.Day(0); away <= 3 && len(out) < 4; away++ {
 		days := []engine.Day{s.day - away}
 		if away > 0 {
@@ -388,7 +444,7 @@ func (b *Book) alternatives(now engine.Instant, s start, guests int, staff bool,
 		}
 		var near []engine.Start
 		for _, d := range days {
-			near = append(near, b.availability(now, d, guests, staff, except)...)
+			near = append(near, b.availability(now, d, a)...)
 		}
 		sort.SliceStable(near, func(i, j int) bool {
 			x, y := near[i].StartsAt-s.at, near[j].StartsAt-s.at

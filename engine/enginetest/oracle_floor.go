@@ -159,6 +159,12 @@ func (b *Book) changeTable(cmd *engine.Command, c *engine.ChangeTable) (engine.O
 	if c.Change.InService != nil {
 		t.InService = *c.Change.InService
 	}
+	if c.Change.Channel != nil {
+		t.Channel = *c.Change.Channel
+	}
+	if c.Change.Location != nil {
+		t.Location = *c.Change.Location
+	}
 	if f := b.fault(&t); f != "" {
 		return refused(engine.CodeInvalid, f)
 	}
@@ -179,6 +185,11 @@ func (b *Book) removeTable(cmd *engine.Command, c *engine.RemoveTable) (engine.O
 	for _, r := range b.List {
 		if holds(r.Status) && slices.Contains(r.Tables, c.ID) {
 			return engine.Outcome{Code: engine.CodeInUse, Table: old}, "", 0
+		}
+	}
+	for _, combination := range b.rules().Combinations {
+		if slices.Contains(combination.Tables, c.ID) {
+			return engine.Outcome{Code: engine.CodeInUse, Field: "combinations", Table: old}, "", 0
 		}
 	}
 	b.Tables = slices.DeleteFunc(b.Tables, func(t *engine.Table) bool { return t == old })

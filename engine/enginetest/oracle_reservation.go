@@ -22,7 +22,7 @@ func (b *Book) create(now engine.Instant, cmd *engine.Command, c *engine.CreateR
 	case cmd.IfMatch != 0:
 		return refused(engine.CodeStale, "")
 	}
-	r := &engine.Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact,
+	r := &engine.Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact, Area: c.Area,
 		Status: engine.StatusConfirmed, Version: 1, Created: now, Updated: now}
 	if !staff {
 		r.Guest = cmd.Caller.Account
@@ -33,11 +33,18 @@ func (b *Book) create(now engine.Instant, cmd *engine.Command, c *engine.CreateR
 	if f := nonsense(r); f != "" {
 		return refused(engine.CodeInvalid, f)
 	}
+	if !b.somewhere(c.Area) {
+		return refused(engine.CodeInvalid, "area")
+	}
 	if out := b.place(now, r, nil, &c.Want, c.Table, staff); out.Code != engine.CodeOK {
 		return out, "", 0
 	}
 	b.put(r)
 	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
+}
+
+func (b *Book) somewhere(area string) bool {
+	return area == "" || slices.ContainsFunc(b.Tables, func(t *engine.Table) bool { return t.Location == area })
 }
 
 func nonsense(r *engine.Reservation) string {
@@ -109,9 +116,10 @@ func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engin
 	if table != "" && b.table(table) == nil {
 		return engine.Outcome{Code: engine.CodeInvalid, Field: "table_id"}
 	}
-	except := r.ID
-	ever := slices.ContainsFunc(b.Tables, func(t *engine.Table) bool { return t.MinCapacity <= r.GuestsCount && r.GuestsCount <= t.Capacity })
-	alternatives := func() []engine.Alternative { return b.alternatives(now, s, r.GuestsCount, staff, except) }
+	a := ask{r.GuestsCount, staff, r.Area, r.ID}
+	ever := slices.ContainsFunc(b.Tables, func(t *engine.Table) bool { return t.MinCapacity <= r.GuestsCount && r.GuestsCount <= t.Capacity }) ||
+		slices.ContainsFunc(b.rules().Combinations, func(c engine.Combination) bool { return c.MinParty <= r.GuestsCount && r.GuestsCount <= c.MaxParty })
+	alternatives := func() []engine.Alternative { return b.alternatives(now, s, a) }
 	if moved {
 		if code := b.judge(now, s, staff); code != engine.CodeOK {
 			return engine.Outcome{Code: code, Alternatives: alternatives()}
@@ -121,29 +129,48 @@ func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engin
 	if !ever || wished != nil && staff && (wished.MinCapacity > r.GuestsCount || r.GuestsCount > wished.Capacity) {
 		return engine.Outcome{Code: engine.CodePartyTooLarge}
 	}
-	if (moved || r.GuestsCount > old.GuestsCount) && !b.paced(s, r.GuestsCount, staff, except) {
+	if (moved || r.GuestsCount > old.GuestsCount) && !b.paced(s, r.GuestsCount, staff, r.ID) {
 		return engine.Outcome{Code: engine.CodePacingLimit, Alternatives: alternatives()}
 	}
 	r.Day, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = s.day, s.local, s.at, s.at+b.turn(r.GuestsCount, s), b.rules().BufferMin
-	chosen := b.pick(r.GuestsCount, s, except)
-	if old != nil {
-		if kept := b.table(old.Tables[0]); kept != nil && b.suits(kept, r.GuestsCount, s, except) {
-			chosen = kept
-		}
-	}
-	if wished != nil {
-		switch {
-		case b.suits(wished, r.GuestsCount, s, except):
-			chosen = wished
-		case staff:
-			chosen = nil
-		}
-	}
-	if chosen == nil {
+	r.Tables = b.choose(a, s, old, wished)
+	if r.Tables == nil {
 		return engine.Outcome{Code: engine.CodeSlotUnavailable, Alternatives: alternatives()}
 	}
-	r.Tables = []engine.TableID{chosen.ID}
 	return engine.Outcome{}
+}
+
+// choose: the wished table, what the party has, the best table, the best combination.
+func (b *Book) choose(a ask, s start, old *engine.Reservation, wished *engine.Table) []engine.TableID {
+	if wished != nil && a.staff {
+		if wished.InService && wished.MinCapacity <= a.guests && a.guests <= wished.Capacity && b.open(wished, a, s) {
+			return []engine.TableID{wished.ID}
+		}
+		return nil
+	}
+	if wished != nil && b.suits(wished, a, s) {
+		return []engine.TableID{wished.ID}
+	}
+	sets := b.together(a, s)
+	if old != nil {
+		if len(old.Tables) == 1 {
+			if kept := b.table(old.Tables[0]); kept != nil && b.suits(kept, a, s) {
+				return old.Tables
+			}
+		}
+		for _, set := range sets {
+			if slices.Equal(set, old.Tables) {
+				return set
+			}
+		}
+	}
+	if t := b.pick(a, s); t != nil {
+		return []engine.TableID{t.ID}
+	}
+	if len(sets) > 0 {
+		return sets[0]
+	}
+	return nil
 }
 
 func (b *Book) subject(cmd *engine.Command, id engine.ReservationID) *engine.Reservation {
@@ -171,14 +198,20 @@ func (b *Book) reschedule(now engine.Instant, cmd *engine.Command, c *engine.Res
 	if c.SpecialRequests != nil {
 		r.SpecialRequests = *c.SpecialRequests
 	}
+	if c.Area != nil {
+		r.Area = *c.Area
+	}
 	if f := nonsense(&r); f != "" {
 		return refused(engine.CodeInvalid, f)
+	}
+	if c.Area != nil && !b.somewhere(*c.Area) {
+		return refused(engine.CodeInvalid, "area")
 	}
 	var table engine.TableID
 	if c.Table != nil {
 		table = *c.Table
 	}
-	if c.Want != nil || table != "" || r.GuestsCount != old.GuestsCount {
+	if c.Want != nil || table != "" || r.GuestsCount != old.GuestsCount || r.Area != old.Area {
 		if out := b.place(now, &r, old, c.Want, table, b.staff(cmd.Caller)); out.Code != engine.CodeOK {
 			return out, "", 0
 		}
@@ -215,7 +248,7 @@ func (b *Book) transition(now engine.Instant, cmd *engine.Command, c *engine.Tra
 		if out := b.place(now, &r, old, nil, "", true); out.Code != engine.CodeOK {
 			return out, "", 0
 		}
-		if r.Tables[0] != old.Tables[0] || r.EndsAt != old.EndsAt || r.BufferMin != old.BufferMin {
+		if !slices.Equal(r.Tables, old.Tables) || r.EndsAt != old.EndsAt || r.BufferMin != old.BufferMin {
 			events = 2
 		}
 	}

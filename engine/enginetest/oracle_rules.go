@@ -1,7 +1,9 @@
 package enginetest
 
 import (
+	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"maitred/engine"
@@ -41,6 +43,9 @@ func (b *Book) setRules(cmd *engine.Command, c *engine.SetRules) (engine.Outcome
 	}
 	if c.Change.SpecialDays != nil {
 		next.SpecialDays = *c.Change.SpecialDays
+	}
+	if c.Change.Combinations != nil {
+		next.Combinations = *c.Change.Combinations
 	}
 	if f := b.settleRules(&next); f != "" {
 		return refused(engine.CodeInvalid, f)
@@ -96,7 +101,37 @@ func (b *Book) settleRules(r *engine.Rules) string {
 			return "special_days.shifts"
 		}
 	}
-	return b.turnFault(r.TurnTimes, r.SpecialDays, b.Info.OpeningHours)
+	if f := b.turnFault(r.TurnTimes, r.SpecialDays, b.Info.OpeningHours); f != "" {
+		return f
+	}
+	return b.combinationFault(r.Combinations)
+}
+
+func (b *Book) combinationFault(list []engine.Combination) string {
+	known := map[string]bool{}
+	for _, c := range list {
+		seats, names := 0, []string{}
+		for _, id := range c.Tables {
+			t := b.table(id)
+			if t == nil {
+				return "combinations.table_ids"
+			}
+			seats += t.Capacity
+			names = append(names, string(id))
+		}
+		sort.Strings(names)
+		set := fmt.Sprint(names)
+		switch {
+		case len(slices.Compact(names)) != len(c.Tables) || len(c.Tables) < 2:
+			return "combinations.table_ids"
+		case c.MinParty > c.MaxParty || c.MaxParty > seats:
+			return "combinations.max_party"
+		case known[set]:
+			return "combinations.table_ids"
+		}
+		known[set] = true
+	}
+	return ""
 }
 
 // turnFault tries every party, day and shift that turn times may mean.

@@ -249,7 +249,7 @@ func (s *Stream) addTable() *engine.AddTable {
 	}
 	capacity := 1 + s.src.IntN(8)
 	return &engine.AddTable{ID: id, Table: engine.TableSpec{Number: fmt.Sprintf("T%d", s.src.IntN(40)), Capacity: capacity,
-		MinCapacity: max(1, capacity-s.src.IntN(4)), InService: !s.one(10)}}
+		MinCapacity: max(1, capacity-s.src.IntN(4)), InService: !s.one(10), Location: s.area(), Channel: s.channel()}}
 }
 
 func (s *Stream) changeTable() *engine.ChangeTable {
@@ -260,7 +260,22 @@ func (s *Stream) changeTable() *engine.ChangeTable {
 	if s.one(2) {
 		c.Change.InService = new(s.one(2))
 	}
+	if s.one(4) {
+		c.Change.Channel = new(s.channel())
+	}
+	if s.one(4) {
+		c.Change.Location = new(s.area())
+	}
 	return c
+}
+
+func (s *Stream) area() string { return []string{"", "hall", "hall", "terrace"}[s.src.IntN(4)] }
+
+func (s *Stream) channel() engine.Channel {
+	if s.one(3) {
+		return engine.Channel(s.src.IntN(3))
+	}
+	return engine.ChannelOnline
 }
 
 func (s *Stream) changeRestaurant() *engine.ChangeRestaurant {
@@ -308,6 +323,9 @@ func (s *Stream) rules() *engine.SetRules {
 	if s.one(3) {
 		c.SpecialDays = new(s.specialDays())
 	}
+	if s.one(2) {
+		c.Combinations = new(s.combinations())
+	}
 	return &engine.SetRules{Change: *c}
 }
 
@@ -323,6 +341,18 @@ func (s *Stream) turnTimes() (list []engine.TurnTime) {
 			t.To = t.From + engine.Day(s.src.IntN(2))
 		}
 		list = append(list, t)
+	}
+	return list
+}
+
+func (s *Stream) combinations() (list []engine.Combination) {
+	for range 1 + s.src.IntN(4) {
+		c := engine.Combination{MinParty: 1 + s.src.IntN(6)}
+		c.MaxParty = c.MinParty + s.src.IntN(6)
+		for range 2 + s.src.IntN(2) {
+			c.Tables = append(c.Tables, s.table())
+		}
+		list = append(list, c)
 	}
 	return list
 }
@@ -369,6 +399,9 @@ func (s *Stream) create() *engine.CreateReservation {
 	if s.one(6) {
 		c.Table = s.table()
 	}
+	if s.one(5) {
+		c.Area = s.area()
+	}
 	if s.one(80) {
 		c.SpecialRequests = strings.Repeat("x", engine.MaxSpecialRequests+1)
 	}
@@ -396,6 +429,9 @@ func (s *Stream) reschedule() *engine.Reschedule {
 	}
 	if s.one(5) {
 		c.Table = new(s.table())
+	}
+	if s.one(6) {
+		c.Area = new(s.area())
 	}
 	return c
 }

@@ -1,9 +1,11 @@
--- What a house says of its book, and how long a table stays free after a party.
+-- What a house says of its book, how long a table stays free after a party, and who may book it.
 
 -- +goose Up
 ALTER TABLE restaurants ADD COLUMN rules BLOB; -- protobuf: maitred.engine.v1.Rules; null = never set
 ALTER TABLE reservations ADD COLUMN buffer_min INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tables ADD COLUMN channel INTEGER NOT NULL DEFAULT 0; -- engine.Channel
 
 -- +goose Down
 ALTER TABLE restaurants DROP COLUMN rules;
 ALTER TABLE reservations DROP COLUMN buffer_min;
+ALTER TABLE tables DROP COLUMN channel;

@@ -344,7 +344,8 @@ func (g *history) own(i int, prefix string) string {
 
 func (g *history) tableEvent(i int, e *enginepb.Event) {
 	ids := g.tables[i]
-	table := &enginepb.Table{TableNumber: g.part(), Capacity: 4, MinCapacity: 1, InService: g.rng.IntN(2) == 0, Version: 1}
+	table := &enginepb.Table{TableNumber: g.part(), Capacity: 4, MinCapacity: 1, InService: g.rng.IntN(2) == 0, Version: 1,
+		Location: []string{"", "terrace"}[g.rng.IntN(2)], Channel: engine.Channel(g.rng.IntN(3))}
 	switch {
 	case len(ids) > 3:
 		e.Body = &enginepb.Event_TableRemoved{TableRemoved: &enginepb.TableRemoved{TableId: ids[0]}}

@@ -167,10 +167,12 @@ func readRestaurants(ctx context.Context, db querier, where string, args []any, 
 }
 
 func readTables(ctx context.Context, db querier, where string, args []any, fn func(engine.RestaurantID, *enginepb.Table)) error {
-	return each(ctx, db, "SELECT restaurant_id, id, version, number, capacity, min_capacity, location, in_service FROM tables WHERE NOT removed"+where, args, func(row pgx.Rows) error {
+	return each(ctx, db, "SELECT restaurant_id, id, version, number, capacity, min_capacity, location, in_service, channel FROM tables WHERE NOT removed"+where, args, func(row pgx.Rows) error {
 		var r engine.RestaurantID
 		t := &enginepb.Table{}
-		err := row.Scan(&r, &t.Id, &t.Version, &t.TableNumber, &t.Capacity, &t.MinCapacity, &t.Location, &t.InService)
+		var channel string
+		err := row.Scan(&r, &t.Id, &t.Version, &t.TableNumber, &t.Capacity, &t.MinCapacity, &t.Location, &t.InService, &channel)
+		t.Channel, _ = engine.ParseChannel(channel)
 		fn(r, t)
 		return err
 	})

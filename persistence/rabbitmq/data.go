@@ -67,17 +67,23 @@ type (
 		ByRole       string         `json:"by_role,omitempty"`
 	}
 	rulesSet struct {
-		RestaurantID     string       `json:"restaurant_id"`
-		Version          uint64       `json:"version"`
-		MinNoticeMinutes int64        `json:"min_notice_minutes"`
-		HorizonDays      int64        `json:"horizon_days"`
-		BufferMinutes    int64        `json:"buffer_minutes"`
-		NoShowMinutes    int64        `json:"no_show_minutes"`
-		PausedUntil      string       `json:"paused_until,omitempty"`
-		TurnTimes        []turnTime   `json:"turn_times"`
-		Pacing           pacing       `json:"pacing"`
-		SpecialDays      []specialDay `json:"special_days"`
-		ByRole           string       `json:"by_role,omitempty"`
+		RestaurantID     string        `json:"restaurant_id"`
+		Version          uint64        `json:"version"`
+		MinNoticeMinutes int64         `json:"min_notice_minutes"`
+		HorizonDays      int64         `json:"horizon_days"`
+		BufferMinutes    int64         `json:"buffer_minutes"`
+		NoShowMinutes    int64         `json:"no_show_minutes"`
+		PausedUntil      string        `json:"paused_until,omitempty"`
+		TurnTimes        []turnTime    `json:"turn_times"`
+		Pacing           pacing        `json:"pacing"`
+		SpecialDays      []specialDay  `json:"special_days"`
+		Combinations     []combination `json:"combinations"`
+		ByRole           string        `json:"by_role,omitempty"`
+	}
+	combination struct {
+		TableIDs []string `json:"table_ids"`
+		MinParty int64    `json:"min_party"`
+		MaxParty int64    `json:"max_party"`
 	}
 	turnTime struct {
 		MinParty int64  `json:"min_party"`
@@ -114,6 +120,7 @@ type (
 		MinCapacity  int32  `json:"min_capacity"`
 		Location     string `json:"location"`
 		IsAvailable  bool   `json:"is_available"` // in service
+		Channel      string `json:"channel"`
 		ByRole       string `json:"by_role,omitempty"`
 	}
 	tableRemoved struct {
@@ -240,7 +247,7 @@ func hoursOf(days uint32, open, end, last int64, name string, grid int64) openin
 func rulesOf(restaurant string, r *enginepb.Rules, by string) rulesSet {
 	p := r.GetPacing()
 	d := rulesSet{RestaurantID: restaurant, Version: r.GetVersion(), MinNoticeMinutes: r.GetMinNoticeMin(), HorizonDays: cmp.Or(r.GetHorizonDays(), engine.HorizonDays),
-		BufferMinutes: r.GetBufferMin(), NoShowMinutes: cmp.Or(r.GetNoShowMin(), engine.DefaultNoShowMin), TurnTimes: []turnTime{}, SpecialDays: []specialDay{}, ByRole: by,
+		BufferMinutes: r.GetBufferMin(), NoShowMinutes: cmp.Or(r.GetNoShowMin(), engine.DefaultNoShowMin), TurnTimes: []turnTime{}, SpecialDays: []specialDay{}, Combinations: []combination{}, ByRole: by,
 		Pacing: pacing{cmp.Or(p.GetWindowMin(), engine.DefaultPacingWindow), p.GetCovers(), p.GetParties(), p.GetOnlineCovers(), p.GetOnlineParties()}}
 	if until := r.GetPausedUntilMs(); until != 0 {
 		d.PausedUntil = instant(time.UnixMilli(until))
@@ -260,11 +267,14 @@ func rulesOf(restaurant string, r *enginepb.Rules, by string) rulesSet {
 		}
 		d.SpecialDays = append(d.SpecialDays, day)
 	}
+	for _, c := range r.GetCombinations() {
+		d.Combinations = append(d.Combinations, combination{c.GetTableIds(), c.GetMinParty(), c.GetMaxParty()})
+	}
 	return d
 }
 
 func tableOf(restaurant string, t *enginepb.Table, by string) tableData {
-	return tableData{t.GetId(), restaurant, t.GetTableNumber(), t.GetCapacity(), t.GetMinCapacity(), t.GetLocation(), t.GetInService(), by}
+	return tableData{t.GetId(), restaurant, t.GetTableNumber(), t.GetCapacity(), t.GetMinCapacity(), t.GetLocation(), t.GetInService(), engine.ChannelName(t.GetChannel()), by}
 }
 
 // roleName is a role as the API spells it, "system" for maitred's own timers; "" for an unknown one.

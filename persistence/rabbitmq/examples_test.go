@@ -29,8 +29,9 @@ func exampleEvents() []persistence.Committed {
 		TurnTimes: []*enginepb.TurnTime{{MinParty: 1, MaxParty: 2, Minutes: 90, Shift: "Dinner"}, {MinParty: 1, MaxParty: 8, Minutes: 180, FromDay: 20_818, ToDay: 20_818}},
 		Pacing:    &enginepb.Pacing{WindowMin: 15, Covers: 24, OnlineCovers: 16},
 		SpecialDays: []*enginepb.SpecialDay{{Day: 20_812, Note: "Christmas"},
-			{Day: 20_818, Shifts: []*enginepb.Shift{{Days: 127, OpenMin: 1140, CloseMin: 1560, LastSeatingMin: 1260, Name: "Late", GridMin: 30}}}}}
-	table := &enginepb.Table{Id: exampleTable, TableNumber: "12", Capacity: 4, MinCapacity: 2, Location: "terrace", InService: true, Version: 1}
+			{Day: 20_818, Shifts: []*enginepb.Shift{{Days: 127, OpenMin: 1140, CloseMin: 1560, LastSeatingMin: 1260, Name: "Late", GridMin: 30}}}},
+		Combinations: []*enginepb.Combination{{TableIds: []string{exampleTable, "tbl_0123456789abc0000000000002"}, MinParty: 5, MaxParty: 8}}}
+	table := &enginepb.Table{Id: exampleTable, TableNumber: "12", Capacity: 4, MinCapacity: 2, Location: "terrace", InService: true, Version: 1, Channel: engine.ChannelInHouse}
 	contact := &enginepb.Contact{Name: secret, Phone: secret, Email: secret}
 	const evening = 1_798_131_600 // 2026-12-24T17:00:00Z
 	made := &enginepb.Reservation{Id: exampleReservation, Guest: exampleGuest, TableIds: []string{exampleTable}, ServiceDay: 20_811, LocalMin: 1080,

@@ -134,7 +134,7 @@ func (f *fold) setRules(pb *enginepb.Rules) {
 }
 
 func (f *fold) table(pb *enginepb.Table) {
-	f.floor[pb.GetId()] = &tableJSON{pb.GetTableNumber(), pb.GetCapacity(), pb.GetMinCapacity(), pb.GetInService()}
+	f.floor[pb.GetId()] = &tableJSON{pb.GetTableNumber(), pb.GetCapacity(), pb.GetMinCapacity(), pb.GetInService(), pb.GetLocation(), int32(pb.GetChannel())}
 	f.whole = f.head
 }
 

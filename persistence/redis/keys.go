@@ -60,6 +60,8 @@ type tableJSON struct {
 	Capacity    int32  `json:"capacity"`
 	MinCapacity int32  `json:"min_capacity"`
 	InService   bool   `json:"in_service"`
+	Location    string `json:"location,omitempty"`
+	Channel     int32  `json:"channel,omitempty"` // engine.Channel
 }
 
 type detailsJSON struct {

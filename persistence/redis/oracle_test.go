@@ -100,6 +100,12 @@ func (r *naiveRestaurant) event(e *enginepb.Event) {
 	for _, pb := range []*enginepb.Table{e.GetTableAdded().GetTable(), e.GetTableChanged().GetTable()} {
 		if pb != nil {
 			r.tables[pb.Id] = obj{"number": pb.TableNumber, "capacity": pb.Capacity, "min_capacity": pb.MinCapacity, "in_service": pb.InService}
+			if pb.Location != "" {
+				r.tables[pb.Id]["location"] = pb.Location
+			}
+			if pb.Channel != 0 {
+				r.tables[pb.Id]["channel"] = int32(pb.Channel)
+			}
 			r.floorAt = r.position
 		}
 	}

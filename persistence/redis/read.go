@@ -26,6 +26,8 @@ type Table struct {
 	Capacity    int // guests
 	MinCapacity int // guests
 	InService   bool
+	Location    string
+	Channel     engine.Channel
 }
 
 // Floor is what a restaurant offers.
@@ -116,7 +118,7 @@ func (r *restaurantState) availability(now engine.Instant, id engine.RestaurantI
 	}
 	for _, t := range r.floor.Tables {
 		pb.Tables = append(pb.Tables, &enginepb.Table{Id: string(t.ID), TableNumber: t.Number, Capacity: int32(t.Capacity),
-			MinCapacity: int32(t.MinCapacity), InService: t.InService, Version: 1})
+			MinCapacity: int32(t.MinCapacity), InService: t.InService, Version: 1, Location: t.Location, Channel: t.Channel})
 	}
 	for _, d := range r.days {
 		for _, s := range d.stays {
@@ -232,7 +234,7 @@ func readFloor(key string, fields map[string]string) (f Floor, err error) {
 		if err != nil {
 			return f, err
 		}
-		f.Tables = append(f.Tables, Table{engine.TableID(id), t.Number, int(t.Capacity), int(t.MinCapacity), t.InService})
+		f.Tables = append(f.Tables, Table{engine.TableID(id), t.Number, int(t.Capacity), int(t.MinCapacity), t.InService, t.Location, engine.Channel(t.Channel)})
 	}
 	slices.SortFunc(f.Tables, func(a, b Table) int { return cmp.Compare(a.ID, b.ID) })
 	return f, nil

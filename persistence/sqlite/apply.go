@@ -141,7 +141,7 @@ func (t *tx) rules(h *head, pb *enginepb.Rules) error {
 
 func (t *tx) table(h *head, pb *enginepb.Table) error {
 	return t.exec(t.stmts.table, h.n, pb.GetId(), int64(pb.GetVersion()), pb.GetTableNumber(), int64(pb.GetCapacity()),
-		int64(pb.GetMinCapacity()), pb.GetLocation(), pb.GetInService())
+		int64(pb.GetMinCapacity()), pb.GetLocation(), pb.GetInService(), int64(pb.GetChannel()))
 }
 
 func (t *tx) account(h *head, pb *enginepb.Account, erased persistence.Erasure) error {

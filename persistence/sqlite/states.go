@@ -149,9 +149,10 @@ func readTables(ctx context.Context, q querier, where string, fn func(engine.Res
 	var version uint64
 	var capacity, least int32
 	var inService bool
-	return each(ctx, q, `SELECT i.id, t.id, version, number, capacity, min_capacity, location, in_service FROM tables t JOIN names i ON i.n = t.restaurant`+where,
-		[]any{&r, &id, &version, &number, &capacity, &least, &location, &inService}, func() error {
-			fn(r, &enginepb.Table{Id: id, Version: version, TableNumber: number, Capacity: capacity, MinCapacity: least, Location: location, InService: inService})
+	var channel engine.Channel
+	return each(ctx, q, `SELECT i.id, t.id, version, number, capacity, min_capacity, location, in_service, channel FROM tables t JOIN names i ON i.n = t.restaurant`+where,
+		[]any{&r, &id, &version, &number, &capacity, &least, &location, &inService, &channel}, func() error {
+			fn(r, &enginepb.Table{Id: id, Version: version, TableNumber: number, Capacity: capacity, MinCapacity: least, Location: location, InService: inService, Channel: channel})
 			return nil
 		})
 }
