@@ -174,6 +174,9 @@ var authzRequests = map[string]func(c *authzCity, p person) *answer{
 	"PATCH /restaurants/{id}": func(c *authzCity, p person) *answer {
 		return p.do("PATCH", "/restaurants/"+c.restaurant, `{"description":"x"}`, "If-Match", "*")
 	},
+	"GET /restaurants/{id}/availability/explain": func(c *authzCity, p person) *answer {
+		return p.do("GET", "/restaurants/"+c.restaurant+"/availability/explain?guests_count=2&time=19:00&date="+day(3), "")
+	},
 	"GET /restaurants/{id}/rules": func(c *authzCity, p person) *answer { return p.do("GET", "/restaurants/"+c.restaurant+"/rules", "") },
 	"PATCH /restaurants/{id}/rules": func(c *authzCity, p person) *answer {
 		return p.do("PATCH", "/restaurants/"+c.restaurant+"/rules", `{"min_notice_minutes":0}`, "If-Match", "*")

@@ -92,14 +92,9 @@ func (x *exchange) availabilityQuery() (availabilityQuery, *trouble) {
 	if q.day, t = parseDate("date", date); t != nil {
 		return q, t
 	}
-	n, err := strconv.Atoi(guests)
-	if err != nil {
-		return q, wrong("guests_count", "a whole number")
-	}
-	if t = checkParty("guests_count", n); t != nil {
+	if q.guests, t = x.guests(guests); t != nil {
 		return q, t
 	}
-	q.guests = n
 	if clock != "" {
 		var ok bool
 		if q.minutes, ok = parseClock(clock); !ok {
@@ -107,6 +102,15 @@ func (x *exchange) availabilityQuery() (availabilityQuery, *trouble) {
 		}
 	}
 	return q, nil
+}
+
+// guests reads the size of a party from a query.
+func (x *exchange) guests(text string) (int, *trouble) {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, wrong("guests_count", "a whole number")
+	}
+	return n, checkParty("guests_count", n)
 }
 
 // plainQuery reads a query without escapes; false when a parameter is unknown or comes twice, or time or area are empty.

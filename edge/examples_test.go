@@ -24,7 +24,7 @@ var anExampleEvening = []exampleStep{
 	{"owner", "getRules", ""}, {"owner", "patchRules", "newYear"}, {"owner", "patchRules", "pause"}, {"owner", "patchRules", "resume"},
 	{"owner", "createTable", "terrace"}, {"owner", "listTables", ""}, {"owner", "patchTable", "bigger"},
 	{"owner", "hireStaff", "host"}, {"owner", "listStaff", ""}, {"owner", "patchStaff", "promotion"}, {"owner", "dismissStaff", ""},
-	{"", "searchRestaurants", ""}, {"", "getAvailability", ""}, {"owner", "listMyRestaurants", ""},
+	{"", "searchRestaurants", ""}, {"", "getAvailability", ""}, {"owner", "explainAvailability", ""}, {"owner", "listMyRestaurants", ""},
 	{"guest", "createReservation", "local"}, {"guest", "getReservation", ""}, {"guest", "patchReservation", "bigger"}, {"guest", "patchReservation", "later"},
 	{"owner", "getDaySheet", ""}, {"guest", "listReservations", ""}, {"guest", "cancelReservation", "reason"},
 	{"guest", "createReservation", "withContact"}, {"owner", "markNoShow", "reason"}, {"owner", "reinstateReservation", "reason"},

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,7 +113,9 @@ func TestSeatingAtWork(t *testing.T) {
 	require.Equal(t, []any{0.0, 0.0, 1.0}, []any{free(9, ""), free(4, ""), free(2, "")})
 	require.Equal(t, "in_use", owner.do("DELETE", "/tables/"+tables[2], "").code())
 
-	for body, number := range map[string]string{`"location":"terrace"`: "T8", `"location":"bar","channel":"in_house"`: "T9", `"location":"bar","channel":"walk_in"`: "W1"} {
+	numbers := []string{"T1", "T2", "T3", "T8", "T9", "W1"}
+	for i, body := range []string{`"location":"terrace"`, `"location":"bar","channel":"in_house"`, `"location":"bar","channel":"walk_in"`} {
+		number := numbers[3+i]
 		a := owner.do("POST", "/restaurants/"+id+"/tables", `{"table_number":"`+number+`","capacity":4,`+body+`}`)
 		require.Equal(t, 201, a.StatusCode, a.text)
 		tables = append(tables, a.doc["id"].(string))
@@ -130,6 +133,39 @@ func TestSeatingAtWork(t *testing.T) {
 	a = book(owner, 2, `,"area":"bar"`)
 	require.Equal(t, 201, a.StatusCode, "staff book what is kept for the house")
 	require.Equal(t, "slot_unavailable", book(owner, 2, `,"area":"bar"`).code(), "but for walk-ins")
+
+	// What staff are told about it.
+	why := func(query string) map[string]any {
+		a := owner.do("GET", "/restaurants/"+id+"/availability/explain?date="+day(3)+"&time=19:00"+query, "")
+		require.Equal(t, 200, a.StatusCode, a.text)
+		return a.doc
+	}
+	verdicts := func(e map[string]any) (out string) {
+		for _, v := range e["tables"].([]any) {
+			v := v.(map[string]any)
+			out += fmt.Sprintf(" %s=%s", v["table_number"], v["reason"])
+		}
+		return out
+	}
+	e := why("&guests_count=2")
+	require.Equal(t, " T1=taken T2=taken T3=taken T8=free T9=channel W1=channel", verdicts(e))
+	require.Equal(t, []any{true, "ok", []any{tables[slices.Index(numbers, "T8")]}}, []any{e["offered"], e["reason"], e["table_ids"]})
+	require.Equal(t, "party_too_small", e["combinations"].([]any)[0].(map[string]any)["reason"])
+	e = why("&guests_count=9")
+	require.Equal(t, "taken", e["combinations"].([]any)[0].(map[string]any)["reason"])
+	require.Equal(t, []any{false, "slot_unavailable"}, []any{e["offered"], e["reason"]})
+	e = why("&guests_count=2")
+	require.Equal(t, map[string]any{"from": "19:00", "until": "19:15", "covers": 13.0, "parties": 3.0, "online_covers": 11.0, "online_parties": 2.0}, e["pacing"])
+	e = why("&guests_count=2&area=bar&as=staff")
+	require.Equal(t, " T1=area T2=area T3=area T8=area T9=taken W1=channel", verdicts(e))
+	require.Equal(t, []any{false, "slot_unavailable", []any{}}, []any{e["offered"], e["reason"], e["table_ids"]})
+	e = why("&guests_count=30")
+	require.Equal(t, []any{false, "party_too_large"}, []any{e["offered"], e["reason"]})
+	for query, field := range map[string]string{"guests_count=2&time=7pm": "time", "guests_count=0&time=19:00": "guests_count", "time=19:00": "guests_count",
+		"guests_count=2&time=19:00&as=owner": "as", "guests_count=2&time=19:00&area=roof": "area", "guests_count=2&time=19:00&x=1": "query"} {
+		a := owner.do("GET", "/restaurants/"+id+"/availability/explain?date="+day(3)+"&"+query, "")
+		require.Equal(t, "422 "+field, fmt.Sprint(a.StatusCode, " ", a.doc["field"]), query)
+	}
 }
 
 // TestContradictoryConfigurations: what cannot be, or contradicts itself, is 422 with the member's name, and changes nothing.

@@ -88,11 +88,51 @@ func check(t require.TestingT, a engine.Aggregate, v *engine.RestaurantView, dum
 		require.Len(t, v.DaySheet(day, nil), n, "I7")
 		require.Equal(t, fresh.DaySheet(day, nil), v.DaySheet(day, nil), "I11")
 	}
+	explained(t, a, fresh, dumb, now)
 	day := engine.Day(now/86_400_000) + 1
 	for guests := 1; guests <= 7; guests += 3 {
 		want := dumb.Availability(now, day, guests)
 		require.Equal(t, want, v.Availability(now, day, guests, nil), "availability of %v for %d in %s", day, guests, dumb.Info.TimeZone)
 		require.Equal(t, want, fresh.Availability(now, day, guests, nil))
+	}
+}
+
+// explained compares what is explained to staff with what is decided: the same code and tables, and of each table what the oracle says.
+func explained(t require.TestingT, a engine.Aggregate, v *engine.RestaurantView, dumb *Book, now engine.Instant) {
+	at := int(now / 1000)
+	for i, staff := range []bool{false, true} {
+		guests, area := 1+at%9, []string{"", "", "hall"}[at%3]
+		when := engine.When{HasLocal: true, Day: engine.Day(now/86_400_000) + 1, LocalMin: 11*60 + 15*((at/9+i)%52)}
+		by := engine.Caller{Account: account(999, 1), Role: engine.RoleCustomer}
+		if staff {
+			by = engine.Caller{Role: engine.RoleAdmin}
+		}
+		out, _ := a.Decide(now, &engine.Command{Caller: by, Body: &engine.CreateReservation{ID: engine.MakeReservationID(dumb.ID, 3), Want: when, GuestsCount: guests, Area: area}})
+		e, code, field := v.Explain(now, engine.Question{When: when, Guests: guests, Area: area, Staff: staff})
+		if out.Code == engine.CodeInvalid {
+			require.Equal(t, []any{out.Code, out.Field}, []any{code, field})
+			continue
+		}
+		require.Equal(t, engine.CodeOK, code)
+		if out.Code == engine.CodeCreated {
+			require.Equal(t, out.Reservation.Tables, e.Chosen)
+			require.Equal(t, []int64{out.Reservation.StartsAt, out.Reservation.EndsAt}, []int64{e.StartsAt, e.EndsAt})
+			out.Code = engine.CodeOK
+		}
+		require.Equal(t, out.Code, e.Code)
+		s := start{day: e.Day, local: e.LocalMin, at: e.StartsAt, shift: e.Shift}
+		party := ask{guests: guests, staff: staff, area: area}
+		free := 0
+		for _, c := range e.Combinations {
+			if c.Reason == engine.ReasonFree {
+				free++
+			}
+		}
+		require.Len(t, dumb.together(party, s), free)
+		for _, table := range e.Tables {
+			require.Equal(t, dumb.suits(table.Table, party, s), table.Reason == engine.ReasonFree, "%s: %s", table.Table.Number, table.Reason)
+			require.Equal(t, table.Reason == engine.ReasonTaken, len(table.By) > 0)
+		}
 	}
 }
 
