@@ -177,6 +177,13 @@ var authzRequests = map[string]func(c *authzCity, p person) *answer{
 	"GET /restaurants/{id}/availability/explain": func(c *authzCity, p person) *answer {
 		return p.do("GET", "/restaurants/"+c.restaurant+"/availability/explain?guests_count=2&time=19:00&date="+day(3), "")
 	},
+	"POST /restaurants/{id}/walk-ins": func(c *authzCity, p person) *answer {
+		a := p.do("POST", "/restaurants/"+c.restaurant+"/walk-ins", `{"guests_count":1}`)
+		if a.StatusCode == 201 { // the next one wants the table
+			require.Equal(c.t, 200, c.as("owner").do("POST", "/reservations/"+a.doc["id"].(string)+"/complete", "").StatusCode)
+		}
+		return a
+	},
 	"GET /restaurants/{id}/rules": func(c *authzCity, p person) *answer { return p.do("GET", "/restaurants/"+c.restaurant+"/rules", "") },
 	"PATCH /restaurants/{id}/rules": func(c *authzCity, p person) *answer {
 		return p.do("PATCH", "/restaurants/"+c.restaurant+"/rules", `{"min_notice_minutes":0}`, "If-Match", "*")

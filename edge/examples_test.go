@@ -26,7 +26,7 @@ var anExampleEvening = []exampleStep{
 	{"owner", "hireStaff", "host"}, {"owner", "listStaff", ""}, {"owner", "patchStaff", "promotion"}, {"owner", "dismissStaff", ""},
 	{"", "searchRestaurants", ""}, {"", "getAvailability", ""}, {"owner", "explainAvailability", ""}, {"owner", "listMyRestaurants", ""},
 	{"guest", "createReservation", "local"}, {"guest", "getReservation", ""}, {"guest", "patchReservation", "bigger"}, {"guest", "patchReservation", "later"},
-	{"owner", "getDaySheet", ""}, {"guest", "listReservations", ""}, {"guest", "cancelReservation", "reason"},
+	{"owner", "getDaySheet", ""}, {"owner", "seatWalkIn", "two"}, {"guest", "listReservations", ""}, {"guest", "cancelReservation", "reason"},
 	{"guest", "createReservation", "withContact"}, {"owner", "markNoShow", "reason"}, {"owner", "reinstateReservation", "reason"},
 	{"owner", "seatReservation", "reason"}, {"owner", "completeReservation", "reason"},
 	{"guest", "createReview", "five"}, {"", "listReviews", ""},
@@ -158,6 +158,8 @@ func (e *evening) learn(step exampleStep, a *answer) {
 		e.real["tbl_0123456789abc00000000000t1"] = id
 	case "createReservation":
 		e.real["rsv_0123456789abc0000000000r01"] = id
+	case "seatWalkIn": // and leaves: the table is needed
+		require.Equal(e.t, 200, e.ask("POST", "/api/v1/reservations/"+id+"/complete", e.tokens["owner"], "").StatusCode)
 	case "createAPIKey":
 		e.real["key_1"] = id
 	}

@@ -168,6 +168,42 @@ func TestSeatingAtWork(t *testing.T) {
 	}
 }
 
+// A party at the door: seated at once, where nobody can book first, by key once.
+func TestWalkIns(t *testing.T) {
+	s := listen(t, openHouse(t))
+	owner, ada := s.register("owner@example.org", "owner"), s.register("ada@example.org", "customer")
+	id, tables := owner.trattoria()
+	a := owner.do("POST", "/restaurants/"+id+"/tables", `{"table_number":"W1","capacity":6,"channel":"walk_in"}`)
+	require.Equal(t, 201, a.StatusCode, a.text)
+	door := func(body string, headers ...string) *answer { return owner.do("POST", "/restaurants/"+id+"/walk-ins", body, headers...) }
+	first := door(`{"guests_count":2,"special_requests":"a high chair","contact":{"name":"Ada"}}`, "Idempotency-Key", "w")
+	require.Equal(t, 201, first.StatusCode, first.text)
+	require.Equal(t, []any{"seated", a.doc["id"]}, []any{first.doc["status"], first.doc["table_id"]})
+	require.Equal(t, "/api/v1/reservations/"+first.doc["id"].(string), first.Header.Get("Location"))
+	again := door(`{"contact":{"name":"Ada"},"special_requests":"a high chair","guests_count":2}`, "Idempotency-Key", "w")
+	require.Equal(t, first.text, again.text)
+	require.Equal(t, "true", again.Header.Get("Idempotent-Replay"))
+	starts, err := time.Parse(time.RFC3339, first.doc["starts_at"].(string))
+	require.NoError(t, err)
+	require.WithinRange(t, starts, time.Now().Add(-6*time.Minute), time.Now())
+	for _, want := range tables {
+		a := door(`{"guests_count":2}`)
+		require.Equal(t, 201, a.StatusCode, a.text)
+		require.Equal(t, want, a.doc["table_id"], "then the smallest that fits")
+	}
+	require.Equal(t, "slot_unavailable", door(`{"guests_count":2}`).code())
+	require.Equal(t, "party_too_large", door(`{"guests_count":20}`).code())
+	for body, field := range map[string]string{`{}`: "guests_count", `{"guests_count":2,"table_id":"T1"}`: "table_id", `{"guests_count":2,"area":"roof"}`: "area", `{"guests_count":2,"date":"x"}`: "date"} {
+		a := door(body)
+		require.Equal(t, "422 "+field, fmt.Sprint(a.StatusCode, " ", a.doc["field"]), a.text)
+	}
+	require.Equal(t, 403, ada.do("POST", "/restaurants/"+id+"/walk-ins", `{"guests_count":2}`).StatusCode)
+	require.Equal(t, 200, owner.do("POST", "/reservations/"+first.doc["id"].(string)+"/complete", "").StatusCode)
+	require.Equal(t, 201, door(`{"guests_count":6}`).StatusCode, "the table is free at once")
+	sheet := owner.do("GET", "/restaurants/"+id+"/reservations?date="+first.doc["date"].(string), "")
+	require.Contains(t, sheet.text, first.doc["id"].(string))
+}
+
 // TestContradictoryConfigurations: what cannot be, or contradicts itself, is 422 with the member's name, and changes nothing.
 func TestContradictoryConfigurations(t *testing.T) {
 	s := listen(t, openHouse(t))

@@ -63,6 +63,15 @@ type (
 		Area            string  // the Location of the tables; empty = any
 		Contact         Contact
 	}
+	// SeatWalkIn seats a party now.
+	SeatWalkIn struct {
+		ID              ReservationID
+		GuestsCount     int
+		SpecialRequests string
+		Table           TableID // that one or none; empty = any
+		Area            string  // the Location of the tables; empty = any
+		Contact         Contact
+	}
 	// Reschedule changes what is not nil. The reservation itself never stands in its own way.
 	Reschedule struct {
 		ID              ReservationID
@@ -141,6 +150,7 @@ func (*AddTable) isBody()          {}
 func (*ChangeTable) isBody()       {}
 func (*RemoveTable) isBody()       {}
 func (*CreateReservation) isBody() {}
+func (*SeatWalkIn) isBody()        {}
 func (*Reschedule) isBody()        {}
 func (*Transition) isBody()        {}
 func (*Sweep) isBody()             {}

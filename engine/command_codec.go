@@ -23,7 +23,7 @@ func (c *Command) Protocol() uint16 {
 		return slices.ContainsFunc(list, func(h OpeningHours) bool { return h.Name != "" || h.GridMin != 0 })
 	}
 	switch b := c.Body.(type) {
-	case *SetRules:
+	case *SetRules, *SeatWalkIn:
 		return 2
 	case *AddTable:
 		if b.Table.Channel != ChannelOnline {
@@ -126,6 +126,8 @@ func bodyProto(b Body) enginepb.CommandBody {
 		return &enginepb.Command_RemoveTable{RemoveTable: &enginepb.RemoveTable{Id: string(b.ID)}}
 	case *CreateReservation:
 		return &enginepb.Command_CreateReservation{CreateReservation: b.proto()}
+	case *SeatWalkIn:
+		return &enginepb.Command_SeatWalkIn{SeatWalkIn: b.proto()}
 	case *Reschedule:
 		return &enginepb.Command_Reschedule{Reschedule: b.proto()}
 	case *Transition:
@@ -189,6 +191,8 @@ func bodyFrom(p enginepb.CommandBody) Body {
 		return &RemoveTable{ID: TableID(p.RemoveTable.Id)}
 	case *enginepb.Command_CreateReservation:
 		return createReservationFrom(p.CreateReservation)
+	case *enginepb.Command_SeatWalkIn:
+		return seatWalkInFrom(p.SeatWalkIn)
 	case *enginepb.Command_Reschedule:
 		return rescheduleFrom(p.Reschedule)
 	case *enginepb.Command_Transition:
@@ -268,7 +272,7 @@ func narrow(p *int64) *int {
 // ForRestaurant reports whether restaurants decide that kind of command; accounts decide the others.
 func ForRestaurant(b Body) bool {
 	switch b.(type) {
-	case *CreateRestaurant, *ChangeRestaurant, *SetRules, *AddTable, *ChangeTable, *RemoveTable, *CreateReservation, *Reschedule, *Transition,
+	case *CreateRestaurant, *ChangeRestaurant, *SetRules, *AddTable, *ChangeTable, *RemoveTable, *CreateReservation, *SeatWalkIn, *Reschedule, *Transition,
 		*AddStaff, *ChangeStaff, *RemoveStaff, *AddReview, *ForgetGuest, *Sweep:
 		return true
 	}

@@ -107,10 +107,25 @@ func (c *CreateReservation) proto() *enginepb.CreateReservation {
 	if c.Want != (When{}) {
 		p.Want = c.Want.proto()
 	}
-	if c.Contact != (Contact{}) {
-		p.Contact = &enginepb.Contact{Name: c.Contact.Name, Phone: c.Contact.Phone, Email: c.Contact.Email}
-	}
+	p.Contact = c.Contact.proto()
 	return p
+}
+
+func (c Contact) proto() *enginepb.Contact {
+	if c == (Contact{}) {
+		return nil
+	}
+	return &enginepb.Contact{Name: c.Name, Phone: c.Phone, Email: c.Email}
+}
+
+func (c *SeatWalkIn) proto() *enginepb.SeatWalkIn {
+	return &enginepb.SeatWalkIn{Id: string(c.ID), GuestsCount: int64(c.GuestsCount), SpecialRequests: c.SpecialRequests, Table: string(c.Table),
+		Area: c.Area, Contact: c.Contact.proto()}
+}
+
+func seatWalkInFrom(p *enginepb.SeatWalkIn) *SeatWalkIn {
+	return &SeatWalkIn{ID: ReservationID(p.Id), GuestsCount: int(p.GuestsCount), SpecialRequests: p.SpecialRequests, Table: TableID(p.Table),
+		Area: p.Area, Contact: Contact{p.Contact.GetName(), p.Contact.GetPhone(), p.Contact.GetEmail()}}
 }
 
 func createReservationFrom(p *enginepb.CreateReservation) *CreateReservation {

@@ -36,11 +36,8 @@ func (d *decision) createReservation(c *CreateReservation) Outcome {
 	if out := d.place(r, &c.Want, c.Table, nil, true); out.Code != CodeOK {
 		return out
 	}
-	switch {
-	case d.live >= MaxLive:
-		return Outcome{Code: CodeLimit, Field: "live_reservations"}
-	case d.resv.len() >= MaxReservations:
-		return Outcome{Code: CodeLimit, Field: "reservations"}
+	if out := d.room(); out.Code != CodeOK {
+		return out
 	}
 	d.emit(&enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: r.proto()}})
 	return Outcome{Code: CodeCreated, Reservation: r}

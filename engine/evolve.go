@@ -96,9 +96,7 @@ func (r *Reservation) proto() *enginepb.Reservation {
 		Version: uint64(r.Version), Key: hashBytes(r.Key), Body: hashBytes(r.Payload),
 		CreatedMs: int64(r.Created), UpdatedMs: int64(r.Updated), Reviewed: r.Reviewed, BufferMin: int32(r.BufferMin), Area: r.Area,
 	}
-	if r.Contact != (Contact{}) {
-		p.Contact = &enginepb.Contact{Name: r.Contact.Name, Phone: r.Contact.Phone, Email: r.Contact.Email}
-	}
+	p.Contact = r.Contact.proto()
 	return p
 }
 

@@ -86,6 +86,8 @@ func (d *decision) decide() Outcome {
 		return d.removeTable(body)
 	case *CreateReservation:
 		return d.createReservation(body)
+	case *SeatWalkIn:
+		return d.seatWalkIn(body)
 	case *Reschedule:
 		return d.reschedule(body)
 	case *Transition:

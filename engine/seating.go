@@ -7,12 +7,15 @@ type search struct {
 	now    Instant
 	guests int
 	staff  bool
+	walkIn bool   // stands at the door
 	area   string // where it wants to sit; empty = anywhere
 	skip   *hold  // what the party itself holds
 }
 
 // books reports whether the party may book a table of that channel.
-func (q *search) books(c Channel) bool { return c == ChannelOnline || q.staff && c == ChannelInHouse }
+func (q *search) books(c Channel) bool {
+	return c == ChannelOnline || q.staff && c == ChannelInHouse || q.walkIn
+}
 
 // wish is what a party asks of the floor.
 type wish struct {
@@ -47,10 +50,20 @@ func (b *book) seat(q *search, w wish) []TableID {
 			return kept
 		}
 	}
+	best := -1
 	for _, s := range b.floor.order {
-		if free(int(s)) {
+		if !free(int(s)) {
+			continue
+		}
+		if !q.walkIn {
 			return one(int(s))
 		}
+		if best < 0 || b.floor.slots[s].Channel > b.floor.slots[best].Channel { // what nobody can book is given first
+			best = int(s)
+		}
+	}
+	if best >= 0 {
+		return one(best)
 	}
 	return b.seatTogether(q, nil, &taken)
 }

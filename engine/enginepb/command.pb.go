@@ -58,6 +58,7 @@ type Command struct {
 	//	*Command_AddReview
 	//	*Command_ForgetGuest
 	//	*Command_SetRules
+	//	*Command_SeatWalkIn
 	//	*Command_Register
 	//	*Command_ChangeProfile
 	//	*Command_OpenSession
@@ -282,6 +283,15 @@ func (x *Command) GetSetRules() *SetRules {
 	return nil
 }
 
+func (x *Command) GetSeatWalkIn() *SeatWalkIn {
+	if x != nil {
+		if x, ok := x.Body.(*Command_SeatWalkIn); ok {
+			return x.SeatWalkIn
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetRegister() *Register {
 	if x != nil {
 		if x, ok := x.Body.(*Command_Register); ok {
@@ -468,6 +478,10 @@ type Command_SetRules struct {
 	SetRules *SetRules `protobuf:"bytes,23,opt,name=set_rules,json=setRules,proto3,oneof"`
 }
 
+type Command_SeatWalkIn struct {
+	SeatWalkIn *SeatWalkIn `protobuf:"bytes,24,opt,name=seat_walk_in,json=seatWalkIn,proto3,oneof"`
+}
+
 type Command_Register struct {
 	Register *Register `protobuf:"bytes,40,opt,name=register,proto3,oneof"`
 }
@@ -551,6 +565,8 @@ func (*Command_AddReview) isCommand_Body() {}
 func (*Command_ForgetGuest) isCommand_Body() {}
 
 func (*Command_SetRules) isCommand_Body() {}
+
+func (*Command_SeatWalkIn) isCommand_Body() {}
 
 func (*Command_Register) isCommand_Body() {}
 
@@ -1540,6 +1556,90 @@ func (x *CreateReservation) GetArea() string {
 	return ""
 }
 
+type SeatWalkIn struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	GuestsCount     int64                  `protobuf:"varint,2,opt,name=guests_count,json=guestsCount,proto3" json:"guests_count,omitempty"`
+	SpecialRequests string                 `protobuf:"bytes,3,opt,name=special_requests,json=specialRequests,proto3" json:"special_requests,omitempty"`
+	Table           string                 `protobuf:"bytes,4,opt,name=table,proto3" json:"table,omitempty"`
+	Contact         *Contact               `protobuf:"bytes,5,opt,name=contact,proto3" json:"contact,omitempty"`
+	Area            string                 `protobuf:"bytes,6,opt,name=area,proto3" json:"area,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *SeatWalkIn) Reset() {
+	*x = SeatWalkIn{}
+	mi := &file_command_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeatWalkIn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeatWalkIn) ProtoMessage() {}
+
+func (x *SeatWalkIn) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeatWalkIn.ProtoReflect.Descriptor instead.
+func (*SeatWalkIn) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SeatWalkIn) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SeatWalkIn) GetGuestsCount() int64 {
+	if x != nil {
+		return x.GuestsCount
+	}
+	return 0
+}
+
+func (x *SeatWalkIn) GetSpecialRequests() string {
+	if x != nil {
+		return x.SpecialRequests
+	}
+	return ""
+}
+
+func (x *SeatWalkIn) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *SeatWalkIn) GetContact() *Contact {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
+}
+
+func (x *SeatWalkIn) GetArea() string {
+	if x != nil {
+		return x.Area
+	}
+	return ""
+}
+
 type Reschedule struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1554,7 +1654,7 @@ type Reschedule struct {
 
 func (x *Reschedule) Reset() {
 	*x = Reschedule{}
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +1666,7 @@ func (x *Reschedule) String() string {
 func (*Reschedule) ProtoMessage() {}
 
 func (x *Reschedule) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +1679,7 @@ func (x *Reschedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reschedule.ProtoReflect.Descriptor instead.
 func (*Reschedule) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{13}
+	return file_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Reschedule) GetId() string {
@@ -1635,7 +1735,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1647,7 +1747,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1660,7 +1760,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14}
+	return file_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Transition) GetId() string {
@@ -1694,7 +1794,7 @@ type AddStaff struct {
 
 func (x *AddStaff) Reset() {
 	*x = AddStaff{}
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1806,7 @@ func (x *AddStaff) String() string {
 func (*AddStaff) ProtoMessage() {}
 
 func (x *AddStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1819,7 @@ func (x *AddStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddStaff.ProtoReflect.Descriptor instead.
 func (*AddStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{15}
+	return file_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AddStaff) GetAccount() string {
@@ -1746,7 +1846,7 @@ type ChangeStaff struct {
 
 func (x *ChangeStaff) Reset() {
 	*x = ChangeStaff{}
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +1858,7 @@ func (x *ChangeStaff) String() string {
 func (*ChangeStaff) ProtoMessage() {}
 
 func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +1871,7 @@ func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeStaff.ProtoReflect.Descriptor instead.
 func (*ChangeStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16}
+	return file_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ChangeStaff) GetAccount() string {
@@ -1797,7 +1897,7 @@ type RemoveStaff struct {
 
 func (x *RemoveStaff) Reset() {
 	*x = RemoveStaff{}
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1909,7 @@ func (x *RemoveStaff) String() string {
 func (*RemoveStaff) ProtoMessage() {}
 
 func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1922,7 @@ func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveStaff.ProtoReflect.Descriptor instead.
 func (*RemoveStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{17}
+	return file_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RemoveStaff) GetAccount() string {
@@ -1844,7 +1944,7 @@ type AddReview struct {
 
 func (x *AddReview) Reset() {
 	*x = AddReview{}
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1856,7 +1956,7 @@ func (x *AddReview) String() string {
 func (*AddReview) ProtoMessage() {}
 
 func (x *AddReview) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1869,7 +1969,7 @@ func (x *AddReview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddReview.ProtoReflect.Descriptor instead.
 func (*AddReview) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{18}
+	return file_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AddReview) GetId() string {
@@ -1909,7 +2009,7 @@ type ForgetGuest struct {
 
 func (x *ForgetGuest) Reset() {
 	*x = ForgetGuest{}
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1921,7 +2021,7 @@ func (x *ForgetGuest) String() string {
 func (*ForgetGuest) ProtoMessage() {}
 
 func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1934,7 +2034,7 @@ func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetGuest.ProtoReflect.Descriptor instead.
 func (*ForgetGuest) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ForgetGuest) GetGuest() string {
@@ -1960,7 +2060,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1972,7 +2072,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1985,7 +2085,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Register) GetId() string {
@@ -2056,7 +2156,7 @@ type ChangeProfile struct {
 
 func (x *ChangeProfile) Reset() {
 	*x = ChangeProfile{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2168,7 @@ func (x *ChangeProfile) String() string {
 func (*ChangeProfile) ProtoMessage() {}
 
 func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2181,7 @@ func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeProfile.ProtoReflect.Descriptor instead.
 func (*ChangeProfile) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ChangeProfile) GetFirstName() string {
@@ -2126,7 +2226,7 @@ type OpenSession struct {
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +2238,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +2251,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OpenSession) GetPassword() string {
@@ -2206,7 +2306,7 @@ type RotateSession struct {
 
 func (x *RotateSession) Reset() {
 	*x = RotateSession{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2218,7 +2318,7 @@ func (x *RotateSession) String() string {
 func (*RotateSession) ProtoMessage() {}
 
 func (x *RotateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,7 +2331,7 @@ func (x *RotateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSession.ProtoReflect.Descriptor instead.
 func (*RotateSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RotateSession) GetOld() []byte {
@@ -2258,7 +2358,7 @@ type RevokeSession struct {
 
 func (x *RevokeSession) Reset() {
 	*x = RevokeSession{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2370,7 @@ func (x *RevokeSession) String() string {
 func (*RevokeSession) ProtoMessage() {}
 
 func (x *RevokeSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2383,7 @@ func (x *RevokeSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSession.ProtoReflect.Descriptor instead.
 func (*RevokeSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RevokeSession) GetRefresh() []byte {
@@ -2309,7 +2409,7 @@ type BeginSecondFactor struct {
 
 func (x *BeginSecondFactor) Reset() {
 	*x = BeginSecondFactor{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2421,7 @@ func (x *BeginSecondFactor) String() string {
 func (*BeginSecondFactor) ProtoMessage() {}
 
 func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2434,7 @@ func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginSecondFactor.ProtoReflect.Descriptor instead.
 func (*BeginSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BeginSecondFactor) GetSecret() []byte {
@@ -2355,7 +2455,7 @@ type ConfirmSecondFactor struct {
 
 func (x *ConfirmSecondFactor) Reset() {
 	*x = ConfirmSecondFactor{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2467,7 @@ func (x *ConfirmSecondFactor) String() string {
 func (*ConfirmSecondFactor) ProtoMessage() {}
 
 func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2380,7 +2480,7 @@ func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmSecondFactor.ProtoReflect.Descriptor instead.
 func (*ConfirmSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ConfirmSecondFactor) GetSecret() []byte {
@@ -2412,7 +2512,7 @@ type RemoveSecondFactor struct {
 
 func (x *RemoveSecondFactor) Reset() {
 	*x = RemoveSecondFactor{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2424,7 +2524,7 @@ func (x *RemoveSecondFactor) String() string {
 func (*RemoveSecondFactor) ProtoMessage() {}
 
 func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2437,7 +2537,7 @@ func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSecondFactor.ProtoReflect.Descriptor instead.
 func (*RemoveSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 type RehashPassword struct {
@@ -2450,7 +2550,7 @@ type RehashPassword struct {
 
 func (x *RehashPassword) Reset() {
 	*x = RehashPassword{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2462,7 +2562,7 @@ func (x *RehashPassword) String() string {
 func (*RehashPassword) ProtoMessage() {}
 
 func (x *RehashPassword) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2475,7 +2575,7 @@ func (x *RehashPassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RehashPassword.ProtoReflect.Descriptor instead.
 func (*RehashPassword) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RehashPassword) GetOld() string {
@@ -2500,7 +2600,7 @@ type NoteThrottle struct {
 
 func (x *NoteThrottle) Reset() {
 	*x = NoteThrottle{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2512,7 +2612,7 @@ func (x *NoteThrottle) String() string {
 func (*NoteThrottle) ProtoMessage() {}
 
 func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2525,7 +2625,7 @@ func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteThrottle.ProtoReflect.Descriptor instead.
 func (*NoteThrottle) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 type AddApiKey struct {
@@ -2542,7 +2642,7 @@ type AddApiKey struct {
 
 func (x *AddApiKey) Reset() {
 	*x = AddApiKey{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2554,7 +2654,7 @@ func (x *AddApiKey) String() string {
 func (*AddApiKey) ProtoMessage() {}
 
 func (x *AddApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2567,7 +2667,7 @@ func (x *AddApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddApiKey.ProtoReflect.Descriptor instead.
 func (*AddApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AddApiKey) GetId() string {
@@ -2621,7 +2721,7 @@ type RevokeApiKey struct {
 
 func (x *RevokeApiKey) Reset() {
 	*x = RevokeApiKey{}
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2633,7 +2733,7 @@ func (x *RevokeApiKey) String() string {
 func (*RevokeApiKey) ProtoMessage() {}
 
 func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2646,7 +2746,7 @@ func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKey.ProtoReflect.Descriptor instead.
 func (*RevokeApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{31}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RevokeApiKey) GetId() string {
@@ -2664,7 +2764,7 @@ type EraseAccount struct {
 
 func (x *EraseAccount) Reset() {
 	*x = EraseAccount{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2676,7 +2776,7 @@ func (x *EraseAccount) String() string {
 func (*EraseAccount) ProtoMessage() {}
 
 func (x *EraseAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2689,7 +2789,7 @@ func (x *EraseAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAccount.ProtoReflect.Descriptor instead.
 func (*EraseAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{33}
 }
 
 type CompleteErasure struct {
@@ -2700,7 +2800,7 @@ type CompleteErasure struct {
 
 func (x *CompleteErasure) Reset() {
 	*x = CompleteErasure{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2712,7 +2812,7 @@ func (x *CompleteErasure) String() string {
 func (*CompleteErasure) ProtoMessage() {}
 
 func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2725,7 +2825,7 @@ func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteErasure.ProtoReflect.Descriptor instead.
 func (*CompleteErasure) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 // Outcome is the answer to a command.
@@ -2755,7 +2855,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2767,7 +2867,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2780,7 +2880,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{34}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Outcome) GetCode() uint32 {
@@ -2920,7 +3020,7 @@ type Alternative struct {
 
 func (x *Alternative) Reset() {
 	*x = Alternative{}
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2932,7 +3032,7 @@ func (x *Alternative) String() string {
 func (*Alternative) ProtoMessage() {}
 
 func (x *Alternative) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2945,7 +3045,7 @@ func (x *Alternative) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alternative.ProtoReflect.Descriptor instead.
 func (*Alternative) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{35}
+	return file_command_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Alternative) GetDay() int32 {
@@ -2981,7 +3081,7 @@ type AccountView struct {
 
 func (x *AccountView) Reset() {
 	*x = AccountView{}
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2993,7 +3093,7 @@ func (x *AccountView) String() string {
 func (*AccountView) ProtoMessage() {}
 
 func (x *AccountView) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3006,7 +3106,7 @@ func (x *AccountView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountView.ProtoReflect.Descriptor instead.
 func (*AccountView) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{36}
+	return file_command_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AccountView) GetId() string {
@@ -3027,7 +3127,7 @@ var File_command_proto protoreflect.FileDescriptor
 
 const file_command_proto_rawDesc = "" +
 	"\n" +
-	"\rcommand.proto\x12\x11maitred.engine.v1\x1a\fengine.proto\"\xaa\x11\n" +
+	"\rcommand.proto\x12\x11maitred.engine.v1\x1a\fengine.proto\"\xed\x11\n" +
 	"\aCommand\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12+\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x04role\x12\x12\n" +
@@ -3054,7 +3154,9 @@ const file_command_proto_rawDesc = "" +
 	"\n" +
 	"add_review\x18\x15 \x01(\v2\x1c.maitred.engine.v1.AddReviewH\x00R\taddReview\x12C\n" +
 	"\fforget_guest\x18\x16 \x01(\v2\x1e.maitred.engine.v1.ForgetGuestH\x00R\vforgetGuest\x12:\n" +
-	"\tset_rules\x18\x17 \x01(\v2\x1b.maitred.engine.v1.SetRulesH\x00R\bsetRules\x129\n" +
+	"\tset_rules\x18\x17 \x01(\v2\x1b.maitred.engine.v1.SetRulesH\x00R\bsetRules\x12A\n" +
+	"\fseat_walk_in\x18\x18 \x01(\v2\x1d.maitred.engine.v1.SeatWalkInH\x00R\n" +
+	"seatWalkIn\x129\n" +
 	"\bregister\x18( \x01(\v2\x1b.maitred.engine.v1.RegisterH\x00R\bregister\x12I\n" +
 	"\x0echange_profile\x18) \x01(\v2 .maitred.engine.v1.ChangeProfileH\x00R\rchangeProfile\x12C\n" +
 	"\fopen_session\x18* \x01(\v2\x1e.maitred.engine.v1.OpenSessionH\x00R\vopenSession\x12I\n" +
@@ -3183,7 +3285,15 @@ const file_command_proto_rawDesc = "" +
 	"\x10special_requests\x18\x04 \x01(\tR\x0fspecialRequests\x12\x14\n" +
 	"\x05table\x18\x05 \x01(\tR\x05table\x124\n" +
 	"\acontact\x18\x06 \x01(\v2\x1a.maitred.engine.v1.ContactR\acontact\x12\x12\n" +
-	"\x04area\x18\a \x01(\tR\x04area\"\x8e\x02\n" +
+	"\x04area\x18\a \x01(\tR\x04area\"\xca\x01\n" +
+	"\n" +
+	"SeatWalkIn\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
+	"\fguests_count\x18\x02 \x01(\x03R\vguestsCount\x12)\n" +
+	"\x10special_requests\x18\x03 \x01(\tR\x0fspecialRequests\x12\x14\n" +
+	"\x05table\x18\x04 \x01(\tR\x05table\x124\n" +
+	"\acontact\x18\x05 \x01(\v2\x1a.maitred.engine.v1.ContactR\acontact\x12\x12\n" +
+	"\x04area\x18\x06 \x01(\tR\x04area\"\x8e\x02\n" +
 	"\n" +
 	"Reschedule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
@@ -3317,7 +3427,7 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_command_proto_goTypes = []any{
 	(*Command)(nil),             // 0: maitred.engine.v1.Command
 	(*Shifts)(nil),              // 1: maitred.engine.v1.Shifts
@@ -3332,110 +3442,113 @@ var file_command_proto_goTypes = []any{
 	(*RemoveTable)(nil),         // 10: maitred.engine.v1.RemoveTable
 	(*When)(nil),                // 11: maitred.engine.v1.When
 	(*CreateReservation)(nil),   // 12: maitred.engine.v1.CreateReservation
-	(*Reschedule)(nil),          // 13: maitred.engine.v1.Reschedule
-	(*Transition)(nil),          // 14: maitred.engine.v1.Transition
-	(*AddStaff)(nil),            // 15: maitred.engine.v1.AddStaff
-	(*ChangeStaff)(nil),         // 16: maitred.engine.v1.ChangeStaff
-	(*RemoveStaff)(nil),         // 17: maitred.engine.v1.RemoveStaff
-	(*AddReview)(nil),           // 18: maitred.engine.v1.AddReview
-	(*ForgetGuest)(nil),         // 19: maitred.engine.v1.ForgetGuest
-	(*Register)(nil),            // 20: maitred.engine.v1.Register
-	(*ChangeProfile)(nil),       // 21: maitred.engine.v1.ChangeProfile
-	(*OpenSession)(nil),         // 22: maitred.engine.v1.OpenSession
-	(*RotateSession)(nil),       // 23: maitred.engine.v1.RotateSession
-	(*RevokeSession)(nil),       // 24: maitred.engine.v1.RevokeSession
-	(*BeginSecondFactor)(nil),   // 25: maitred.engine.v1.BeginSecondFactor
-	(*ConfirmSecondFactor)(nil), // 26: maitred.engine.v1.ConfirmSecondFactor
-	(*RemoveSecondFactor)(nil),  // 27: maitred.engine.v1.RemoveSecondFactor
-	(*RehashPassword)(nil),      // 28: maitred.engine.v1.RehashPassword
-	(*NoteThrottle)(nil),        // 29: maitred.engine.v1.NoteThrottle
-	(*AddApiKey)(nil),           // 30: maitred.engine.v1.AddApiKey
-	(*RevokeApiKey)(nil),        // 31: maitred.engine.v1.RevokeApiKey
-	(*EraseAccount)(nil),        // 32: maitred.engine.v1.EraseAccount
-	(*CompleteErasure)(nil),     // 33: maitred.engine.v1.CompleteErasure
-	(*Outcome)(nil),             // 34: maitred.engine.v1.Outcome
-	(*Alternative)(nil),         // 35: maitred.engine.v1.Alternative
-	(*AccountView)(nil),         // 36: maitred.engine.v1.AccountView
-	(Role)(0),                   // 37: maitred.engine.v1.Role
-	(*Shift)(nil),               // 38: maitred.engine.v1.Shift
-	(*Pacing)(nil),              // 39: maitred.engine.v1.Pacing
-	(*Combination)(nil),         // 40: maitred.engine.v1.Combination
-	(*TurnTime)(nil),            // 41: maitred.engine.v1.TurnTime
-	(*SpecialDay)(nil),          // 42: maitred.engine.v1.SpecialDay
-	(Channel)(0),                // 43: maitred.engine.v1.Channel
-	(*Contact)(nil),             // 44: maitred.engine.v1.Contact
-	(*Reservation)(nil),         // 45: maitred.engine.v1.Reservation
-	(*Table)(nil),               // 46: maitred.engine.v1.Table
-	(*Restaurant)(nil),          // 47: maitred.engine.v1.Restaurant
-	(*Member)(nil),              // 48: maitred.engine.v1.Member
-	(*Account)(nil),             // 49: maitred.engine.v1.Account
-	(*ApiKey)(nil),              // 50: maitred.engine.v1.ApiKey
-	(*Rules)(nil),               // 51: maitred.engine.v1.Rules
-	(*AccountBase)(nil),         // 52: maitred.engine.v1.AccountBase
+	(*SeatWalkIn)(nil),          // 13: maitred.engine.v1.SeatWalkIn
+	(*Reschedule)(nil),          // 14: maitred.engine.v1.Reschedule
+	(*Transition)(nil),          // 15: maitred.engine.v1.Transition
+	(*AddStaff)(nil),            // 16: maitred.engine.v1.AddStaff
+	(*ChangeStaff)(nil),         // 17: maitred.engine.v1.ChangeStaff
+	(*RemoveStaff)(nil),         // 18: maitred.engine.v1.RemoveStaff
+	(*AddReview)(nil),           // 19: maitred.engine.v1.AddReview
+	(*ForgetGuest)(nil),         // 20: maitred.engine.v1.ForgetGuest
+	(*Register)(nil),            // 21: maitred.engine.v1.Register
+	(*ChangeProfile)(nil),       // 22: maitred.engine.v1.ChangeProfile
+	(*OpenSession)(nil),         // 23: maitred.engine.v1.OpenSession
+	(*RotateSession)(nil),       // 24: maitred.engine.v1.RotateSession
+	(*RevokeSession)(nil),       // 25: maitred.engine.v1.RevokeSession
+	(*BeginSecondFactor)(nil),   // 26: maitred.engine.v1.BeginSecondFactor
+	(*ConfirmSecondFactor)(nil), // 27: maitred.engine.v1.ConfirmSecondFactor
+	(*RemoveSecondFactor)(nil),  // 28: maitred.engine.v1.RemoveSecondFactor
+	(*RehashPassword)(nil),      // 29: maitred.engine.v1.RehashPassword
+	(*NoteThrottle)(nil),        // 30: maitred.engine.v1.NoteThrottle
+	(*AddApiKey)(nil),           // 31: maitred.engine.v1.AddApiKey
+	(*RevokeApiKey)(nil),        // 32: maitred.engine.v1.RevokeApiKey
+	(*EraseAccount)(nil),        // 33: maitred.engine.v1.EraseAccount
+	(*CompleteErasure)(nil),     // 34: maitred.engine.v1.CompleteErasure
+	(*Outcome)(nil),             // 35: maitred.engine.v1.Outcome
+	(*Alternative)(nil),         // 36: maitred.engine.v1.Alternative
+	(*AccountView)(nil),         // 37: maitred.engine.v1.AccountView
+	(Role)(0),                   // 38: maitred.engine.v1.Role
+	(*Shift)(nil),               // 39: maitred.engine.v1.Shift
+	(*Pacing)(nil),              // 40: maitred.engine.v1.Pacing
+	(*Combination)(nil),         // 41: maitred.engine.v1.Combination
+	(*TurnTime)(nil),            // 42: maitred.engine.v1.TurnTime
+	(*SpecialDay)(nil),          // 43: maitred.engine.v1.SpecialDay
+	(Channel)(0),                // 44: maitred.engine.v1.Channel
+	(*Contact)(nil),             // 45: maitred.engine.v1.Contact
+	(*Reservation)(nil),         // 46: maitred.engine.v1.Reservation
+	(*Table)(nil),               // 47: maitred.engine.v1.Table
+	(*Restaurant)(nil),          // 48: maitred.engine.v1.Restaurant
+	(*Member)(nil),              // 49: maitred.engine.v1.Member
+	(*Account)(nil),             // 50: maitred.engine.v1.Account
+	(*ApiKey)(nil),              // 51: maitred.engine.v1.ApiKey
+	(*Rules)(nil),               // 52: maitred.engine.v1.Rules
+	(*AccountBase)(nil),         // 53: maitred.engine.v1.AccountBase
 }
 var file_command_proto_depIdxs = []int32{
-	37, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
+	38, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
 	2,  // 1: maitred.engine.v1.Command.create_restaurant:type_name -> maitred.engine.v1.CreateRestaurant
 	3,  // 2: maitred.engine.v1.Command.change_restaurant:type_name -> maitred.engine.v1.ChangeRestaurant
 	8,  // 3: maitred.engine.v1.Command.add_table:type_name -> maitred.engine.v1.AddTable
 	9,  // 4: maitred.engine.v1.Command.change_table:type_name -> maitred.engine.v1.ChangeTable
 	10, // 5: maitred.engine.v1.Command.remove_table:type_name -> maitred.engine.v1.RemoveTable
 	12, // 6: maitred.engine.v1.Command.create_reservation:type_name -> maitred.engine.v1.CreateReservation
-	13, // 7: maitred.engine.v1.Command.reschedule:type_name -> maitred.engine.v1.Reschedule
-	14, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
-	15, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
-	16, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
-	17, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
-	18, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
-	19, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
+	14, // 7: maitred.engine.v1.Command.reschedule:type_name -> maitred.engine.v1.Reschedule
+	15, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
+	16, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
+	17, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
+	18, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
+	19, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
+	20, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
 	4,  // 14: maitred.engine.v1.Command.set_rules:type_name -> maitred.engine.v1.SetRules
-	20, // 15: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
-	21, // 16: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
-	22, // 17: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
-	23, // 18: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
-	24, // 19: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
-	25, // 20: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
-	26, // 21: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
-	27, // 22: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
-	28, // 23: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
-	29, // 24: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
-	30, // 25: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
-	31, // 26: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
-	32, // 27: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
-	33, // 28: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
-	38, // 29: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
-	38, // 30: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
-	1,  // 31: maitred.engine.v1.ChangeRestaurant.opening_hours:type_name -> maitred.engine.v1.Shifts
-	6,  // 32: maitred.engine.v1.SetRules.turn_times:type_name -> maitred.engine.v1.TurnTimes
-	39, // 33: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
-	7,  // 34: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
-	5,  // 35: maitred.engine.v1.SetRules.combinations:type_name -> maitred.engine.v1.Combinations
-	40, // 36: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
-	41, // 37: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
-	42, // 38: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
-	43, // 39: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
-	43, // 40: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
-	11, // 41: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
-	44, // 42: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
-	11, // 43: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
-	37, // 44: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
-	37, // 45: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
-	37, // 46: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
-	22, // 47: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
-	45, // 48: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
-	46, // 49: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
-	47, // 50: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
-	48, // 51: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
-	49, // 52: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
-	50, // 53: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
-	35, // 54: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
-	51, // 55: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
-	52, // 56: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
-	57, // [57:57] is the sub-list for method output_type
-	57, // [57:57] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	13, // 15: maitred.engine.v1.Command.seat_walk_in:type_name -> maitred.engine.v1.SeatWalkIn
+	21, // 16: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
+	22, // 17: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
+	23, // 18: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
+	24, // 19: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
+	25, // 20: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
+	26, // 21: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
+	27, // 22: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
+	28, // 23: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
+	29, // 24: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
+	30, // 25: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
+	31, // 26: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
+	32, // 27: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
+	33, // 28: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
+	34, // 29: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
+	39, // 30: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
+	39, // 31: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
+	1,  // 32: maitred.engine.v1.ChangeRestaurant.opening_hours:type_name -> maitred.engine.v1.Shifts
+	6,  // 33: maitred.engine.v1.SetRules.turn_times:type_name -> maitred.engine.v1.TurnTimes
+	40, // 34: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
+	7,  // 35: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
+	5,  // 36: maitred.engine.v1.SetRules.combinations:type_name -> maitred.engine.v1.Combinations
+	41, // 37: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
+	42, // 38: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
+	43, // 39: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
+	44, // 40: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
+	44, // 41: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
+	11, // 42: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
+	45, // 43: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
+	45, // 44: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
+	11, // 45: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
+	38, // 46: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
+	38, // 47: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
+	38, // 48: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
+	23, // 49: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
+	46, // 50: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
+	47, // 51: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
+	48, // 52: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
+	49, // 53: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
+	50, // 54: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
+	51, // 55: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
+	36, // 56: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
+	52, // 57: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
+	53, // 58: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -3459,6 +3572,7 @@ func file_command_proto_init() {
 		(*Command_AddReview)(nil),
 		(*Command_ForgetGuest)(nil),
 		(*Command_SetRules)(nil),
+		(*Command_SeatWalkIn)(nil),
 		(*Command_Register)(nil),
 		(*Command_ChangeProfile)(nil),
 		(*Command_OpenSession)(nil),
@@ -3477,15 +3591,15 @@ func file_command_proto_init() {
 	file_command_proto_msgTypes[3].OneofWrappers = []any{}
 	file_command_proto_msgTypes[4].OneofWrappers = []any{}
 	file_command_proto_msgTypes[9].OneofWrappers = []any{}
-	file_command_proto_msgTypes[13].OneofWrappers = []any{}
-	file_command_proto_msgTypes[21].OneofWrappers = []any{}
+	file_command_proto_msgTypes[14].OneofWrappers = []any{}
+	file_command_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

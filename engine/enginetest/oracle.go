@@ -61,7 +61,9 @@ func (b *Book) Do(now engine.Instant, cmd *engine.Command) engine.Outcome {
 	if events > 0 {
 		b.Version += engine.Version(events)
 		b.Last = now
-		if _, create := cmd.Body.(*engine.CreateReservation); !create && cmd.Key != (engine.Hash{}) {
+		_, books := cmd.Body.(*engine.CreateReservation)
+		_, seats := cmd.Body.(*engine.SeatWalkIn)
+		if !books && !seats && cmd.Key != (engine.Hash{}) {
 			b.receipts = append(b.receipts, receipt{cmd.Key, cmd.Payload, subject, out.Code})
 			b.receipts = b.receipts[max(0, len(b.receipts)-engine.MaxReceipts):]
 		}
@@ -161,6 +163,8 @@ func (b *Book) act(now engine.Instant, cmd *engine.Command) (out engine.Outcome,
 		return b.removeTable(cmd, c)
 	case *engine.CreateReservation:
 		return b.create(now, cmd, c)
+	case *engine.SeatWalkIn:
+		return b.seatWalkIn(now, cmd, c)
 	case *engine.Reschedule:
 		return b.reschedule(now, cmd, c)
 	case *engine.Transition:
@@ -230,6 +234,7 @@ func (b *Book) free(t engine.TableID, from, to int64, except engine.ReservationI
 type ask struct {
 	guests int
 	staff  bool
+	walkIn bool
 	area   string
 	except engine.ReservationID // its own
 }
@@ -239,6 +244,12 @@ func (b *Book) pick(a ask, s start) *engine.Table {
 	var best *engine.Table
 	for _, t := range b.Tables {
 		if !b.suits(t, a, s) {
+			continue
+		}
+		if a.walkIn && best != nil && t.Channel != best.Channel {
+			if t.Channel > best.Channel {
+				best = t
+			}
 			continue
 		}
 		if best == nil || t.Capacity < best.Capacity || t.Capacity == best.Capacity && number(t) < number(best) {
@@ -267,7 +278,8 @@ func (b *Book) suits(t *engine.Table, a ask, s start) bool {
 // may says whether the party books tables of that channel and area.
 func (b *Book) may(t *engine.Table, a ask) bool {
 	return t.Channel == engine.ChannelOnline && (a.area == "" || t.Location == a.area) ||
-		a.staff && t.Channel == engine.ChannelInHouse && (a.area == "" || t.Location == a.area)
+		a.staff && t.Channel == engine.ChannelInHouse && (a.area == "" || t.Location == a.area) ||
+		a.walkIn && (a.area == "" || t.Location == a.area)
 }
 
 func (b *Book) open(t *engine.Table, a ask, s start) bool {

@@ -43,6 +43,50 @@ func (b *Book) create(now engine.Instant, cmd *engine.Command, c *engine.CreateR
 	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
 }
 
+func (b *Book) seatWalkIn(now engine.Instant, cmd *engine.Command, c *engine.SeatWalkIn) (engine.Outcome, string, int) {
+	switch {
+	case !b.staff(cmd.Caller):
+		return refused(engine.CodeForbidden, "")
+	case b.find(c.ID) != nil:
+		return refused(engine.CodeExists, "")
+	case cmd.IfMatch != 0:
+		return refused(engine.CodeStale, "")
+	}
+	r := &engine.Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact, Area: c.Area,
+		Status: engine.StatusSeated, Version: 1, Created: now, Updated: now}
+	if cmd.Key != (engine.Hash{}) {
+		r.Key, r.Payload = cmd.Key, cmd.Payload
+	}
+	if f := nonsense(r); f != "" {
+		return refused(engine.CodeInvalid, f)
+	}
+	if !b.somewhere(c.Area) {
+		return refused(engine.CodeInvalid, "area")
+	}
+	wished := b.table(c.Table)
+	if c.Table != "" && wished == nil {
+		return refused(engine.CodeInvalid, "table_id")
+	}
+	seconds := int64(now / 1000)
+	s, _ := b.locate(engine.When{StartsAt: seconds - seconds%300})
+	a := ask{guests: r.GuestsCount, staff: true, walkIn: true, area: r.Area}
+	if !b.ever(r.GuestsCount) || wished != nil && (wished.MinCapacity > r.GuestsCount || r.GuestsCount > wished.Capacity) {
+		return refused(engine.CodePartyTooLarge, "")
+	}
+	r.Day, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = s.day, s.local, s.at, s.at+b.turn(r.GuestsCount, s), b.rules().BufferMin
+	if r.Tables = b.choose(a, s, nil, wished); r.Tables == nil {
+		return refused(engine.CodeSlotUnavailable, "")
+	}
+	b.put(r)
+	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
+}
+
+// ever says whether some table or combination seats so many.
+func (b *Book) ever(guests int) bool {
+	return slices.ContainsFunc(b.Tables, func(t *engine.Table) bool { return t.MinCapacity <= guests && guests <= t.Capacity }) ||
+		slices.ContainsFunc(b.rules().Combinations, func(c engine.Combination) bool { return c.MinParty <= guests && guests <= c.MaxParty })
+}
+
 func (b *Book) somewhere(area string) bool {
 	return area == "" || slices.ContainsFunc(b.Tables, func(t *engine.Table) bool { return t.Location == area })
 }
@@ -116,9 +160,7 @@ func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engin
 	if table != "" && b.table(table) == nil {
 		return engine.Outcome{Code: engine.CodeInvalid, Field: "table_id"}
 	}
-	a := ask{r.GuestsCount, staff, r.Area, r.ID}
-	ever := slices.ContainsFunc(b.Tables, func(t *engine.Table) bool { return t.MinCapacity <= r.GuestsCount && r.GuestsCount <= t.Capacity }) ||
-		slices.ContainsFunc(b.rules().Combinations, func(c engine.Combination) bool { return c.MinParty <= r.GuestsCount && r.GuestsCount <= c.MaxParty })
+	a := ask{guests: r.GuestsCount, staff: staff, area: r.Area, except: r.ID}
 	alternatives := func() []engine.Alternative { return b.alternatives(now, s, a) }
 	if moved {
 		if code := b.judge(now, s, staff); code != engine.CodeOK {
@@ -126,7 +168,7 @@ func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engin
 		}
 	}
 	wished := b.table(table)
-	if !ever || wished != nil && staff && (wished.MinCapacity > r.GuestsCount || r.GuestsCount > wished.Capacity) {
+	if !b.ever(r.GuestsCount) || wished != nil && staff && (wished.MinCapacity > r.GuestsCount || r.GuestsCount > wished.Capacity) {
 		return engine.Outcome{Code: engine.CodePartyTooLarge}
 	}
 	if (moved || r.GuestsCount > old.GuestsCount) && !b.paced(s, r.GuestsCount, staff, r.ID) {

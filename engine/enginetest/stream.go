@@ -100,7 +100,9 @@ func (s *Stream) command() *engine.Command {
 	if s.one(2) {
 		whose = s.Owner
 	}
-	switch n := s.src.IntN(120); {
+	switch n := s.src.IntN(126); {
+	case n >= 120:
+		return &engine.Command{Caller: whose, Body: s.walkIn()}
 	case n >= 116:
 		return &engine.Command{Caller: either, Body: s.rules()}
 	case n >= 106:
@@ -404,6 +406,17 @@ func (s *Stream) create() *engine.CreateReservation {
 	}
 	if s.one(80) {
 		c.SpecialRequests = strings.Repeat("x", engine.MaxSpecialRequests+1)
+	}
+	return c
+}
+
+func (s *Stream) walkIn() *engine.SeatWalkIn {
+	c := &engine.SeatWalkIn{ID: engine.MakeReservationID(s.ID, s.next()), GuestsCount: s.party()}
+	if s.one(4) {
+		c.Table = s.table()
+	}
+	if s.one(5) {
+		c.Area = s.area()
 	}
 	return c
 }
