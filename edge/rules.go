@@ -24,6 +24,8 @@ type (
 		SpecialDays      []specialJSON  `json:"special_days"`
 
 		Combinations []combinationJSON `json:"combinations"`
+		Approval     string            `json:"approval"`
+		ApprovalFrom int               `json:"approval_from"` // guests; 0 but for large parties
 	}
 	combinationJSON struct {
 		TableIDs []string `json:"table_ids"`
@@ -69,6 +71,8 @@ type (
 		SpecialDays      *[]specialJSON  `json:"special_days"`
 
 		Combinations *[]combinationJSON `json:"combinations"`
+		Approval     *string            `json:"approval"`
+		ApprovalFrom *int               `json:"approval_from"`
 	}
 )
 
@@ -91,6 +95,7 @@ func rulesOfView(r *engine.Rules) rulesJSON {
 	out := rulesJSON{
 		Version: uint64(r.Version), MinNoticeMinutes: r.MinNoticeMin, HorizonDays: cmp.Or(r.HorizonDays, engine.HorizonDays),
 		BufferMinutes: r.BufferMin, NoShowMinutes: cmp.Or(r.NoShowMin, engine.DefaultNoShowMin), TurnTimes: []turnTimeJSON{}, SpecialDays: []specialJSON{}, Combinations: []combinationJSON{},
+		Approval: engine.ApprovalName(r.Approval), ApprovalFrom: r.ApprovalFrom,
 		Pacing: pacingJSON{cmp.Or(r.Pacing.WindowMin, engine.DefaultPacingWindow), r.Pacing.Covers, r.Pacing.Parties, r.Pacing.OnlineCovers, r.Pacing.OnlineParties},
 	}
 	if r.PausedUntil != 0 {
@@ -123,7 +128,14 @@ func rulesOfView(r *engine.Rules) rulesJSON {
 
 // checkRules checks the form of what is given and turns it into a change; what it means is the engine's to judge.
 func checkRules(w *rulesRequest) (c engine.RulesChange, t *trouble) {
-	c = engine.RulesChange{MinNoticeMin: w.MinNoticeMinutes, HorizonDays: w.HorizonDays, BufferMin: w.BufferMinutes, NoShowMin: w.NoShowMinutes}
+	c = engine.RulesChange{MinNoticeMin: w.MinNoticeMinutes, HorizonDays: w.HorizonDays, BufferMin: w.BufferMinutes, NoShowMin: w.NoShowMinutes, ApprovalFrom: w.ApprovalFrom}
+	if w.Approval != nil {
+		approval, ok := engine.ParseApproval(*w.Approval)
+		if !ok {
+			return c, wrong("approval", "automatic, manual or large_parties")
+		}
+		c.Approval = &approval
+	}
 	if w.HorizonDays != nil && *w.HorizonDays == 0 { // the engine's word for the default
 		return c, wrong("horizon_days", "1 to "+strconv.Itoa(engine.MaxHorizonDays))
 	}

@@ -32,7 +32,7 @@ func TestRulesAtWork(t *testing.T) {
 	require.Equal(t, 200, a.StatusCode, a.text)
 	require.Equal(t, `"1"`, a.Header.Get("ETag"))
 	require.JSONEq(t, `{"version":1,"min_notice_minutes":0,"horizon_days":90,"buffer_minutes":0,"no_show_minutes":30,"paused_until":null,"turn_times":[],
-		"pacing":{"window_minutes":15,"covers":0,"parties":0,"online_covers":0,"online_parties":0},"special_days":[],"combinations":[]}`, a.text)
+		"pacing":{"window_minutes":15,"covers":0,"parties":0,"online_covers":0,"online_parties":0},"special_days":[],"combinations":[],"approval":"automatic","approval_from":0}`, a.text)
 
 	// One party an hour, which keeps its table for two and a half hours and leaves it free for one more.
 	a = owner.do("PATCH", path, `{"buffer_minutes":60,"turn_times":[{"min_party":1,"max_party":2,"minutes":150}],
@@ -175,7 +175,9 @@ func TestWalkIns(t *testing.T) {
 	id, tables := owner.trattoria()
 	a := owner.do("POST", "/restaurants/"+id+"/tables", `{"table_number":"W1","capacity":6,"channel":"walk_in"}`)
 	require.Equal(t, 201, a.StatusCode, a.text)
-	door := func(body string, headers ...string) *answer { return owner.do("POST", "/restaurants/"+id+"/walk-ins", body, headers...) }
+	door := func(body string, headers ...string) *answer {
+		return owner.do("POST", "/restaurants/"+id+"/walk-ins", body, headers...)
+	}
 	first := door(`{"guests_count":2,"special_requests":"a high chair","contact":{"name":"Ada"}}`, "Idempotency-Key", "w")
 	require.Equal(t, 201, first.StatusCode, first.text)
 	require.Equal(t, []any{"seated", a.doc["id"]}, []any{first.doc["status"], first.doc["table_id"]})
@@ -202,6 +204,34 @@ func TestWalkIns(t *testing.T) {
 	require.Equal(t, 201, door(`{"guests_count":6}`).StatusCode, "the table is free at once")
 	sheet := owner.do("GET", "/restaurants/"+id+"/reservations?date="+first.doc["date"].(string), "")
 	require.Contains(t, sheet.text, first.doc["id"].(string))
+}
+
+// A booking that waits for the house holds its table; one answer decides it.
+func TestApprovals(t *testing.T) {
+	s := listen(t, openHouse(t))
+	owner, ada := s.register("owner@example.org", "owner"), s.register("ada@example.org", "customer")
+	id, _ := owner.trattoria()
+	require.Equal(t, 200, owner.do("PATCH", "/restaurants/"+id+"/rules", `{"approval":"large_parties","approval_from":5}`, "If-Match", "*").StatusCode)
+	book := func(who person, guests int) *answer {
+		return who.do("POST", "/reservations", wish(id, day(3), "19:00", guests))
+	}
+	require.Equal(t, "confirmed", book(ada, 2).doc["status"])
+	a := book(ada, 6)
+	require.Equal(t, 201, a.StatusCode, a.text)
+	require.Equal(t, "pending", a.doc["status"])
+	path := "/reservations/" + a.doc["id"].(string)
+	require.Equal(t, "slot_unavailable", book(owner, 6).code(), "the only table for six is held")
+	require.Equal(t, 403, ada.do("POST", path+"/confirm", "").StatusCode)
+	require.Equal(t, "invalid_transition", owner.do("POST", path+"/seat", "").code())
+	a = owner.do("POST", path+"/confirm", "")
+	require.Equal(t, []any{200, "confirmed"}, []any{a.StatusCode, a.doc["status"]})
+	require.Equal(t, "invalid_transition", owner.do("POST", path+"/confirm", "").code(), "one transition")
+	a = ada.do("PATCH", path, `{"date":"`+day(3)+`","time_slot":"20:30"}`, "If-Match", "*")
+	require.Equal(t, []any{200, "pending"}, []any{a.StatusCode, a.doc["status"]}, "the house has confirmed another time")
+	a = owner.do("POST", path+"/decline", `{"reason":"a wedding"}`)
+	require.Equal(t, []any{200, "declined"}, []any{a.StatusCode, a.doc["status"]})
+	a = book(owner, 6)
+	require.Equal(t, []any{201, "confirmed"}, []any{a.StatusCode, a.doc["status"]}, "staff confirm by booking")
 }
 
 // TestContradictoryConfigurations: what cannot be, or contradicts itself, is 422 with the member's name, and changes nothing.
@@ -258,6 +288,9 @@ func TestContradictoryConfigurations(t *testing.T) {
 		"a combination twice":                       {"/rules", together(`{` + pair + `,"min_party":3,"max_party":6},{` + pair + `,"min_party":4,"max_party":5}`), "combinations.table_ids"},
 		"a combination for more than it seats":      {"/rules", together(`{` + pair + `,"min_party":5,"max_party":7}`), "combinations.max_party"},
 		"a combination of more for less":            {"/rules", together(`{` + pair + `,"min_party":6,"max_party":5}`), "combinations.max_party"},
+		"an approval that is none":                  {"/rules", `{"approval":"perhaps"}`, "approval"},
+		"approval of large parties of no size":      {"/rules", `{"approval":"large_parties"}`, "approval_from"},
+		"a size without an approval by size":        {"/rules", `{"approval":"manual","approval_from":8}`, "approval_from"},
 		"a channel that is none":                    {"/tables", `{"table_number":"X","capacity":2,"channel":"phone"}`, "channel"},
 		"a table for more than it seats":            {"/tables", `{"table_number":"X","capacity":2,"min_capacity":3}`, "min_capacity"},
 	} {

@@ -136,8 +136,12 @@ func (b *book) setInfo(r *Restaurant) {
 func (b *book) setRules(r *Rules) {
 	assert(r.Version == b.rules.Version+1, "I4: versions of the rules are contiguous")
 	assert(len(r.TurnTimes) <= MaxTurnTimes && len(r.SpecialDays) <= MaxSpecialDays, "I9: rules beyond the bounds")
+	anew := r.NoShowMin != b.rules.NoShowMin
 	b.rules, b.everyDay = r, b.version
 	b.arrange()
+	if b.led != nil && anew {
+		b.led.due.fill(b)
+	}
 }
 
 func (b *book) setTable(old, next *Table) {
@@ -163,7 +167,7 @@ func (b *book) find(id ReservationID) *Reservation {
 // blocks reports whether a reservation of that status holds its tables.
 func blocks(s Status) bool {
 	switch s {
-	case enginepb.Status_STATUS_HELD, enginepb.Status_STATUS_PENDING, StatusConfirmed, StatusSeated:
+	case enginepb.Status_STATUS_HELD, StatusPending, StatusConfirmed, StatusSeated:
 		return true
 	}
 	return false

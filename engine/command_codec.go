@@ -86,6 +86,8 @@ func (c *Command) named() bool {
 		if ActionName(body.Action) == "" {
 			return false
 		}
+	case *SetRules:
+		return (body.Change.Approval == nil || ApprovalName(*body.Change.Approval) != "") && knownRole(c.Caller.Role)
 	case *AddTable:
 		return ChannelName(body.Table.Channel) != "" && knownRole(c.Caller.Role)
 	case *ChangeTable:

@@ -76,6 +76,9 @@ func (f *filler) leaf(v reflect.Value, n int64, on bool) {
 	case engine.Role, engine.Action:
 		v.Set(reflect.ValueOf(1 + n%6).Convert(v.Type()))
 		return
+	case engine.Approval:
+		v.Set(reflect.ValueOf(n % 3).Convert(v.Type()))
+		return
 	case engine.Channel:
 		v.Set(reflect.ValueOf(n % 3).Convert(v.Type()))
 		return

@@ -23,6 +23,9 @@ func (d *decision) createReservation(c *CreateReservation) Outcome {
 		Status: StatusConfirmed, Version: 1, Created: d.now, Updated: d.now}
 	if !staff {
 		r.Guest = d.cmd.Caller.Account
+		if d.rules.waits(c.GuestsCount) {
+			r.Status = StatusPending
+		}
 	}
 	if hasReceipt(d.cmd) {
 		r.Key, r.Payload = d.cmd.Key, d.cmd.Payload
@@ -129,7 +132,7 @@ func (d *decision) reschedule(c *Reschedule) Outcome {
 		return refuse(CodeNotFound)
 	case d.stale(old.Version):
 		return Outcome{Code: CodeStale, Reservation: old}
-	case old.Status != StatusConfirmed:
+	case old.Status != StatusConfirmed && old.Status != StatusPending:
 		return Outcome{Code: CodeInvalidTransition, Reservation: old}
 	}
 	r := *old
@@ -149,9 +152,17 @@ func (d *decision) reschedule(c *Reschedule) Outcome {
 			return out
 		}
 	}
-	e := d.move(&r)
+	next := evolve(old, d.move(&r))
+	if old.Status == StatusConfirmed && d.asksAnew(old, &r) {
+		next = evolve(next, d.change(old.ID, StatusPending, ""))
+	}
 	attach(d.cmd, d.events, string(c.ID), CodeOK)
-	return Outcome{Code: CodeOK, Reservation: evolve(old, e)}
+	return Outcome{Code: CodeOK, Reservation: next}
+}
+
+// asksAnew reports whether a guest has made of what the house confirmed something that it has not.
+func (d *decision) asksAnew(old, r *Reservation) bool {
+	return !d.staff() && d.rules.waits(r.GuestsCount) && (r.StartsAt != old.StartsAt || r.GuestsCount > old.GuestsCount)
 }
 
 func (d *decision) move(r *Reservation) *Event {
@@ -168,12 +179,17 @@ type arc struct {
 }
 
 var arcs = [...]arc{
+	{ActionConfirm, StatusPending, StatusConfirmed},
+	{ActionDecline, StatusPending, StatusDeclined},
+	{ActionCancel, StatusPending, StatusCancelled},
 	{ActionCancel, StatusConfirmed, StatusCancelled},
 	{ActionSeat, StatusConfirmed, StatusSeated},
 	{ActionComplete, StatusSeated, StatusCompleted},
 	{ActionNoShow, StatusConfirmed, StatusNoShow},
 	{ActionReinstate, StatusCancelled, StatusConfirmed},
 	{ActionReinstate, StatusNoShow, StatusConfirmed},
+	{ActionReinstate, StatusDeclined, StatusConfirmed},
+	{ActionReinstate, StatusExpired, StatusConfirmed},
 }
 
 func (d *decision) transition(c *Transition) Outcome {
@@ -221,14 +237,17 @@ func (d *decision) change(id ReservationID, to Status, reason string) *Event {
 		Id: string(id), Status: to, Reason: reason}})
 }
 
-// sweep marks who has not come.
+// sweep does what is due: who has not come, and who was not confirmed in time.
 func (d *decision) sweep() Outcome {
 	if role := d.cmd.Caller.Role; role != RoleSystem && role != RoleAdmin {
 		return refuse(CodeForbidden)
 	}
-	for _, e := range d.led.due.until(&d.book, (int64(d.now)-d.rules.noShowMs())/msPerSec, MaxEvents) {
-		r, _ := d.resv.get(e.key)
-		d.change(r.ID, StatusNoShow, "no_show")
+	for _, e := range d.led.due.until(&d.book, d.now, MaxEvents) {
+		if r, _ := d.resv.get(e.key); r.Status == StatusConfirmed {
+			d.change(r.ID, StatusNoShow, "no_show")
+		} else {
+			d.change(r.ID, StatusExpired, "not_confirmed")
+		}
 	}
 	return Outcome{Code: CodeOK}
 }

@@ -42,5 +42,6 @@
 //	I10  a refusal makes no event; the one exception is a refresh token used twice, which ends its family
 //	I11  a view never changes, and View.Next(events) is the view of the aggregate after these events
 //	I12  opening a base gives the state that wrote it: equal digest, equal answers
-//	I13  NextDue is 30 minutes (or what the rules say) after the start of the earliest confirmed reservation, and 0 when there is none
+//	I13  NextDue is the earliest of: 30 minutes (or what the rules say) after the start of a confirmed reservation, the start of one that
+//	     waits for approval; and 0 when there is none
 package engine

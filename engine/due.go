@@ -2,13 +2,25 @@ package engine
 
 import "cmp"
 
-// dueHeap is a binary heap of the confirmed reservations by start. Entries that no longer hold are dropped when they reach
-// the top, and all at once when they outnumber the others.
+// dueHeap is a binary heap of the reservations by what is done with them if nobody does anything before. Entries that no longer hold are
+// dropped when they reach the top, and all at once when they outnumber the others.
 type dueHeap []dueEntry
 
 type dueEntry struct {
-	at  int64 // start, Unix seconds
+	at  Instant
 	key uint64
+}
+
+// dueOf is when the book itself does something with a reservation; 0 = never. Who was confirmed and has not come is a no-show some time after
+// the start, who was not confirmed by the start expires.
+func (b *book) dueOf(r *Reservation) Instant {
+	switch r.Status {
+	case StatusConfirmed:
+		return Instant(r.StartsAt*msPerSec + b.rules.noShowMs())
+	case StatusPending:
+		return Instant(r.StartsAt * msPerSec)
+	}
+	return 0
 }
 
 func (e dueEntry) compare(o dueEntry) int {
@@ -17,7 +29,7 @@ func (e dueEntry) compare(o dueEntry) int {
 
 func (e dueEntry) holds(b *book) bool {
 	r, ok := b.resv.get(e.key)
-	return ok && r.Status == StatusConfirmed && r.StartsAt == e.at
+	return ok && b.dueOf(r) == e.at
 }
 
 func (h *dueHeap) push(e dueEntry) {
@@ -59,17 +71,22 @@ func (h *dueHeap) tidy(b *book) {
 		h.pop()
 	}
 	if len(*h) > 2*b.live+64 {
-		*h = (*h)[:0]
-		b.resv.walk(func(key uint64, r *Reservation) {
-			if r.Status == StatusConfirmed {
-				h.push(dueEntry{r.StartsAt, key})
-			}
-		})
+		h.fill(b)
 	}
 }
 
-// until appends the first entries that hold, in order, with starts at or before at, up to max.
-func (h dueHeap) until(b *book, at int64, max int) []dueEntry {
+// fill makes the heap anew.
+func (h *dueHeap) fill(b *book) {
+	*h = (*h)[:0]
+	b.resv.walk(func(key uint64, r *Reservation) {
+		if at := b.dueOf(r); at != 0 {
+			h.push(dueEntry{at, key})
+		}
+	})
+}
+
+// until appends the first entries that hold and are due at or before at, in order, up to max.
+func (h dueHeap) until(b *book, at Instant, max int) []dueEntry {
 	var out []dueEntry
 	frontier := frontier{heap: h}
 	if len(h) > 0 {

@@ -125,10 +125,14 @@ func (r *restaurant) checkLedger() (err error) {
 			kept, ok := r.led.creates[v.Key]
 			err = errors.Join(err, broken(ok && kept == key, "I8: %s is not found by its key", v.ID))
 		}
+		at := Instant(v.StartsAt * msPerSec)
 		if v.Status == StatusConfirmed {
-			if at := Instant(v.StartsAt*msPerSec + int64(r.rules.noShowMs())); due == 0 || at < due {
-				due = at
-			}
+			at += Instant(r.rules.noShowMs())
+		} else if v.Status != StatusPending {
+			return
+		}
+		if due == 0 || at < due {
+			due = at
 		}
 	})
 	return errors.Join(err, r.led.receipts.check(),

@@ -24,19 +24,20 @@ func (l *ledger) replace(b *book, old, next *Reservation) {
 	case next == nil && old.Key != (Hash{}), next != nil && old != nil && old.Key != next.Key: // a key is only ever taken away
 		delete(l.creates, old.Key)
 	}
-	if next != nil && next.Status == StatusConfirmed &&
-		(old == nil || old.Status != StatusConfirmed || old.StartsAt != next.StartsAt) {
-		l.due.push(dueEntry{next.StartsAt, mustOwnPart(next.ID)})
+	if next != nil {
+		if at := b.dueOf(next); at != 0 && (old == nil || b.dueOf(old) != at) {
+			l.due.push(dueEntry{at, mustOwnPart(next.ID)})
+		}
 	}
 	l.due.tidy(b)
 }
 
-// nextDue is when the first confirmed reservation becomes a no-show; 0 = never.
-func (l *ledger) nextDue(b *book) Instant {
+// nextDue is when the first reservation is due; 0 = never.
+func (l *ledger) nextDue() Instant {
 	if len(l.due) == 0 {
 		return 0
 	}
-	return Instant(l.due[0].at*msPerSec + b.rules.noShowMs())
+	return l.due[0].at
 }
 
 // receipt remembers a command that made no reservation.

@@ -19,10 +19,13 @@ const (
 
 // The statuses that exist so far.
 const (
+	StatusPending   = enginepb.Status_STATUS_PENDING
 	StatusConfirmed = enginepb.Status_STATUS_CONFIRMED
 	StatusSeated    = enginepb.Status_STATUS_SEATED
 	StatusCompleted = enginepb.Status_STATUS_COMPLETED
 	StatusCancelled = enginepb.Status_STATUS_CANCELLED
+	StatusExpired   = enginepb.Status_STATUS_EXPIRED
+	StatusDeclined  = enginepb.Status_STATUS_DECLINED
 	StatusNoShow    = enginepb.Status_STATUS_NO_SHOW
 )
 
@@ -35,6 +38,32 @@ const (
 	ChannelInHouse = enginepb.Channel_CHANNEL_IN_HOUSE // staff, for guests who call or walk in
 	ChannelWalkIn  = enginepb.Channel_CHANNEL_WALK_IN  // nobody ahead: staff who name the table
 )
+
+// Approval says which bookings of guests wait for the house.
+type Approval = enginepb.Approval
+
+// The kinds of approval.
+const (
+	ApprovalAutomatic = enginepb.Approval_APPROVAL_AUTOMATIC // none waits
+	ApprovalManual    = enginepb.Approval_APPROVAL_MANUAL    // all wait
+	ApprovalLarge     = enginepb.Approval_APPROVAL_LARGE     // those of large parties wait
+)
+
+var approvalNames = [...]string{ApprovalAutomatic: "automatic", ApprovalManual: "manual", ApprovalLarge: "large_parties"}
+
+// ApprovalName is the approval as the API spells it; "" for an unknown one.
+func ApprovalName(a Approval) string {
+	if a < 0 || int(a) >= len(approvalNames) {
+		return ""
+	}
+	return approvalNames[a]
+}
+
+// ParseApproval reads what ApprovalName writes.
+func ParseApproval(name string) (Approval, bool) {
+	i := slices.Index(approvalNames[:], name)
+	return Approval(max(i, 0)), i >= 0
+}
 
 var channelNames = [...]string{ChannelOnline: "online", ChannelInHouse: "in_house", ChannelWalkIn: "walk_in"}
 
@@ -80,10 +109,10 @@ func (c Code) String() string {
 func (c Code) Refused() bool { return c > CodeCreated }
 
 var statusNames = [...]string{
-	enginepb.Status_STATUS_HELD: "held", enginepb.Status_STATUS_PENDING: "pending",
+	enginepb.Status_STATUS_HELD: "held", StatusPending: "pending",
 	StatusConfirmed: "confirmed", StatusSeated: "seated", StatusCompleted: "completed",
-	StatusCancelled: "cancelled", enginepb.Status_STATUS_EXPIRED: "expired",
-	enginepb.Status_STATUS_DECLINED: "declined", StatusNoShow: "no_show",
+	StatusCancelled: "cancelled", StatusExpired: "expired",
+	StatusDeclined: "declined", StatusNoShow: "no_show",
 }
 
 // StatusName is the status as the API spells it; "" for an unknown one.

@@ -20,7 +20,7 @@ func newRestaurant(id RestaurantID) *restaurant {
 func (r *restaurant) Version() Version { return r.version }
 
 // NextDue implements Aggregate.
-func (r *restaurant) NextDue() Instant { return r.led.nextDue(&r.book) }
+func (r *restaurant) NextDue() Instant { return r.led.nextDue() }
 
 // Apply implements Aggregate.
 func (r *restaurant) Apply(e *Event) {

@@ -20,6 +20,13 @@ type Rules struct {
 	Pacing       Pacing
 	SpecialDays  []SpecialDay // by day
 	Combinations []Combination
+	Approval     Approval
+	ApprovalFrom int // guests: with ApprovalLarge parties of so many and more wait; 0 with the others
+}
+
+// waits reports whether a guest's booking for so many waits for the house.
+func (r *Rules) waits(guests int) bool {
+	return r.Approval == ApprovalManual || r.Approval == ApprovalLarge && guests >= r.ApprovalFrom
 }
 
 // Combination is two tables or more that are pushed together for one party. Whoever sits there holds all of them.
@@ -60,6 +67,8 @@ type RulesChange struct {
 	Pacing                                          *Pacing
 	SpecialDays                                     *[]SpecialDay
 	Combinations                                    *[]Combination
+	Approval                                        *Approval
+	ApprovalFrom                                    *int
 }
 
 // neverSet is what holds where nobody has said anything.
@@ -76,6 +85,8 @@ func (c *RulesChange) merge(r *Rules) {
 	set(&r.Pacing, c.Pacing)
 	set(&r.SpecialDays, c.SpecialDays)
 	set(&r.Combinations, c.Combinations)
+	set(&r.Approval, c.Approval)
+	set(&r.ApprovalFrom, c.ApprovalFrom)
 }
 
 // settle puts the rules into their canonical form and names the first member that is nonsense, or contradicts another one or the shifts
@@ -93,6 +104,10 @@ func (r *Rules) settle(weekly []OpeningHours) string {
 		return "buffer_minutes"
 	case r.NoShowMin != 0 && (r.NoShowMin < minNoShowMin || r.NoShowMin > MaxNoShowMin):
 		return "no_show_minutes"
+	case ApprovalName(r.Approval) == "":
+		return "approval"
+	case r.Approval == ApprovalLarge && (r.ApprovalFrom < 1 || r.ApprovalFrom > maxParty) || r.Approval != ApprovalLarge && r.ApprovalFrom != 0:
+		return "approval_from"
 	case r.PausedUntil < 0 || r.PausedUntil > lastInstant:
 		return "paused_until"
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // rules reads "notice=60 horizon=30 buffer=15 late=20 pause=TIME|- turn=1-2:90,3-4:120@Dinner,1-9:180/DATE..DATE pacing=WINDOW:COVERS:PARTIES:ONLINE
-// COVERS:ONLINE PARTIES special=DATE:SHIFTS;DATE: combine=T1+T2:5-8,…".
+// COVERS:ONLINE PARTIES special=DATE:SHIFTS;DATE: combine=T1+T2:5-8,… approval=large_parties:8".
 func (s *script) rules(args map[string]string) engine.Body {
 	c := &engine.SetRules{}
 	for key, field := range map[string]**int{"notice": &c.Change.MinNoticeMin, "horizon": &c.Change.HorizonDays, "buffer": &c.Change.BufferMin, "late": &c.Change.NoShowMin} {
@@ -43,6 +43,16 @@ func (s *script) rules(args map[string]string) engine.Body {
 		for _, text := range strings.FieldsFunc(list, func(r rune) bool { return r == ';' }) {
 			date, shifts, _ := strings.Cut(text, ":")
 			*c.Change.SpecialDays = append(*c.Change.SpecialDays, engine.SpecialDay{Day: day(s.t, date), Shifts: s.shifts(shifts)})
+		}
+	}
+	if args["approval"] != "" {
+		name, from, _ := strings.Cut(args["approval"], ":")
+		a, ok := engine.ParseApproval(name)
+		require.True(s.t, ok)
+		c.Change.Approval, c.Change.ApprovalFrom = &a, new(0)
+		if from != "" {
+			_, err := fmt.Sscan(from, c.Change.ApprovalFrom)
+			require.NoError(s.t, err)
 		}
 	}
 	if list, given := args["combine"]; given {

@@ -939,6 +939,8 @@ type SetRules struct {
 	Pacing        *Pacing                `protobuf:"bytes,7,opt,name=pacing,proto3" json:"pacing,omitempty"`                              // present: the whole of it
 	SpecialDays   *SpecialDays           `protobuf:"bytes,8,opt,name=special_days,json=specialDays,proto3" json:"special_days,omitempty"` // present and empty: none is left
 	Combinations  *Combinations          `protobuf:"bytes,9,opt,name=combinations,proto3" json:"combinations,omitempty"`                  // present and empty: none is left
+	Approval      *Approval              `protobuf:"varint,10,opt,name=approval,proto3,enum=maitred.engine.v1.Approval,oneof" json:"approval,omitempty"`
+	ApprovalFrom  *int64                 `protobuf:"varint,11,opt,name=approval_from,json=approvalFrom,proto3,oneof" json:"approval_from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1034,6 +1036,20 @@ func (x *SetRules) GetCombinations() *Combinations {
 		return x.Combinations
 	}
 	return nil
+}
+
+func (x *SetRules) GetApproval() Approval {
+	if x != nil && x.Approval != nil {
+		return *x.Approval
+	}
+	return Approval_APPROVAL_AUTOMATIC
+}
+
+func (x *SetRules) GetApprovalFrom() int64 {
+	if x != nil && x.ApprovalFrom != nil {
+		return *x.ApprovalFrom
+	}
+	return 0
 }
 
 type Combinations struct {
@@ -3221,7 +3237,7 @@ const file_command_proto_rawDesc = "" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\v\n" +
-	"\t_grid_min\"\xa2\x04\n" +
+	"\t_grid_min\"\xa9\x05\n" +
 	"\bSetRules\x12)\n" +
 	"\x0emin_notice_min\x18\x01 \x01(\x03H\x00R\fminNoticeMin\x88\x01\x01\x12&\n" +
 	"\fhorizon_days\x18\x02 \x01(\x03H\x01R\vhorizonDays\x88\x01\x01\x12\"\n" +
@@ -3233,12 +3249,17 @@ const file_command_proto_rawDesc = "" +
 	"turn_times\x18\x06 \x01(\v2\x1c.maitred.engine.v1.TurnTimesR\tturnTimes\x121\n" +
 	"\x06pacing\x18\a \x01(\v2\x19.maitred.engine.v1.PacingR\x06pacing\x12A\n" +
 	"\fspecial_days\x18\b \x01(\v2\x1e.maitred.engine.v1.SpecialDaysR\vspecialDays\x12C\n" +
-	"\fcombinations\x18\t \x01(\v2\x1f.maitred.engine.v1.CombinationsR\fcombinationsB\x11\n" +
+	"\fcombinations\x18\t \x01(\v2\x1f.maitred.engine.v1.CombinationsR\fcombinations\x12<\n" +
+	"\bapproval\x18\n" +
+	" \x01(\x0e2\x1b.maitred.engine.v1.ApprovalH\x05R\bapproval\x88\x01\x01\x12(\n" +
+	"\rapproval_from\x18\v \x01(\x03H\x06R\fapprovalFrom\x88\x01\x01B\x11\n" +
 	"\x0f_min_notice_minB\x0f\n" +
 	"\r_horizon_daysB\r\n" +
 	"\v_buffer_minB\x0e\n" +
 	"\f_no_show_minB\x12\n" +
-	"\x10_paused_until_ms\"R\n" +
+	"\x10_paused_until_msB\v\n" +
+	"\t_approvalB\x10\n" +
+	"\x0e_approval_from\"R\n" +
 	"\fCombinations\x12B\n" +
 	"\fcombinations\x18\x01 \x03(\v2\x1e.maitred.engine.v1.CombinationR\fcombinations\"G\n" +
 	"\tTurnTimes\x12:\n" +
@@ -3470,19 +3491,20 @@ var file_command_proto_goTypes = []any{
 	(Role)(0),                   // 38: maitred.engine.v1.Role
 	(*Shift)(nil),               // 39: maitred.engine.v1.Shift
 	(*Pacing)(nil),              // 40: maitred.engine.v1.Pacing
-	(*Combination)(nil),         // 41: maitred.engine.v1.Combination
-	(*TurnTime)(nil),            // 42: maitred.engine.v1.TurnTime
-	(*SpecialDay)(nil),          // 43: maitred.engine.v1.SpecialDay
-	(Channel)(0),                // 44: maitred.engine.v1.Channel
-	(*Contact)(nil),             // 45: maitred.engine.v1.Contact
-	(*Reservation)(nil),         // 46: maitred.engine.v1.Reservation
-	(*Table)(nil),               // 47: maitred.engine.v1.Table
-	(*Restaurant)(nil),          // 48: maitred.engine.v1.Restaurant
-	(*Member)(nil),              // 49: maitred.engine.v1.Member
-	(*Account)(nil),             // 50: maitred.engine.v1.Account
-	(*ApiKey)(nil),              // 51: maitred.engine.v1.ApiKey
-	(*Rules)(nil),               // 52: maitred.engine.v1.Rules
-	(*AccountBase)(nil),         // 53: maitred.engine.v1.AccountBase
+	(Approval)(0),               // 41: maitred.engine.v1.Approval
+	(*Combination)(nil),         // 42: maitred.engine.v1.Combination
+	(*TurnTime)(nil),            // 43: maitred.engine.v1.TurnTime
+	(*SpecialDay)(nil),          // 44: maitred.engine.v1.SpecialDay
+	(Channel)(0),                // 45: maitred.engine.v1.Channel
+	(*Contact)(nil),             // 46: maitred.engine.v1.Contact
+	(*Reservation)(nil),         // 47: maitred.engine.v1.Reservation
+	(*Table)(nil),               // 48: maitred.engine.v1.Table
+	(*Restaurant)(nil),          // 49: maitred.engine.v1.Restaurant
+	(*Member)(nil),              // 50: maitred.engine.v1.Member
+	(*Account)(nil),             // 51: maitred.engine.v1.Account
+	(*ApiKey)(nil),              // 52: maitred.engine.v1.ApiKey
+	(*Rules)(nil),               // 53: maitred.engine.v1.Rules
+	(*AccountBase)(nil),         // 54: maitred.engine.v1.AccountBase
 }
 var file_command_proto_depIdxs = []int32{
 	38, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
@@ -3522,33 +3544,34 @@ var file_command_proto_depIdxs = []int32{
 	40, // 34: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
 	7,  // 35: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
 	5,  // 36: maitred.engine.v1.SetRules.combinations:type_name -> maitred.engine.v1.Combinations
-	41, // 37: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
-	42, // 38: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
-	43, // 39: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
-	44, // 40: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
-	44, // 41: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
-	11, // 42: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
-	45, // 43: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
-	45, // 44: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
-	11, // 45: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
-	38, // 46: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
-	38, // 47: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
-	38, // 48: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
-	23, // 49: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
-	46, // 50: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
-	47, // 51: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
-	48, // 52: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
-	49, // 53: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
-	50, // 54: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
-	51, // 55: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
-	36, // 56: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
-	52, // 57: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
-	53, // 58: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	41, // 37: maitred.engine.v1.SetRules.approval:type_name -> maitred.engine.v1.Approval
+	42, // 38: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
+	43, // 39: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
+	44, // 40: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
+	45, // 41: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
+	45, // 42: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
+	11, // 43: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
+	46, // 44: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
+	46, // 45: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
+	11, // 46: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
+	38, // 47: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
+	38, // 48: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
+	38, // 49: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
+	23, // 50: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
+	47, // 51: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
+	48, // 52: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
+	49, // 53: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
+	50, // 54: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
+	51, // 55: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
+	52, // 56: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
+	36, // 57: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
+	53, // 58: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
+	54, // 59: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }

@@ -468,6 +468,14 @@ func (m *SetRules) CloneVT() *SetRules {
 		tmpVal := *rhs
 		r.PausedUntilMs = &tmpVal
 	}
+	if rhs := m.Approval; rhs != nil {
+		tmpVal := *rhs
+		r.Approval = &tmpVal
+	}
+	if rhs := m.ApprovalFrom; rhs != nil {
+		tmpVal := *rhs
+		r.ApprovalFrom = &tmpVal
+	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = make([]byte, len(m.unknownFields))
 		copy(r.unknownFields, m.unknownFields)
@@ -2227,6 +2235,16 @@ func (m *SetRules) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.ApprovalFrom != nil {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(*m.ApprovalFrom))
+		i--
+		dAtA[i] = 0x58
+	}
+	if m.Approval != nil {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(*m.Approval))
+		i--
+		dAtA[i] = 0x50
 	}
 	if m.Combinations != nil {
 		size, err := m.Combinations.MarshalToSizedBufferVT(dAtA[:i])
@@ -4754,6 +4772,12 @@ func (m *SetRules) SizeVT() (n int) {
 	if m.Combinations != nil {
 		l = m.Combinations.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if m.Approval != nil {
+		n += 1 + protohelpers.SizeOfVarint(uint64(*m.Approval))
+	}
+	if m.ApprovalFrom != nil {
+		n += 1 + protohelpers.SizeOfVarint(uint64(*m.ApprovalFrom))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -8150,6 +8174,46 @@ func (m *SetRules) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 10:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Approval", wireType)
+			}
+			var v Approval
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= Approval(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Approval = &v
+		case 11:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ApprovalFrom", wireType)
+			}
+			var v int64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.ApprovalFrom = &v
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -162,6 +162,56 @@ func (Status) EnumDescriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{1}
 }
 
+// Approval says which bookings of guests wait for the house.
+type Approval int32
+
+const (
+	Approval_APPROVAL_AUTOMATIC Approval = 0 // none
+	Approval_APPROVAL_MANUAL    Approval = 1 // all
+	Approval_APPROVAL_LARGE     Approval = 2 // those of large parties
+)
+
+// Enum value maps for Approval.
+var (
+	Approval_name = map[int32]string{
+		0: "APPROVAL_AUTOMATIC",
+		1: "APPROVAL_MANUAL",
+		2: "APPROVAL_LARGE",
+	}
+	Approval_value = map[string]int32{
+		"APPROVAL_AUTOMATIC": 0,
+		"APPROVAL_MANUAL":    1,
+		"APPROVAL_LARGE":     2,
+	}
+)
+
+func (x Approval) Enum() *Approval {
+	p := new(Approval)
+	*p = x
+	return p
+}
+
+func (x Approval) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Approval) Descriptor() protoreflect.EnumDescriptor {
+	return file_engine_proto_enumTypes[2].Descriptor()
+}
+
+func (Approval) Type() protoreflect.EnumType {
+	return &file_engine_proto_enumTypes[2]
+}
+
+func (x Approval) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Approval.Descriptor instead.
+func (Approval) EnumDescriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{2}
+}
+
 // Channel says who may book a table.
 type Channel int32
 
@@ -196,11 +246,11 @@ func (x Channel) String() string {
 }
 
 func (Channel) Descriptor() protoreflect.EnumDescriptor {
-	return file_engine_proto_enumTypes[2].Descriptor()
+	return file_engine_proto_enumTypes[3].Descriptor()
 }
 
 func (Channel) Type() protoreflect.EnumType {
-	return &file_engine_proto_enumTypes[2]
+	return &file_engine_proto_enumTypes[3]
 }
 
 func (x Channel) Number() protoreflect.EnumNumber {
@@ -209,7 +259,7 @@ func (x Channel) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Channel.Descriptor instead.
 func (Channel) EnumDescriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{2}
+	return file_engine_proto_rawDescGZIP(), []int{3}
 }
 
 // Event is one fact. Its aggregate and version stand in the frame's index, not here.
@@ -986,6 +1036,8 @@ type Rules struct {
 	Pacing        *Pacing                `protobuf:"bytes,8,opt,name=pacing,proto3" json:"pacing,omitempty"`
 	SpecialDays   []*SpecialDay          `protobuf:"bytes,9,rep,name=special_days,json=specialDays,proto3" json:"special_days,omitempty"` // by day
 	Combinations  []*Combination         `protobuf:"bytes,10,rep,name=combinations,proto3" json:"combinations,omitempty"`
+	Approval      Approval               `protobuf:"varint,11,opt,name=approval,proto3,enum=maitred.engine.v1.Approval" json:"approval,omitempty"`
+	ApprovalFrom  int64                  `protobuf:"varint,12,opt,name=approval_from,json=approvalFrom,proto3" json:"approval_from,omitempty"` // guests: parties of so many and more, with APPROVAL_LARGE
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1088,6 +1140,20 @@ func (x *Rules) GetCombinations() []*Combination {
 		return x.Combinations
 	}
 	return nil
+}
+
+func (x *Rules) GetApproval() Approval {
+	if x != nil {
+		return x.Approval
+	}
+	return Approval_APPROVAL_AUTOMATIC
+}
+
+func (x *Rules) GetApprovalFrom() int64 {
+	if x != nil {
+		return x.ApprovalFrom
+	}
+	return 0
 }
 
 // Combination is tables that are pushed together for one party.
@@ -3862,7 +3928,7 @@ const file_engine_proto_rawDesc = "" +
 	"\tclose_min\x18\x03 \x01(\x03R\bcloseMin\x12(\n" +
 	"\x10last_seating_min\x18\x04 \x01(\x03R\x0elastSeatingMin\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x19\n" +
-	"\bgrid_min\x18\x06 \x01(\x03R\agridMin\"\xc6\x03\n" +
+	"\bgrid_min\x18\x06 \x01(\x03R\agridMin\"\xa4\x04\n" +
 	"\x05Rules\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12$\n" +
 	"\x0emin_notice_min\x18\x02 \x01(\x03R\fminNoticeMin\x12!\n" +
@@ -3876,7 +3942,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x06pacing\x18\b \x01(\v2\x19.maitred.engine.v1.PacingR\x06pacing\x12@\n" +
 	"\fspecial_days\x18\t \x03(\v2\x1d.maitred.engine.v1.SpecialDayR\vspecialDays\x12B\n" +
 	"\fcombinations\x18\n" +
-	" \x03(\v2\x1e.maitred.engine.v1.CombinationR\fcombinations\"d\n" +
+	" \x03(\v2\x1e.maitred.engine.v1.CombinationR\fcombinations\x127\n" +
+	"\bapproval\x18\v \x01(\x0e2\x1b.maitred.engine.v1.ApprovalR\bapproval\x12#\n" +
+	"\rapproval_from\x18\f \x01(\x03R\fapprovalFrom\"d\n" +
 	"\vCombination\x12\x1b\n" +
 	"\ttable_ids\x18\x01 \x03(\tR\btableIds\x12\x1b\n" +
 	"\tmin_party\x18\x02 \x01(\x03R\bminParty\x12\x1b\n" +
@@ -4119,7 +4187,11 @@ const file_engine_proto_rawDesc = "" +
 	"\x10STATUS_CANCELLED\x10\x06\x12\x12\n" +
 	"\x0eSTATUS_EXPIRED\x10\a\x12\x13\n" +
 	"\x0fSTATUS_DECLINED\x10\b\x12\x12\n" +
-	"\x0eSTATUS_NO_SHOW\x10\t*H\n" +
+	"\x0eSTATUS_NO_SHOW\x10\t*K\n" +
+	"\bApproval\x12\x16\n" +
+	"\x12APPROVAL_AUTOMATIC\x10\x00\x12\x13\n" +
+	"\x0fAPPROVAL_MANUAL\x10\x01\x12\x12\n" +
+	"\x0eAPPROVAL_LARGE\x10\x02*H\n" +
 	"\aChannel\x12\x12\n" +
 	"\x0eCHANNEL_ONLINE\x10\x00\x12\x14\n" +
 	"\x10CHANNEL_IN_HOUSE\x10\x01\x12\x13\n" +
@@ -4137,127 +4209,129 @@ func file_engine_proto_rawDescGZIP() []byte {
 	return file_engine_proto_rawDescData
 }
 
-var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
-	(Channel)(0),                     // 2: maitred.engine.v1.Channel
-	(*Event)(nil),                    // 3: maitred.engine.v1.Event
-	(*Receipt)(nil),                  // 4: maitred.engine.v1.Receipt
-	(*OpeningHours)(nil),             // 5: maitred.engine.v1.OpeningHours
-	(*Shift)(nil),                    // 6: maitred.engine.v1.Shift
-	(*Rules)(nil),                    // 7: maitred.engine.v1.Rules
-	(*Combination)(nil),              // 8: maitred.engine.v1.Combination
-	(*TurnTime)(nil),                 // 9: maitred.engine.v1.TurnTime
-	(*Pacing)(nil),                   // 10: maitred.engine.v1.Pacing
-	(*SpecialDay)(nil),               // 11: maitred.engine.v1.SpecialDay
-	(*RulesSet)(nil),                 // 12: maitred.engine.v1.RulesSet
-	(*Restaurant)(nil),               // 13: maitred.engine.v1.Restaurant
-	(*Table)(nil),                    // 14: maitred.engine.v1.Table
-	(*RestaurantCreated)(nil),        // 15: maitred.engine.v1.RestaurantCreated
-	(*RestaurantChanged)(nil),        // 16: maitred.engine.v1.RestaurantChanged
-	(*TableAdded)(nil),               // 17: maitred.engine.v1.TableAdded
-	(*TableChanged)(nil),             // 18: maitred.engine.v1.TableChanged
-	(*TableRemoved)(nil),             // 19: maitred.engine.v1.TableRemoved
-	(*ReservationCreated)(nil),       // 20: maitred.engine.v1.ReservationCreated
-	(*Reservation)(nil),              // 21: maitred.engine.v1.Reservation
-	(*Contact)(nil),                  // 22: maitred.engine.v1.Contact
-	(*ReservationRescheduled)(nil),   // 23: maitred.engine.v1.ReservationRescheduled
-	(*ReservationStatusChanged)(nil), // 24: maitred.engine.v1.ReservationStatusChanged
-	(*Member)(nil),                   // 25: maitred.engine.v1.Member
-	(*StaffSet)(nil),                 // 26: maitred.engine.v1.StaffSet
-	(*StaffRemoved)(nil),             // 27: maitred.engine.v1.StaffRemoved
-	(*ReviewAdded)(nil),              // 28: maitred.engine.v1.ReviewAdded
-	(*GuestForgotten)(nil),           // 29: maitred.engine.v1.GuestForgotten
-	(*AccountRegistered)(nil),        // 30: maitred.engine.v1.AccountRegistered
-	(*AccountChanged)(nil),           // 31: maitred.engine.v1.AccountChanged
-	(*Account)(nil),                  // 32: maitred.engine.v1.Account
-	(*SessionOpened)(nil),            // 33: maitred.engine.v1.SessionOpened
-	(*SessionRotated)(nil),           // 34: maitred.engine.v1.SessionRotated
-	(*SessionRevoked)(nil),           // 35: maitred.engine.v1.SessionRevoked
-	(*AccountErased)(nil),            // 36: maitred.engine.v1.AccountErased
-	(*AccountErasureCompleted)(nil),  // 37: maitred.engine.v1.AccountErasureCompleted
-	(*SecondFactor)(nil),             // 38: maitred.engine.v1.SecondFactor
-	(*SecondFactorChanged)(nil),      // 39: maitred.engine.v1.SecondFactorChanged
-	(*SecondFactorUsed)(nil),         // 40: maitred.engine.v1.SecondFactorUsed
-	(*ApiKey)(nil),                   // 41: maitred.engine.v1.ApiKey
-	(*ApiKeyAdded)(nil),              // 42: maitred.engine.v1.ApiKeyAdded
-	(*ApiKeyRevoked)(nil),            // 43: maitred.engine.v1.ApiKeyRevoked
-	(*PasswordRehashed)(nil),         // 44: maitred.engine.v1.PasswordRehashed
-	(*LoginThrottled)(nil),           // 45: maitred.engine.v1.LoginThrottled
-	(*RestaurantBase)(nil),           // 46: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 47: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 48: maitred.engine.v1.AccountBase
+	(Approval)(0),                    // 2: maitred.engine.v1.Approval
+	(Channel)(0),                     // 3: maitred.engine.v1.Channel
+	(*Event)(nil),                    // 4: maitred.engine.v1.Event
+	(*Receipt)(nil),                  // 5: maitred.engine.v1.Receipt
+	(*OpeningHours)(nil),             // 6: maitred.engine.v1.OpeningHours
+	(*Shift)(nil),                    // 7: maitred.engine.v1.Shift
+	(*Rules)(nil),                    // 8: maitred.engine.v1.Rules
+	(*Combination)(nil),              // 9: maitred.engine.v1.Combination
+	(*TurnTime)(nil),                 // 10: maitred.engine.v1.TurnTime
+	(*Pacing)(nil),                   // 11: maitred.engine.v1.Pacing
+	(*SpecialDay)(nil),               // 12: maitred.engine.v1.SpecialDay
+	(*RulesSet)(nil),                 // 13: maitred.engine.v1.RulesSet
+	(*Restaurant)(nil),               // 14: maitred.engine.v1.Restaurant
+	(*Table)(nil),                    // 15: maitred.engine.v1.Table
+	(*RestaurantCreated)(nil),        // 16: maitred.engine.v1.RestaurantCreated
+	(*RestaurantChanged)(nil),        // 17: maitred.engine.v1.RestaurantChanged
+	(*TableAdded)(nil),               // 18: maitred.engine.v1.TableAdded
+	(*TableChanged)(nil),             // 19: maitred.engine.v1.TableChanged
+	(*TableRemoved)(nil),             // 20: maitred.engine.v1.TableRemoved
+	(*ReservationCreated)(nil),       // 21: maitred.engine.v1.ReservationCreated
+	(*Reservation)(nil),              // 22: maitred.engine.v1.Reservation
+	(*Contact)(nil),                  // 23: maitred.engine.v1.Contact
+	(*ReservationRescheduled)(nil),   // 24: maitred.engine.v1.ReservationRescheduled
+	(*ReservationStatusChanged)(nil), // 25: maitred.engine.v1.ReservationStatusChanged
+	(*Member)(nil),                   // 26: maitred.engine.v1.Member
+	(*StaffSet)(nil),                 // 27: maitred.engine.v1.StaffSet
+	(*StaffRemoved)(nil),             // 28: maitred.engine.v1.StaffRemoved
+	(*ReviewAdded)(nil),              // 29: maitred.engine.v1.ReviewAdded
+	(*GuestForgotten)(nil),           // 30: maitred.engine.v1.GuestForgotten
+	(*AccountRegistered)(nil),        // 31: maitred.engine.v1.AccountRegistered
+	(*AccountChanged)(nil),           // 32: maitred.engine.v1.AccountChanged
+	(*Account)(nil),                  // 33: maitred.engine.v1.Account
+	(*SessionOpened)(nil),            // 34: maitred.engine.v1.SessionOpened
+	(*SessionRotated)(nil),           // 35: maitred.engine.v1.SessionRotated
+	(*SessionRevoked)(nil),           // 36: maitred.engine.v1.SessionRevoked
+	(*AccountErased)(nil),            // 37: maitred.engine.v1.AccountErased
+	(*AccountErasureCompleted)(nil),  // 38: maitred.engine.v1.AccountErasureCompleted
+	(*SecondFactor)(nil),             // 39: maitred.engine.v1.SecondFactor
+	(*SecondFactorChanged)(nil),      // 40: maitred.engine.v1.SecondFactorChanged
+	(*SecondFactorUsed)(nil),         // 41: maitred.engine.v1.SecondFactorUsed
+	(*ApiKey)(nil),                   // 42: maitred.engine.v1.ApiKey
+	(*ApiKeyAdded)(nil),              // 43: maitred.engine.v1.ApiKeyAdded
+	(*ApiKeyRevoked)(nil),            // 44: maitred.engine.v1.ApiKeyRevoked
+	(*PasswordRehashed)(nil),         // 45: maitred.engine.v1.PasswordRehashed
+	(*LoginThrottled)(nil),           // 46: maitred.engine.v1.LoginThrottled
+	(*RestaurantBase)(nil),           // 47: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 48: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 49: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
-	4,  // 1: maitred.engine.v1.Event.receipt:type_name -> maitred.engine.v1.Receipt
-	15, // 2: maitred.engine.v1.Event.restaurant_created:type_name -> maitred.engine.v1.RestaurantCreated
-	16, // 3: maitred.engine.v1.Event.restaurant_changed:type_name -> maitred.engine.v1.RestaurantChanged
-	17, // 4: maitred.engine.v1.Event.table_added:type_name -> maitred.engine.v1.TableAdded
-	18, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
-	19, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
-	20, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
-	23, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
-	24, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
-	26, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
-	27, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
-	28, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
-	29, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
-	12, // 14: maitred.engine.v1.Event.rules_set:type_name -> maitred.engine.v1.RulesSet
-	30, // 15: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
-	31, // 16: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
-	33, // 17: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
-	34, // 18: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
-	35, // 19: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
-	36, // 20: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	39, // 21: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
-	42, // 22: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
-	43, // 23: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
-	44, // 24: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
-	40, // 25: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
-	45, // 26: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
-	37, // 27: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
-	9,  // 28: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
-	10, // 29: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
-	11, // 30: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
-	8,  // 31: maitred.engine.v1.Rules.combinations:type_name -> maitred.engine.v1.Combination
-	6,  // 32: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
-	7,  // 33: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
-	5,  // 34: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
-	2,  // 35: maitred.engine.v1.Table.channel:type_name -> maitred.engine.v1.Channel
-	13, // 36: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	13, // 37: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	14, // 38: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	14, // 39: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	21, // 40: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 41: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	22, // 42: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	1,  // 43: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	0,  // 44: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
-	25, // 45: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
-	32, // 46: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	32, // 47: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 48: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	38, // 49: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
-	41, // 50: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
-	13, // 51: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	14, // 52: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	21, // 53: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	4,  // 54: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	25, // 55: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
-	7,  // 56: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
-	32, // 57: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	47, // 58: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	4,  // 59: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	38, // 60: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
-	41, // 61: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	5,  // 1: maitred.engine.v1.Event.receipt:type_name -> maitred.engine.v1.Receipt
+	16, // 2: maitred.engine.v1.Event.restaurant_created:type_name -> maitred.engine.v1.RestaurantCreated
+	17, // 3: maitred.engine.v1.Event.restaurant_changed:type_name -> maitred.engine.v1.RestaurantChanged
+	18, // 4: maitred.engine.v1.Event.table_added:type_name -> maitred.engine.v1.TableAdded
+	19, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
+	20, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
+	21, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
+	24, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
+	25, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
+	27, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
+	28, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
+	29, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
+	30, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
+	13, // 14: maitred.engine.v1.Event.rules_set:type_name -> maitred.engine.v1.RulesSet
+	31, // 15: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
+	32, // 16: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
+	34, // 17: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
+	35, // 18: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
+	36, // 19: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
+	37, // 20: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
+	40, // 21: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
+	43, // 22: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
+	44, // 23: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
+	45, // 24: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
+	41, // 25: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
+	46, // 26: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
+	38, // 27: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
+	10, // 28: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
+	11, // 29: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
+	12, // 30: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
+	9,  // 31: maitred.engine.v1.Rules.combinations:type_name -> maitred.engine.v1.Combination
+	2,  // 32: maitred.engine.v1.Rules.approval:type_name -> maitred.engine.v1.Approval
+	7,  // 33: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
+	8,  // 34: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
+	6,  // 35: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
+	3,  // 36: maitred.engine.v1.Table.channel:type_name -> maitred.engine.v1.Channel
+	14, // 37: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	14, // 38: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	15, // 39: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	15, // 40: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	22, // 41: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 42: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	23, // 43: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	1,  // 44: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	0,  // 45: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
+	26, // 46: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
+	33, // 47: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	33, // 48: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 49: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	39, // 50: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
+	42, // 51: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
+	14, // 52: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	15, // 53: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	22, // 54: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	5,  // 55: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	26, // 56: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
+	8,  // 57: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
+	33, // 58: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	48, // 59: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	5,  // 60: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	39, // 61: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
+	42, // 62: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -4298,7 +4372,7 @@ func file_engine_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,

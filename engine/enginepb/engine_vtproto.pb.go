@@ -369,6 +369,8 @@ func (m *Rules) CloneVT() *Rules {
 	r.NoShowMin = m.NoShowMin
 	r.PausedUntilMs = m.PausedUntilMs
 	r.Pacing = m.Pacing.CloneVT()
+	r.Approval = m.Approval
+	r.ApprovalFrom = m.ApprovalFrom
 	if rhs := m.TurnTimes; rhs != nil {
 		tmpContainer := make([]*TurnTime, len(rhs))
 		for k, v := range rhs {
@@ -2156,6 +2158,16 @@ func (m *Rules) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.ApprovalFrom != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ApprovalFrom))
+		i--
+		dAtA[i] = 0x60
+	}
+	if m.Approval != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Approval))
+		i--
+		dAtA[i] = 0x58
 	}
 	if len(m.Combinations) > 0 {
 		for iNdEx := len(m.Combinations) - 1; iNdEx >= 0; iNdEx-- {
@@ -5147,6 +5159,12 @@ func (m *Rules) SizeVT() (n int) {
 			l = e.SizeVT()
 			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
+	}
+	if m.Approval != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Approval))
+	}
+	if m.ApprovalFrom != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.ApprovalFrom))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -8248,6 +8266,44 @@ func (m *Rules) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 11:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Approval", wireType)
+			}
+			m.Approval = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Approval |= Approval(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 12:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ApprovalFrom", wireType)
+			}
+			m.ApprovalFrom = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ApprovalFrom |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -58,12 +58,8 @@ func run(t require.TestingT, src Source, n int, seen map[engine.Code]int, accept
 }
 
 func (b *Book) nextDue() (due engine.Instant) {
-	late := engine.Instant(b.rules().NoShowMin) * 60_000
-	if late == 0 {
-		late = 30 * 60_000
-	}
 	for _, r := range b.List {
-		if at := engine.Instant(r.StartsAt*1000) + late; r.Status == engine.StatusConfirmed && (due == 0 || at < due) {
+		if at := b.dueAt(r); at != 0 && (due == 0 || at < due) {
 			due = at
 		}
 	}

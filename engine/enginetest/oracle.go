@@ -138,7 +138,7 @@ func (b *Book) shown(cmd *engine.Command, out engine.Outcome) engine.Outcome {
 func (b *Book) forget() {
 	today := b.Last / 86_400_000
 	b.List = slices.DeleteFunc(b.List, func(r *engine.Reservation) bool {
-		over := r.Status == engine.StatusCancelled || r.Status == engine.StatusCompleted || r.Status == engine.StatusNoShow
+		over := r.Status != engine.StatusPending && !holds(r.Status)
 		return over && today >= engine.Instant(r.Day)+33 && today >= r.Updated/86_400_000+2
 	})
 }
@@ -213,7 +213,9 @@ func (b *Book) table(id engine.TableID) *engine.Table {
 	return nil
 }
 
-func holds(s engine.Status) bool { return s == engine.StatusConfirmed || s == engine.StatusSeated }
+func holds(s engine.Status) bool {
+	return s == engine.StatusPending || s == engine.StatusConfirmed || s == engine.StatusSeated
+}
 
 // free reports whether nobody but except holds the table at any minute of [from, to).
 func (b *Book) free(t engine.TableID, from, to int64, except engine.ReservationID) bool {

@@ -26,6 +26,9 @@ func (b *Book) create(now engine.Instant, cmd *engine.Command, c *engine.CreateR
 		Status: engine.StatusConfirmed, Version: 1, Created: now, Updated: now}
 	if !staff {
 		r.Guest = cmd.Caller.Account
+		if b.waits(c.GuestsCount) {
+			r.Status = engine.StatusPending
+		}
 	}
 	if cmd.Key != (engine.Hash{}) {
 		r.Key, r.Payload = cmd.Key, cmd.Payload
@@ -230,7 +233,7 @@ func (b *Book) reschedule(now engine.Instant, cmd *engine.Command, c *engine.Res
 		return refused(engine.CodeNotFound, "")
 	case cmd.IfMatch != 0 && cmd.IfMatch != old.Version:
 		return engine.Outcome{Code: engine.CodeStale, Reservation: old}, "", 0
-	case old.Status != engine.StatusConfirmed:
+	case old.Status != engine.StatusConfirmed && old.Status != engine.StatusPending:
 		return engine.Outcome{Code: engine.CodeInvalidTransition, Reservation: old}, "", 0
 	}
 	r := *old
@@ -258,10 +261,25 @@ func (b *Book) reschedule(now engine.Instant, cmd *engine.Command, c *engine.Res
 			return out, "", 0
 		}
 	}
-	r.Version++
+	events := 1
+	if bigger := r.GuestsCount > old.GuestsCount; old.Status == engine.StatusConfirmed && !b.staff(cmd.Caller) && b.waits(r.GuestsCount) && (bigger || r.StartsAt != old.StartsAt) {
+		r.Status, events = engine.StatusPending, 2
+	}
+	r.Version += engine.Version(events)
 	r.Updated = now
 	b.put(&r)
-	return engine.Outcome{Code: engine.CodeOK, Reservation: &r}, string(r.ID), 1
+	return engine.Outcome{Code: engine.CodeOK, Reservation: &r}, string(r.ID), events
+}
+
+// waits says whether a booking of a guest is to be confirmed.
+func (b *Book) waits(guests int) bool {
+	switch r := b.rules(); r.Approval {
+	case engine.ApprovalManual:
+		return true
+	case engine.ApprovalLarge:
+		return guests >= r.ApprovalFrom
+	}
+	return false
 }
 
 func (b *Book) transition(now engine.Instant, cmd *engine.Command, c *engine.Transition) (engine.Outcome, string, int) {
@@ -275,11 +293,14 @@ func (b *Book) transition(now engine.Instant, cmd *engine.Command, c *engine.Tra
 		return engine.Outcome{Code: engine.CodeStale, Reservation: old}, "", 0
 	}
 	allowed := map[engine.Action]map[engine.Status]engine.Status{
-		engine.ActionCancel:    {engine.StatusConfirmed: engine.StatusCancelled},
-		engine.ActionSeat:      {engine.StatusConfirmed: engine.StatusSeated},
-		engine.ActionComplete:  {engine.StatusSeated: engine.StatusCompleted},
-		engine.ActionNoShow:    {engine.StatusConfirmed: engine.StatusNoShow},
-		engine.ActionReinstate: {engine.StatusCancelled: engine.StatusConfirmed, engine.StatusNoShow: engine.StatusConfirmed},
+		engine.ActionConfirm:  {engine.StatusPending: engine.StatusConfirmed},
+		engine.ActionDecline:  {engine.StatusPending: engine.StatusDeclined},
+		engine.ActionCancel:   {engine.StatusConfirmed: engine.StatusCancelled, engine.StatusPending: engine.StatusCancelled},
+		engine.ActionSeat:     {engine.StatusConfirmed: engine.StatusSeated},
+		engine.ActionComplete: {engine.StatusSeated: engine.StatusCompleted},
+		engine.ActionNoShow:   {engine.StatusConfirmed: engine.StatusNoShow},
+		engine.ActionReinstate: {engine.StatusCancelled: engine.StatusConfirmed, engine.StatusNoShow: engine.StatusConfirmed,
+			engine.StatusDeclined: engine.StatusConfirmed, engine.StatusExpired: engine.StatusConfirmed},
 	}
 	to, ok := allowed[c.Action][old.Status]
 	if !ok {
@@ -310,28 +331,42 @@ func (b *Book) sweep(now engine.Instant, cmd *engine.Command) (engine.Outcome, s
 	for _, old := range due {
 		r := *old
 		r.Status, r.Updated = engine.StatusNoShow, now
+		if old.Status == engine.StatusPending {
+			r.Status = engine.StatusExpired
+		}
 		r.Version++
 		b.put(&r)
 	}
 	return engine.Outcome{Code: engine.CodeOK}, "", len(due)
 }
 
-// due is the confirmed reservations whose guests are too late.
+// due is the reservations whose guests are too late, and those that nobody confirmed by their start.
 func (b *Book) due(now engine.Instant) (due []*engine.Reservation) {
-	late := engine.Instant(b.rules().NoShowMin) * 60_000
-	if late == 0 {
-		late = 30 * 60_000
-	}
 	for _, r := range b.List {
-		if r.Status == engine.StatusConfirmed && engine.Instant(r.StartsAt*1000)+late <= now {
+		if at := b.dueAt(r); at != 0 && at <= now {
 			due = append(due, r)
 		}
 	}
 	sort.Slice(due, func(i, j int) bool {
-		if due[i].StartsAt != due[j].StartsAt {
-			return due[i].StartsAt < due[j].StartsAt
+		x, y := due[i], due[j]
+		if b.dueAt(x) != b.dueAt(y) {
+			return b.dueAt(x) < b.dueAt(y)
 		}
-		return due[i].ID < due[j].ID
+		return x.ID < y.ID
 	})
 	return due
+}
+
+func (b *Book) dueAt(r *engine.Reservation) engine.Instant {
+	late := engine.Instant(b.rules().NoShowMin) * 60_000
+	if late == 0 {
+		late = 30 * 60_000
+	}
+	switch r.Status {
+	case engine.StatusConfirmed:
+		return engine.Instant(r.StartsAt*1000) + late
+	case engine.StatusPending:
+		return engine.Instant(r.StartsAt * 1000)
+	}
+	return 0
 }

@@ -47,6 +47,12 @@ func (b *Book) setRules(cmd *engine.Command, c *engine.SetRules) (engine.Outcome
 	if c.Change.Combinations != nil {
 		next.Combinations = *c.Change.Combinations
 	}
+	if c.Change.Approval != nil {
+		next.Approval = *c.Change.Approval
+	}
+	if c.Change.ApprovalFrom != nil {
+		next.ApprovalFrom = *c.Change.ApprovalFrom
+	}
 	if f := b.settleRules(&next); f != "" {
 		return refused(engine.CodeInvalid, f)
 	}
@@ -86,6 +92,8 @@ func (b *Book) settleRules(r *engine.Rules) string {
 		return "min_notice_minutes"
 	case r.BufferMin%5 != 0:
 		return "buffer_minutes"
+	case r.Approval == engine.ApprovalLarge && r.ApprovalFrom == 0, r.Approval != engine.ApprovalLarge && r.ApprovalFrom != 0:
+		return "approval_from"
 	case p.Covers != 0 && p.OnlineCovers > p.Covers:
 		return "pacing.online_covers"
 	}

@@ -325,6 +325,13 @@ func (s *Stream) rules() *engine.SetRules {
 	if s.one(3) {
 		c.SpecialDays = new(s.specialDays())
 	}
+	if s.one(3) {
+		c.Approval = new(engine.Approval(s.src.IntN(3)))
+		c.ApprovalFrom = new(0)
+		if *c.Approval == engine.ApprovalLarge || s.one(10) {
+			c.ApprovalFrom = new(s.src.IntN(6))
+		}
+	}
 	if s.one(2) {
 		c.Combinations = new(s.combinations())
 	}

@@ -78,6 +78,8 @@ type (
 		Pacing           pacing        `json:"pacing"`
 		SpecialDays      []specialDay  `json:"special_days"`
 		Combinations     []combination `json:"combinations"`
+		Approval         string        `json:"approval"`
+		ApprovalFrom     int64         `json:"approval_from,omitempty"`
 		ByRole           string        `json:"by_role,omitempty"`
 	}
 	combination struct {
@@ -248,6 +250,7 @@ func rulesOf(restaurant string, r *enginepb.Rules, by string) rulesSet {
 	p := r.GetPacing()
 	d := rulesSet{RestaurantID: restaurant, Version: r.GetVersion(), MinNoticeMinutes: r.GetMinNoticeMin(), HorizonDays: cmp.Or(r.GetHorizonDays(), engine.HorizonDays),
 		BufferMinutes: r.GetBufferMin(), NoShowMinutes: cmp.Or(r.GetNoShowMin(), engine.DefaultNoShowMin), TurnTimes: []turnTime{}, SpecialDays: []specialDay{}, Combinations: []combination{}, ByRole: by,
+		Approval: engine.ApprovalName(r.GetApproval()), ApprovalFrom: r.GetApprovalFrom(),
 		Pacing: pacing{cmp.Or(p.GetWindowMin(), engine.DefaultPacingWindow), p.GetCovers(), p.GetParties(), p.GetOnlineCovers(), p.GetOnlineParties()}}
 	if until := r.GetPausedUntilMs(); until != 0 {
 		d.PausedUntil = instant(time.UnixMilli(until))
