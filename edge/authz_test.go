@@ -27,6 +27,7 @@ type authzCity struct {
 	who        map[string]person
 	restaurant string
 	n          int
+	heldBefore string
 }
 
 func openCity(t *testing.T) *authzCity {
@@ -86,6 +87,23 @@ func (c *authzCity) reservation(actions ...string) string {
 		require.Equal(c.t, 200, a.StatusCode, a.text)
 	}
 	return id
+}
+
+func (c *authzCity) holds(p person) *answer {
+	c.n++
+	return p.do("POST", "/holds", fmt.Sprintf(`{"restaurant_id":%q,"date":%q,"time_slot":"%02d:30","guests_count":2}`, c.restaurant, day(2+c.n%80), 8+c.n/80%12))
+}
+
+// held is a hold of the guest, who has few: it is of a guest of its own in effect, since it ends with this request or is released.
+func (c *authzCity) held() string {
+	c.t.Helper()
+	if c.heldBefore != "" {
+		c.as("guest").do("DELETE", "/holds/"+c.heldBefore, "")
+	}
+	a := c.holds(c.as("guest"))
+	require.Equal(c.t, 201, a.StatusCode, a.text)
+	c.heldBefore = a.doc["id"].(string)
+	return c.heldBefore
 }
 
 // own is somebody of the same kind with an account that no other cell changes.
@@ -184,6 +202,9 @@ var authzRequests = map[string]func(c *authzCity, p person) *answer{
 		}
 		return a
 	},
+	"POST /holds":                 func(c *authzCity, p person) *answer { return c.holds(p) },
+	"POST /holds/{id}/confirm":    func(c *authzCity, p person) *answer { return p.do("POST", "/holds/"+c.held()+"/confirm", "") },
+	"DELETE /holds/{id}":          func(c *authzCity, p person) *answer { return p.do("DELETE", "/holds/"+c.held(), "") },
 	"GET /restaurants/{id}/rules": func(c *authzCity, p person) *answer { return p.do("GET", "/restaurants/"+c.restaurant+"/rules", "") },
 	"PATCH /restaurants/{id}/rules": func(c *authzCity, p person) *answer {
 		return p.do("PATCH", "/restaurants/"+c.restaurant+"/rules", `{"min_notice_minutes":0}`, "If-Match", "*")
@@ -312,7 +333,7 @@ var publicRoutes = []string{
 
 // ownRoutes are about the caller's own things.
 var ownRoutes = []string{"POST /auth/revoke-all", "GET /me", "PATCH /me", "DELETE /me", "GET /me/restaurants", "POST /me/totp", "POST /me/totp/confirm", "DELETE /me/totp",
-	"POST /me/api-keys", "GET /me/api-keys", "DELETE /me/api-keys/{id}", "POST /restaurants", "POST /reservations", "GET /reservations"}
+	"POST /me/api-keys", "GET /me/api-keys", "DELETE /me/api-keys/{id}", "POST /restaurants", "POST /reservations", "POST /holds", "GET /reservations"}
 
 // checkCell says what must hold whatever the file says.
 func checkCell(t *testing.T, route, caller string, a *answer) {

@@ -19,7 +19,7 @@ func (s *Server) getAvailability(x *exchange) {
 		x.fail(kindNotFound)
 		return
 	}
-	if s.cfg.Copies != nil && q.area == "" {
+	if s.cfg.Copies != nil && !q.special() {
 		if patience, ok := x.maxStale(); ok && x.copied(q, patience) {
 			return
 		}
@@ -29,13 +29,13 @@ func (s *Server) getAvailability(x *exchange) {
 		if x.elsewhere(err) {
 			return
 		}
-		if s.cfg.Copies == nil || q.area != "" || kindOfFault(err).status < 503 || !x.copied(q, anyAge) {
+		if s.cfg.Copies == nil || q.special() || kindOfFault(err).status < 503 || !x.copied(q, anyAge) {
 			x.fault(err)
 		}
 		return
 	}
 	minute := x.now.Unix() / 60
-	whole := q.minutes < 0 && q.area == "" // such answers are kept
+	whole := q.minutes < 0 && !q.special() // such answers are kept
 	if whole {
 		if body := view.Cached(q.day, q.guests, minute); body != nil {
 			x.replyShared(200, body)
@@ -47,7 +47,7 @@ func (s *Server) getAvailability(x *exchange) {
 		x.fail(kindNotFound)
 		return
 	}
-	x.starts = v.AvailabilityIn(engine.Instant(x.now.UnixMilli()), q.day, q.guests, q.area, x.starts[:0])
+	x.starts = v.AvailabilityIn(engine.Instant(x.now.UnixMilli()), q.day, q.guests, q.area, q.hold, x.starts[:0])
 	x.buf = appendAvailability(x.buf[:0], q.day, v.Restaurant().TimeZone, x.starts, q.minutes)
 	if !whole || !view.Wanted(q.day, q.guests) {
 		x.reply(200)
@@ -62,35 +62,43 @@ func (s *Server) getAvailability(x *exchange) {
 type availabilityQuery struct {
 	day     engine.Day
 	guests  int
-	minutes int    // time, after midnight; -1 = all
-	area    string // empty = all
+	minutes int                  // time, after midnight; -1 = all
+	area    string               // empty = all
+	hold    engine.ReservationID // whose holder asks
 }
 
+// special tells whether the answer is not everybody's.
+func (q *availabilityQuery) special() bool { return q.area != "" || q.hold != "" }
+
 func (x *exchange) availabilityQuery() (availabilityQuery, *trouble) {
-	var date, guests, clock, area string
+	var date, guests, clock, area, hold string
 	uri := x.ctx.Request.Header.RequestURI()
 	at := bytes.IndexByte(uri, '?')
 	if at >= 0 && bytes.IndexByte(uri[at:], '%') < 0 && bytes.IndexByte(uri[at:], '+') < 0 {
-		if !plainQuery(uri[at+1:], &date, &guests, &clock, &area) {
-			return availabilityQuery{}, wrong("query", "date, guests_count, time and area, once each")
+		if !plainQuery(uri[at+1:], &date, &guests, &clock, &area, &hold) {
+			return availabilityQuery{}, wrong("query", "date, guests_count, time, area and hold, once each")
 		}
 	} else {
-		if t := x.query("date", "guests_count", "guests", "time", "area"); t != nil {
+		if t := x.query("date", "guests_count", "guests", "time", "area", "hold"); t != nil {
 			return availabilityQuery{}, t
 		}
 		args := x.ctx.QueryArgs()
-		date, guests, clock, area = string(args.Peek("date")), string(args.Peek("guests_count")), string(args.Peek("time")), string(args.Peek("area"))
+		date, guests, clock = string(args.Peek("date")), string(args.Peek("guests_count")), string(args.Peek("time"))
+		area, hold = string(args.Peek("area")), string(args.Peek("hold"))
 		if guests == "" {
 			guests = string(args.Peek("guests"))
 		}
 	}
-	q := availabilityQuery{minutes: -1, area: area}
+	q := availabilityQuery{minutes: -1, area: area, hold: engine.ReservationID(strings.Clone(hold))}
 	t := checkText("area", area, maxName, false)
 	if t != nil {
 		return q, t
 	}
 	if q.day, t = parseDate("date", date); t != nil {
 		return q, t
+	}
+	if hold != "" && !fitsID(hold) {
+		return q, wrong("hold", "not an id")
 	}
 	if q.guests, t = x.guests(guests); t != nil {
 		return q, t
@@ -113,8 +121,8 @@ func (x *exchange) guests(text string) (int, *trouble) {
 	return n, checkParty("guests_count", n)
 }
 
-// plainQuery reads a query without escapes; false when a parameter is unknown or comes twice, or time or area are empty.
-func plainQuery(q []byte, date, guests, clock, area *string) bool {
+// plainQuery reads a query without escapes; false when a parameter is unknown or comes twice, or time, area or hold are empty.
+func plainQuery(q []byte, date, guests, clock, area, hold *string) bool {
 	for len(q) > 0 {
 		var pair []byte
 		pair, q, _ = bytes.Cut(q, []byte{'&'})
@@ -132,8 +140,10 @@ func plainQuery(q []byte, date, guests, clock, area *string) bool {
 			at = clock
 		case "area":
 			at = area
+		case "hold":
+			at = hold
 		}
-		if at == nil || *at != "" || (at == clock || at == area) && eq == len(pair)-1 {
+		if at == nil || *at != "" || (at == clock || at == area || at == hold) && eq == len(pair)-1 {
 			return false
 		}
 		*at = aliased(pair[eq+1:])

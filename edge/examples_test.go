@@ -26,7 +26,8 @@ var anExampleEvening = []exampleStep{
 	{"owner", "hireStaff", "host"}, {"owner", "listStaff", ""}, {"owner", "patchStaff", "promotion"}, {"owner", "dismissStaff", ""},
 	{"", "searchRestaurants", ""}, {"", "getAvailability", ""}, {"owner", "explainAvailability", ""}, {"owner", "listMyRestaurants", ""},
 	{"guest", "createReservation", "local"}, {"guest", "getReservation", ""}, {"guest", "patchReservation", "bigger"}, {"guest", "patchReservation", "later"},
-	{"owner", "getDaySheet", ""}, {"owner", "seatWalkIn", "two"}, {"guest", "listReservations", ""}, {"guest", "cancelReservation", "reason"},
+	{"owner", "getDaySheet", ""}, {"owner", "seatWalkIn", "two"},
+	{"guest", "createHold", "two"}, {"guest", "confirmHold", "quiet"}, {"guest", "createHold", "two"}, {"guest", "releaseHold", ""}, {"guest", "listReservations", ""}, {"guest", "cancelReservation", "reason"},
 	{"guest", "createReservation", "withContact"}, {"owner", "markNoShow", "reason"}, {"owner", "reinstateReservation", "reason"},
 	{"owner", "seatReservation", "reason"}, {"owner", "completeReservation", "reason"},
 	{"guest", "createReview", "five"}, {"", "listReviews", ""},
@@ -160,6 +161,10 @@ func (e *evening) learn(step exampleStep, a *answer) {
 		e.real["rsv_0123456789abc0000000000r01"] = id
 	case "seatWalkIn": // and leaves: the table is needed
 		require.Equal(e.t, 200, e.ask("POST", "/api/v1/reservations/"+id+"/complete", e.tokens["owner"], "").StatusCode)
+	case "createHold":
+		e.real["rsv_0123456789abc0000000000h01"] = id
+	case "confirmHold": // and lets it be
+		require.Equal(e.t, 200, e.ask("POST", "/api/v1/reservations/"+id+"/cancel", e.tokens["guest"], "").StatusCode)
 	case "createAPIKey":
 		e.real["key_1"] = id
 	}

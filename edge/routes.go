@@ -83,6 +83,9 @@ func (s *Server) routes() {
 	s.route("PATCH", "/restaurants/{id}/staff/{user_id}", needCaller|needBody, s.patchStaff)
 	s.route("DELETE", "/restaurants/{id}/staff/{user_id}", needCaller, s.deleteStaff)
 
+	s.route("POST", "/holds", needCaller|needBody, s.postHold)
+	s.route("POST", "/holds/{id}/confirm", needCaller, s.confirmHold)
+	s.route("DELETE", "/holds/{id}", needCaller, s.deleteHold)
 	s.createReservation = s.route("POST", "/reservations", needCaller|needBody, s.postReservation)
 	s.route("GET", "/reservations", needCaller, s.getMine)
 	s.route("GET", "/reservations/{id}", needCaller, s.getReservation)

@@ -26,6 +26,7 @@ type (
 		Combinations []combinationJSON `json:"combinations"`
 		Approval     string            `json:"approval"`
 		ApprovalFrom int               `json:"approval_from"` // guests; 0 but for large parties
+		HoldMinutes  int               `json:"hold_minutes"`
 	}
 	combinationJSON struct {
 		TableIDs []string `json:"table_ids"`
@@ -73,6 +74,7 @@ type (
 		Combinations *[]combinationJSON `json:"combinations"`
 		Approval     *string            `json:"approval"`
 		ApprovalFrom *int               `json:"approval_from"`
+		HoldMinutes  *int               `json:"hold_minutes"`
 	}
 )
 
@@ -95,7 +97,7 @@ func rulesOfView(r *engine.Rules) rulesJSON {
 	out := rulesJSON{
 		Version: uint64(r.Version), MinNoticeMinutes: r.MinNoticeMin, HorizonDays: cmp.Or(r.HorizonDays, engine.HorizonDays),
 		BufferMinutes: r.BufferMin, NoShowMinutes: cmp.Or(r.NoShowMin, engine.DefaultNoShowMin), TurnTimes: []turnTimeJSON{}, SpecialDays: []specialJSON{}, Combinations: []combinationJSON{},
-		Approval: engine.ApprovalName(r.Approval), ApprovalFrom: r.ApprovalFrom,
+		Approval: engine.ApprovalName(r.Approval), ApprovalFrom: r.ApprovalFrom, HoldMinutes: cmp.Or(r.HoldMin, engine.DefaultHoldMin),
 		Pacing: pacingJSON{cmp.Or(r.Pacing.WindowMin, engine.DefaultPacingWindow), r.Pacing.Covers, r.Pacing.Parties, r.Pacing.OnlineCovers, r.Pacing.OnlineParties},
 	}
 	if r.PausedUntil != 0 {
@@ -128,7 +130,11 @@ func rulesOfView(r *engine.Rules) rulesJSON {
 
 // checkRules checks the form of what is given and turns it into a change; what it means is the engine's to judge.
 func checkRules(w *rulesRequest) (c engine.RulesChange, t *trouble) {
-	c = engine.RulesChange{MinNoticeMin: w.MinNoticeMinutes, HorizonDays: w.HorizonDays, BufferMin: w.BufferMinutes, NoShowMin: w.NoShowMinutes, ApprovalFrom: w.ApprovalFrom}
+	c = engine.RulesChange{MinNoticeMin: w.MinNoticeMinutes, HorizonDays: w.HorizonDays, BufferMin: w.BufferMinutes, NoShowMin: w.NoShowMinutes, ApprovalFrom: w.ApprovalFrom,
+		HoldMin: w.HoldMinutes}
+	if w.HoldMinutes != nil && *w.HoldMinutes == 0 {
+		return c, wrong("hold_minutes", "1 to "+strconv.Itoa(engine.MaxHoldMin))
+	}
 	if w.Approval != nil {
 		approval, ok := engine.ParseApproval(*w.Approval)
 		if !ok {

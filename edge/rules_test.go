@@ -32,7 +32,7 @@ func TestRulesAtWork(t *testing.T) {
 	require.Equal(t, 200, a.StatusCode, a.text)
 	require.Equal(t, `"1"`, a.Header.Get("ETag"))
 	require.JSONEq(t, `{"version":1,"min_notice_minutes":0,"horizon_days":90,"buffer_minutes":0,"no_show_minutes":30,"paused_until":null,"turn_times":[],
-		"pacing":{"window_minutes":15,"covers":0,"parties":0,"online_covers":0,"online_parties":0},"special_days":[],"combinations":[],"approval":"automatic","approval_from":0}`, a.text)
+		"pacing":{"window_minutes":15,"covers":0,"parties":0,"online_covers":0,"online_parties":0},"special_days":[],"combinations":[],"approval":"automatic","approval_from":0,"hold_minutes":5}`, a.text)
 
 	// One party an hour, which keeps its table for two and a half hours and leaves it free for one more.
 	a = owner.do("PATCH", path, `{"buffer_minutes":60,"turn_times":[{"min_party":1,"max_party":2,"minutes":150}],
@@ -234,6 +234,54 @@ func TestApprovals(t *testing.T) {
 	require.Equal(t, []any{201, "confirmed"}, []any{a.StatusCode, a.doc["status"]}, "staff confirm by booking")
 }
 
+// A hold keeps the table, does not hide it from its holder, and becomes a booking once.
+func TestHolds(t *testing.T) {
+	s := listen(t, openHouse(t))
+	owner, ada, bob := s.register("owner@example.org", "owner"), s.register("ada@example.org", "customer"), s.register("bob@example.org", "customer")
+	id, tables := owner.trattoria()
+	hold := func(who person, slot, more string, headers ...string) *answer {
+		return who.do("POST", "/holds", fmt.Sprintf(`{"restaurant_id":%q,"date":%q,"time_slot":%q,"guests_count":6%s}`, id, day(3), slot, more), headers...)
+	}
+	free := func(more string) any {
+		a := s.ask("GET", "/api/v1/restaurants/"+id+"/availability?guests_count=6&time=19:00&date="+day(3)+more, "", "")
+		require.Equal(t, 200, a.StatusCode, a.text)
+		return a.doc["slots"].([]any)[0].(map[string]any)["tables"]
+	}
+	a := hold(ada, "19:00", "", "Idempotency-Key", "h")
+	require.Equal(t, 201, a.StatusCode, a.text)
+	require.Equal(t, a.text, hold(ada, "19:00", "", "Idempotency-Key", "h").text)
+	first := a.doc["id"].(string)
+	require.Equal(t, "/api/v1/holds/"+first, a.Header.Get("Location"))
+	until, err := time.Parse(time.RFC3339, a.doc["hold_until"].(string))
+	require.NoError(t, err)
+	require.WithinRange(t, until, time.Now().Add(4*time.Minute), time.Now().Add(5*time.Minute))
+	require.Equal(t, []any{"held", tables[2]}, []any{a.doc["status"], a.doc["table_id"]})
+	require.Equal(t, []any{0.0, 1.0}, []any{free(""), free("&hold=" + first)}, "for others; for its holder")
+	require.Equal(t, "slot_unavailable", hold(bob, "19:30", "").code())
+	require.Equal(t, 404, hold(bob, "19:30", `,"replaces":"`+first+`"`).StatusCode, "not his")
+
+	a = hold(ada, "20:00", `,"replaces":"`+first+`"`)
+	require.Equal(t, 201, a.StatusCode, a.text)
+	second := a.doc["id"].(string)
+	require.Equal(t, "invalid_transition", ada.do("POST", "/holds/"+first+"/confirm", "").code())
+	require.Equal(t, 404, bob.do("POST", "/holds/"+second+"/confirm", "").StatusCode)
+	a = ada.do("POST", "/holds/"+second+"/confirm", `{"special_requests":"a window"}`, "Idempotency-Key", "c")
+	require.Equal(t, []any{200, "confirmed", "a window"}, []any{a.StatusCode, a.doc["status"], a.doc["special_requests"]})
+	require.NotContains(t, a.text, "hold_until")
+	require.Equal(t, a.text, ada.do("POST", "/holds/"+second+"/confirm", `{"special_requests":"a window"}`, "Idempotency-Key", "c").text)
+	require.Equal(t, "invalid_transition", ada.do("DELETE", "/holds/"+second, "").code(), "a booking is cancelled, not released")
+
+	a = hold(bob, "12:00", "")
+	require.Equal(t, 201, a.StatusCode, a.text)
+	require.Equal(t, 204, bob.do("DELETE", "/holds/"+a.doc["id"].(string), "").StatusCode)
+	require.Equal(t, 201, hold(ada, "12:00", "").StatusCode)
+	require.Equal(t, 401, s.ask("POST", "/api/v1/holds", "", `{}`).StatusCode)
+	for body, field := range map[string]string{`,"replaces":"` + strings.Repeat("x", 65) + `"`: "replaces", `,"area":"roof"`: "area", `,"special_requests":"x"`: "special_requests"} {
+		a := hold(ada, "19:00", body)
+		require.Equal(t, "422 "+field, fmt.Sprint(a.StatusCode, " ", a.doc["field"]), a.text)
+	}
+}
+
 // TestContradictoryConfigurations: what cannot be, or contradicts itself, is 422 with the member's name, and changes nothing.
 func TestContradictoryConfigurations(t *testing.T) {
 	s := listen(t, openHouse(t))
@@ -288,6 +336,8 @@ func TestContradictoryConfigurations(t *testing.T) {
 		"a combination twice":                       {"/rules", together(`{` + pair + `,"min_party":3,"max_party":6},{` + pair + `,"min_party":4,"max_party":5}`), "combinations.table_ids"},
 		"a combination for more than it seats":      {"/rules", together(`{` + pair + `,"min_party":5,"max_party":7}`), "combinations.max_party"},
 		"a combination of more for less":            {"/rules", together(`{` + pair + `,"min_party":6,"max_party":5}`), "combinations.max_party"},
+		"a hold of no minute":                       {"/rules", `{"hold_minutes":0}`, "hold_minutes"},
+		"a hold of more than an hour":               {"/rules", `{"hold_minutes":61}`, "hold_minutes"},
 		"an approval that is none":                  {"/rules", `{"approval":"perhaps"}`, "approval"},
 		"approval of large parties of no size":      {"/rules", `{"approval":"large_parties"}`, "approval_from"},
 		"a size without an approval by size":        {"/rules", `{"approval":"manual","approval_from":8}`, "approval_from"},

@@ -312,6 +312,9 @@ func appendReservation(dst []byte, r *engine.Reservation) []byte {
 		dst = appendString(append(dst, `,"email":`...), r.Contact.Email)
 		dst = append(dst, '}')
 	}
+	if r.Status == engine.StatusHeld {
+		dst = appendMillis(append(dst, `,"hold_until":`...), r.HoldUntil)
+	}
 	dst = appendMillis(append(dst, `,"created_at":`...), r.Created)
 	dst = appendMillis(append(dst, `,"updated_at":`...), r.Updated)
 	return append(dst, '}')

@@ -27,6 +27,8 @@ type book struct {
 	sheets trie[*sheet]       // by service day
 	busy   trie[*chunk]       // by tick / chunkTicks
 
+	holds []*Reservation // by expiry
+
 	version  Version // events applied
 	everyDay Version // version of the last event that touched every day
 	last     Instant // time of the last event
@@ -167,7 +169,7 @@ func (b *book) find(id ReservationID) *Reservation {
 // blocks reports whether a reservation of that status holds its tables.
 func blocks(s Status) bool {
 	switch s {
-	case enginepb.Status_STATUS_HELD, StatusPending, StatusConfirmed, StatusSeated:
+	case StatusHeld, StatusPending, StatusConfirmed, StatusSeated:
 		return true
 	}
 	return false
@@ -185,6 +187,7 @@ func (b *book) replace(old, next *Reservation) {
 		b.live++
 	}
 	b.enter(old, next)
+	b.keepHolds(old, next)
 	if next == nil {
 		b.resv.remove(b.own, mustOwnPart(old.ID))
 	} else {

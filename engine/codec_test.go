@@ -101,7 +101,7 @@ func TestCodeNumbers(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, s, back)
 	}
-	for a := engine.ActionCancel; a <= engine.ActionReinstate; a++ {
+	for a := engine.ActionCancel; a <= engine.ActionRelease; a++ {
 		back, ok := engine.ParseAction(engine.ActionName(a))
 		require.True(t, ok)
 		require.Equal(t, a, back)

@@ -72,6 +72,21 @@ type (
 		Area            string  // the Location of the tables; empty = any
 		Contact         Contact
 	}
+	// Hold keeps tables for a guest for some minutes. Replaces is a hold of the same guest that ends with it; empty = none.
+	Hold struct {
+		ID          ReservationID
+		Want        When
+		GuestsCount int
+		Table       TableID // a wish; empty = any
+		Area        string  // the Location of the tables; empty = any
+		Contact     Contact
+		Replaces    ReservationID
+	}
+	// ConfirmHold makes a booking of a hold.
+	ConfirmHold struct {
+		ID              ReservationID
+		SpecialRequests *string
+	}
 	// Reschedule changes what is not nil. The reservation itself never stands in its own way.
 	Reschedule struct {
 		ID              ReservationID
@@ -151,6 +166,8 @@ func (*ChangeTable) isBody()       {}
 func (*RemoveTable) isBody()       {}
 func (*CreateReservation) isBody() {}
 func (*SeatWalkIn) isBody()        {}
+func (*Hold) isBody()              {}
+func (*ConfirmHold) isBody()       {}
 func (*Reschedule) isBody()        {}
 func (*Transition) isBody()        {}
 func (*Sweep) isBody()             {}

@@ -23,7 +23,7 @@ func (c *Command) Protocol() uint16 {
 		return slices.ContainsFunc(list, func(h OpeningHours) bool { return h.Name != "" || h.GridMin != 0 })
 	}
 	switch b := c.Body.(type) {
-	case *SetRules, *SeatWalkIn:
+	case *SetRules, *SeatWalkIn, *Hold, *ConfirmHold:
 		return 2
 	case *AddTable:
 		if b.Table.Channel != ChannelOnline {
@@ -39,6 +39,10 @@ func (c *Command) Protocol() uint16 {
 		}
 	case *Reschedule:
 		if b.Area != nil {
+			return 2
+		}
+	case *Transition:
+		if b.Action == ActionRelease {
 			return 2
 		}
 	case *CreateRestaurant:
@@ -128,6 +132,10 @@ func bodyProto(b Body) enginepb.CommandBody {
 		return &enginepb.Command_RemoveTable{RemoveTable: &enginepb.RemoveTable{Id: string(b.ID)}}
 	case *CreateReservation:
 		return &enginepb.Command_CreateReservation{CreateReservation: b.proto()}
+	case *Hold:
+		return &enginepb.Command_Hold{Hold: b.proto()}
+	case *ConfirmHold:
+		return &enginepb.Command_ConfirmHold{ConfirmHold: &enginepb.ConfirmHold{Id: string(b.ID), SpecialRequests: b.SpecialRequests}}
 	case *SeatWalkIn:
 		return &enginepb.Command_SeatWalkIn{SeatWalkIn: b.proto()}
 	case *Reschedule:
@@ -193,6 +201,10 @@ func bodyFrom(p enginepb.CommandBody) Body {
 		return &RemoveTable{ID: TableID(p.RemoveTable.Id)}
 	case *enginepb.Command_CreateReservation:
 		return createReservationFrom(p.CreateReservation)
+	case *enginepb.Command_Hold:
+		return holdFrom(p.Hold)
+	case *enginepb.Command_ConfirmHold:
+		return &ConfirmHold{ReservationID(p.ConfirmHold.Id), p.ConfirmHold.SpecialRequests}
 	case *enginepb.Command_SeatWalkIn:
 		return seatWalkInFrom(p.SeatWalkIn)
 	case *enginepb.Command_Reschedule:
@@ -274,7 +286,7 @@ func narrow(p *int64) *int {
 // ForRestaurant reports whether restaurants decide that kind of command; accounts decide the others.
 func ForRestaurant(b Body) bool {
 	switch b.(type) {
-	case *CreateRestaurant, *ChangeRestaurant, *SetRules, *AddTable, *ChangeTable, *RemoveTable, *CreateReservation, *SeatWalkIn, *Reschedule, *Transition,
+	case *CreateRestaurant, *ChangeRestaurant, *SetRules, *AddTable, *ChangeTable, *RemoveTable, *CreateReservation, *SeatWalkIn, *Hold, *ConfirmHold, *Reschedule, *Transition,
 		*AddStaff, *ChangeStaff, *RemoveStaff, *AddReview, *ForgetGuest, *Sweep:
 		return true
 	}

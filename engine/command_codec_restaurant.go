@@ -118,6 +118,22 @@ func (c Contact) proto() *enginepb.Contact {
 	return &enginepb.Contact{Name: c.Name, Phone: c.Phone, Email: c.Email}
 }
 
+func (c *Hold) proto() *enginepb.Hold {
+	p := &enginepb.Hold{Id: string(c.ID), GuestsCount: int64(c.GuestsCount), Table: string(c.Table), Area: c.Area, Contact: c.Contact.proto(),
+		Replaces: string(c.Replaces)}
+	if c.Want != (When{}) {
+		p.Want = c.Want.proto()
+	}
+	return p
+}
+
+func holdFrom(p *enginepb.Hold) *Hold {
+	c := &Hold{ID: ReservationID(p.Id), GuestsCount: int(p.GuestsCount), Table: TableID(p.Table), Area: p.Area, Replaces: ReservationID(p.Replaces),
+		Contact: Contact{p.Contact.GetName(), p.Contact.GetPhone(), p.Contact.GetEmail()}}
+	set(&c.Want, whenFrom(p.Want))
+	return c
+}
+
 func (c *SeatWalkIn) proto() *enginepb.SeatWalkIn {
 	return &enginepb.SeatWalkIn{Id: string(c.ID), GuestsCount: int64(c.GuestsCount), SpecialRequests: c.SpecialRequests, Table: string(c.Table),
 		Area: c.Area, Contact: c.Contact.proto()}

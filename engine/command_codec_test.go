@@ -33,7 +33,7 @@ func bodies() []engine.Body {
 		&engine.Register{}, &engine.ChangeProfile{}, &engine.OpenSession{}, &engine.RotateSession{}, &engine.RevokeSession{},
 		&engine.BeginSecondFactor{}, &engine.ConfirmSecondFactor{}, &engine.RemoveSecondFactor{}, &engine.RehashPassword{},
 		&engine.NoteThrottle{}, &engine.AddAPIKey{}, &engine.RevokeAPIKey{}, &engine.EraseAccount{}, &engine.CompleteErasure{},
-		&engine.SetRules{}, &engine.SeatWalkIn{},
+		&engine.SetRules{}, &engine.SeatWalkIn{}, &engine.Hold{}, &engine.ConfirmHold{},
 	}
 }
 
@@ -219,7 +219,7 @@ func TestCommandsAreUnderstoodInFull(t *testing.T) {
 		})
 	}
 	move := new(filler).filled(&engine.Transition{})
-	move.Body.(*engine.Transition).Action = engine.ActionReinstate + 1
+	move.Body.(*engine.Transition).Action = engine.ActionRelease + 1
 	refused(t, engine.AppendCommand(nil, move), "unknown action")
 }
 

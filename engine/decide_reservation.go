@@ -181,6 +181,8 @@ type arc struct {
 var arcs = [...]arc{
 	{ActionConfirm, StatusPending, StatusConfirmed},
 	{ActionDecline, StatusPending, StatusDeclined},
+	{ActionCancel, StatusHeld, StatusCancelled},
+	{ActionRelease, StatusHeld, StatusCancelled},
 	{ActionCancel, StatusPending, StatusCancelled},
 	{ActionCancel, StatusConfirmed, StatusCancelled},
 	{ActionSeat, StatusConfirmed, StatusSeated},
@@ -197,7 +199,7 @@ func (d *decision) transition(c *Transition) Outcome {
 	switch {
 	case old == nil:
 		return refuse(CodeNotFound)
-	case c.Action != ActionCancel && !d.staff():
+	case c.Action != ActionCancel && c.Action != ActionRelease && !d.staff():
 		return refuse(CodeForbidden)
 	case d.stale(old.Version):
 		return Outcome{Code: CodeStale, Reservation: old}
@@ -243,10 +245,13 @@ func (d *decision) sweep() Outcome {
 		return refuse(CodeForbidden)
 	}
 	for _, e := range d.led.due.until(&d.book, d.now, MaxEvents) {
-		if r, _ := d.resv.get(e.key); r.Status == StatusConfirmed {
+		switch r, _ := d.resv.get(e.key); r.Status {
+		case StatusConfirmed:
 			d.change(r.ID, StatusNoShow, "no_show")
-		} else {
+		case StatusPending:
 			d.change(r.ID, StatusExpired, "not_confirmed")
+		case StatusHeld:
+			d.emit(holdExpired(r))
 		}
 	}
 	return Outcome{Code: CodeOK}

@@ -12,9 +12,11 @@ type dueEntry struct {
 }
 
 // dueOf is when the book itself does something with a reservation; 0 = never. Who was confirmed and has not come is a no-show some time after
-// the start, who was not confirmed by the start expires.
+// the start, who was not confirmed by the start expires, and so does a hold.
 func (b *book) dueOf(r *Reservation) Instant {
 	switch r.Status {
+	case StatusHeld:
+		return r.HoldUntil
 	case StatusConfirmed:
 		return Instant(r.StartsAt*msPerSec + b.rules.noShowMs())
 	case StatusPending:

@@ -85,6 +85,7 @@ func reservationFrom(p *enginepb.Reservation) *Reservation {
 		Contact: Contact{c.GetName(), c.GetPhone(), c.GetEmail()},
 		Status:  p.Status, Version: Version(p.Version), Key: hashFrom(p.Key), Payload: hashFrom(p.Body),
 		Created: Instant(p.CreatedMs), Updated: Instant(p.UpdatedMs), Reviewed: p.Reviewed, BufferMin: int(p.BufferMin), Area: p.Area,
+		HoldUntil: Instant(p.HoldUntilMs),
 	}
 }
 
@@ -95,6 +96,7 @@ func (r *Reservation) proto() *enginepb.Reservation {
 		GuestsCount: int32(r.GuestsCount), SpecialRequests: r.SpecialRequests, Status: r.Status,
 		Version: uint64(r.Version), Key: hashBytes(r.Key), Body: hashBytes(r.Payload),
 		CreatedMs: int64(r.Created), UpdatedMs: int64(r.Updated), Reviewed: r.Reviewed, BufferMin: int32(r.BufferMin), Area: r.Area,
+		HoldUntilMs: int64(r.HoldUntil),
 	}
 	p.Contact = r.Contact.proto()
 	return p

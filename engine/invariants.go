@@ -52,6 +52,14 @@ func (b *book) checkReservations() (err error) {
 			err = errors.Join(err, broken(forgottenOn(r) > utcDay(b.last), "I9: %s is not forgotten", r.ID))
 		}
 	})
+	held := 0
+	b.resv.walk(func(_ uint64, r *Reservation) {
+		if r.Status == StatusHeld {
+			held++
+			err = errors.Join(err, broken(slices.Contains(b.holds, r), "I7: %s is not on the list of holds", r.ID))
+		}
+	})
+	err = errors.Join(err, broken(held == len(b.holds) && slices.IsSortedFunc(b.holds, byExpiry), "I7: the list of holds is another"))
 	for i, m := range b.members {
 		err = errors.Join(err, broken(i == 0 || b.members[i-1].Account < m.Account, "I7: staff out of order"),
 			broken(hirable(m.Role) && m.Version >= 1, "I4: %s is an impossible member", m.Account))
@@ -126,9 +134,13 @@ func (r *restaurant) checkLedger() (err error) {
 			err = errors.Join(err, broken(ok && kept == key, "I8: %s is not found by its key", v.ID))
 		}
 		at := Instant(v.StartsAt * msPerSec)
-		if v.Status == StatusConfirmed {
+		switch v.Status {
+		case StatusConfirmed:
 			at += Instant(r.rules.noShowMs())
-		} else if v.Status != StatusPending {
+		case StatusHeld:
+			at = v.HoldUntil
+		case StatusPending:
+		default:
 			return
 		}
 		if due == 0 || at < due {

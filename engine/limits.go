@@ -25,6 +25,8 @@ const (
 	MaxStaff            = 200 // of one restaurant
 	MaxTurnTimes        = 64
 	MaxCombinations     = 200
+	MaxHolds            = 500 // of one restaurant at a time
+	MaxHoldsPerGuest    = 4   // of one guest there
 	MaxSpecialDays      = 100
 	MaxPacing           = 10_000                          // covers or parties that start in a window
 	maxParty            = MaxTablesPerParty * MaxCapacity // guests
@@ -68,6 +70,8 @@ const (
 	DefaultPacingWindow = 15
 	MaxPacingWindow     = 4 * 60
 
+	DefaultHoldMin   = 5
+	MaxHoldMin       = 60
 	DefaultNoShowMin = 30
 	minNoShowMin     = 5
 	MaxNoShowMin     = minutesPerDay

@@ -17,8 +17,9 @@ const (
 	RoleHost     = enginepb.Role_ROLE_HOST    // of one restaurant
 )
 
-// The statuses that exist so far.
+// The statuses.
 const (
+	StatusHeld      = enginepb.Status_STATUS_HELD
 	StatusPending   = enginepb.Status_STATUS_PENDING
 	StatusConfirmed = enginepb.Status_STATUS_CONFIRMED
 	StatusSeated    = enginepb.Status_STATUS_SEATED
@@ -109,7 +110,7 @@ func (c Code) String() string {
 func (c Code) Refused() bool { return c > CodeCreated }
 
 var statusNames = [...]string{
-	enginepb.Status_STATUS_HELD: "held", StatusPending: "pending",
+	StatusHeld: "held", StatusPending: "pending",
 	StatusConfirmed: "confirmed", StatusSeated: "seated", StatusCompleted: "completed",
 	StatusCancelled: "cancelled", StatusExpired: "expired",
 	StatusDeclined: "declined", StatusNoShow: "no_show",
@@ -136,6 +137,7 @@ func ParseStatus(name string) (Status, bool) {
 var actionNames = [...]string{
 	ActionCancel: "cancel", ActionConfirm: "confirm", ActionDecline: "decline", ActionSeat: "seat",
 	ActionComplete: "complete", ActionNoShow: "no-show", ActionReinstate: "reinstate",
+	ActionRelease: "release",
 }
 
 // ActionName is the action as it stands in the path of the API; "" for an unknown one.

@@ -166,7 +166,7 @@ func stripCreated(e *Event, r *enginepb.Reservation) *Event {
 	n := &c.reservation
 	n.Id, n.Guest, n.TableIds, n.ServiceDay, n.LocalMin = r.Id, r.Guest, r.TableIds, r.ServiceDay, r.LocalMin
 	n.StartsAt, n.EndsAt, n.GuestsCount, n.Status, n.Version = r.StartsAt, r.EndsAt, r.GuestsCount, r.Status, r.Version
-	n.Key, n.Body, n.CreatedMs, n.UpdatedMs, n.Reviewed, n.BufferMin, n.Area = r.Key, r.Body, r.CreatedMs, r.UpdatedMs, r.Reviewed, r.BufferMin, r.Area
+	n.Key, n.Body, n.CreatedMs, n.UpdatedMs, n.Reviewed, n.BufferMin, n.Area, n.HoldUntilMs = r.Key, r.Body, r.CreatedMs, r.UpdatedMs, r.Reviewed, r.BufferMin, r.Area, r.HoldUntilMs
 	if r.Contact != nil {
 		n.Contact = &c.contact
 	}

@@ -49,13 +49,29 @@ func (r *restaurant) Decide(now Instant, cmd *Command) (Outcome, []*Event) {
 			return out, nil
 		}
 	}
+	if meetsHolds(cmd.Body) {
+		d.letGo()
+	}
+	over := len(d.events)
 	out := d.decide()
+	if len(d.events) == over { // nothing was done
+		d.events = nil
+	}
 	assert(!out.Code.Refused() || len(d.events) == 0, "I10: a refusal makes no event")
 	assert(len(d.events) <= MaxEvents, "I9: too many events")
 	if n := len(d.events); n > 0 && out.Reservation != nil {
 		r.memo = Fact{Event: d.events[n-1], Made: out.Reservation}
 	}
 	return out, d.events
+}
+
+// letGo goes on without the holds that are over; what makes it so comes first.
+func (d *decision) letGo() {
+	book, events := d.at(d.now, maxExpired)
+	if len(events) > 0 {
+		book.led = d.led
+		d.restaurant, d.events = &restaurant{book: *book}, events
+	}
 }
 
 // decision is one command on its way through the checks, whose order doc.go states.
@@ -86,6 +102,10 @@ func (d *decision) decide() Outcome {
 		return d.removeTable(body)
 	case *CreateReservation:
 		return d.createReservation(body)
+	case *Hold:
+		return d.hold(body)
+	case *ConfirmHold:
+		return d.confirmHold(body)
 	case *SeatWalkIn:
 		return d.seatWalkIn(body)
 	case *Reschedule:

@@ -21,6 +21,7 @@ type Rules struct {
 	SpecialDays  []SpecialDay // by day
 	Combinations []Combination
 	Approval     Approval
+	HoldMin      int // minutes that a hold lasts, 1–MaxHoldMin; 0 = DefaultHoldMin
 	ApprovalFrom int // guests: with ApprovalLarge parties of so many and more wait; 0 with the others
 }
 
@@ -68,7 +69,7 @@ type RulesChange struct {
 	SpecialDays                                     *[]SpecialDay
 	Combinations                                    *[]Combination
 	Approval                                        *Approval
-	ApprovalFrom                                    *int
+	ApprovalFrom, HoldMin                           *int
 }
 
 // neverSet is what holds where nobody has said anything.
@@ -87,6 +88,7 @@ func (c *RulesChange) merge(r *Rules) {
 	set(&r.Combinations, c.Combinations)
 	set(&r.Approval, c.Approval)
 	set(&r.ApprovalFrom, c.ApprovalFrom)
+	set(&r.HoldMin, c.HoldMin)
 }
 
 // settle puts the rules into their canonical form and names the first member that is nonsense, or contradicts another one or the shifts
@@ -104,6 +106,8 @@ func (r *Rules) settle(weekly []OpeningHours) string {
 		return "buffer_minutes"
 	case r.NoShowMin != 0 && (r.NoShowMin < minNoShowMin || r.NoShowMin > MaxNoShowMin):
 		return "no_show_minutes"
+	case r.HoldMin < 0 || r.HoldMin > MaxHoldMin:
+		return "hold_minutes"
 	case ApprovalName(r.Approval) == "":
 		return "approval"
 	case r.Approval == ApprovalLarge && (r.ApprovalFrom < 1 || r.ApprovalFrom > maxParty) || r.Approval != ApprovalLarge && r.ApprovalFrom != 0:
@@ -222,6 +226,8 @@ func (r *Rules) special(day Day) *SpecialDay {
 }
 
 func (r *Rules) horizonDays() int { return cmp.Or(r.HorizonDays, HorizonDays) }
+
+func (r *Rules) holdMs() int64 { return int64(cmp.Or(r.HoldMin, DefaultHoldMin)) * 60 * msPerSec }
 
 func (r *Rules) noShowMs() int64 { return int64(cmp.Or(r.NoShowMin, DefaultNoShowMin)) * 60 * msPerSec }
 

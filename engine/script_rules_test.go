@@ -10,11 +10,12 @@ import (
 	"maitred/engine"
 )
 
-// rules reads "notice=60 horizon=30 buffer=15 late=20 pause=TIME|- turn=1-2:90,3-4:120@Dinner,1-9:180/DATE..DATE pacing=WINDOW:COVERS:PARTIES:ONLINE
+// rules reads "notice=60 horizon=30 buffer=15 late=20 hold=5 pause=TIME|- turn=1-2:90,3-4:120@Dinner,1-9:180/DATE..DATE pacing=WINDOW:COVERS:PARTIES:ONLINE
 // COVERS:ONLINE PARTIES special=DATE:SHIFTS;DATE: combine=T1+T2:5-8,… approval=large_parties:8".
 func (s *script) rules(args map[string]string) engine.Body {
 	c := &engine.SetRules{}
-	for key, field := range map[string]**int{"notice": &c.Change.MinNoticeMin, "horizon": &c.Change.HorizonDays, "buffer": &c.Change.BufferMin, "late": &c.Change.NoShowMin} {
+	for key, field := range map[string]**int{"notice": &c.Change.MinNoticeMin, "horizon": &c.Change.HorizonDays, "buffer": &c.Change.BufferMin, "late": &c.Change.NoShowMin,
+		"hold": &c.Change.HoldMin} {
 		if args[key] != "" {
 			*field = new(s.number(args, key, 0))
 		}

@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 		require.True(t, seen[c.String()], "no script shows %s", c)
 	}
 	for _, verb := range strings.Fields("create-restaurant change-restaurant add-table change-table remove-table book reschedule do sweep " +
-		"rules shifts free walk-in hire promote dismiss review register change-profile login rotate revoke totp-begin totp-confirm totp-remove api-key api-key-revoke rehash note-throttle at state") {
+		"rules shifts free walk-in hold confirm-hold hire promote dismiss review register change-profile login rotate revoke totp-begin totp-confirm totp-remove api-key api-key-revoke rehash note-throttle at state") {
 		require.True(t, seen[verb], "no script uses %s", verb)
 	}
 }
@@ -212,6 +212,15 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 	case "book":
 		return &engine.CreateReservation{ID: s.reservation(args["id"]), Want: s.when(args), GuestsCount: s.number(args, "guests", 2),
 			Table: s.table(args["table"]), Area: args["area"]}
+	case "hold":
+		return &engine.Hold{ID: s.reservation(args["id"]), Want: s.when(args), GuestsCount: s.number(args, "guests", 2), Table: s.table(args["table"]),
+			Replaces: s.reservation(args["replaces"])}
+	case "confirm-hold":
+		c := &engine.ConfirmHold{ID: s.reservation(args["id"])}
+		if args["requests"] != "" {
+			c.SpecialRequests = new(args["requests"])
+		}
+		return c
 	case "walk-in":
 		return &engine.SeatWalkIn{ID: s.reservation(args["id"]), GuestsCount: s.number(args, "guests", 2), Table: s.table(args["table"]), Area: args["area"]}
 	case "reschedule":

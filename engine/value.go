@@ -34,6 +34,7 @@ type Reservation struct {
 	Reviewed        bool
 	Created         Instant
 	Updated         Instant
+	HoldUntil       Instant // of what is or was held; 0 = never
 }
 
 // TableSpec describes a table.
@@ -149,6 +150,7 @@ const (
 	ActionComplete
 	ActionNoShow
 	ActionReinstate
+	ActionRelease // a hold, and nothing that was made of it: DELETE /holds/{id}
 )
 
 // Start is one start time of a day's availability.

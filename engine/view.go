@@ -64,10 +64,17 @@ func (v *RestaurantView) DaySheet(day Day, dst []*Reservation) []*Reservation {
 // Availability appends every start time that the shifts of day offer to a party of guests, with the number of free tables (0 = taken,
 // paused, or beyond notice, horizon or pacing), as guests see it. now is raised to the time of the last event, as in Decide.
 func (v *RestaurantView) Availability(now Instant, day Day, guests int, dst []Start) []Start {
-	return v.AvailabilityIn(now, day, guests, "", dst)
+	return v.AvailabilityIn(now, day, guests, "", "", dst)
 }
 
-// AvailabilityIn is Availability of the tables whose Location is area; empty = of all.
-func (v *RestaurantView) AvailabilityIn(now Instant, day Day, guests int, area string, dst []Start) []Start {
-	return v.availability(search{now: max(now, v.last), guests: guests, area: area}, day, dst)
+// AvailabilityIn is Availability of the tables whose Location is area (empty = of all), as who has a hold sees it (empty = nobody's).
+func (v *RestaurantView) AvailabilityIn(now Instant, day Day, guests int, area string, own ReservationID, dst []Start) []Start {
+	b, _ := v.at(max(now, v.last), MaxHolds)
+	q := search{now: max(now, v.last), guests: guests, area: area}
+	if own != "" {
+		if r := b.find(own); r != nil && r.Status == StatusHeld {
+			q.skip = new(b.holdOf(r))
+		}
+	}
+	return b.availability(q, day, dst)
 }

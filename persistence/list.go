@@ -138,7 +138,7 @@ func AppendTable(dst []byte, r engine.RestaurantID, t *enginepb.Table) []byte {
 func AppendReservation(dst []byte, r *ReservationRow) []byte {
 	fields := []string{string(r.ID), string(r.Restaurant), r.RestaurantName, string(r.Guest), integer(r.ServiceDay), integer(r.LocalMin),
 		strconv.FormatInt(r.StartsAt.Unix(), 10), strconv.FormatInt(r.EndsAt.Unix(), 10), r.TimeZone, integer(r.GuestsCount),
-		r.SpecialRequests, r.Status.String(), unsigned(r.Version), integer(r.BufferMin)}
+		r.SpecialRequests, r.Status.String(), unsigned(r.Version), integer(r.BufferMin), strconv.FormatInt(r.HoldUntilMs, 10)}
 	for _, t := range r.Tables {
 		fields = append(fields, string(t))
 	}

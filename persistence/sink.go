@@ -57,6 +57,7 @@ type ReservationRow struct {
 	Status          enginepb.Status
 	Version         engine.Version
 	BufferMin       int32 // minutes after EndsAt for which the tables stay free
+	HoldUntilMs     int64 // Unix ms, of what is or was held; 0 = never
 }
 
 // ListFilter bounds a list. Zero fields do not filter. Limit is 1–100.

@@ -50,7 +50,7 @@ type StoredReview struct {
 func (r *ReservationRow) Proto() *enginepb.Reservation {
 	v := &enginepb.Reservation{
 		Id: string(r.ID), Guest: string(r.Guest), ServiceDay: r.ServiceDay, LocalMin: r.LocalMin, StartsAt: r.StartsAt.Unix(), EndsAt: r.EndsAt.Unix(),
-		GuestsCount: r.GuestsCount, SpecialRequests: r.SpecialRequests, Status: r.Status, Version: uint64(r.Version), BufferMin: r.BufferMin,
+		GuestsCount: r.GuestsCount, SpecialRequests: r.SpecialRequests, Status: r.Status, Version: uint64(r.Version), BufferMin: r.BufferMin, HoldUntilMs: r.HoldUntilMs,
 	}
 	for _, t := range r.Tables {
 		v.TableIds = append(v.TableIds, string(t))

@@ -59,6 +59,8 @@ type Command struct {
 	//	*Command_ForgetGuest
 	//	*Command_SetRules
 	//	*Command_SeatWalkIn
+	//	*Command_Hold
+	//	*Command_ConfirmHold
 	//	*Command_Register
 	//	*Command_ChangeProfile
 	//	*Command_OpenSession
@@ -292,6 +294,24 @@ func (x *Command) GetSeatWalkIn() *SeatWalkIn {
 	return nil
 }
 
+func (x *Command) GetHold() *Hold {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Hold); ok {
+			return x.Hold
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetConfirmHold() *ConfirmHold {
+	if x != nil {
+		if x, ok := x.Body.(*Command_ConfirmHold); ok {
+			return x.ConfirmHold
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetRegister() *Register {
 	if x != nil {
 		if x, ok := x.Body.(*Command_Register); ok {
@@ -482,6 +502,14 @@ type Command_SeatWalkIn struct {
 	SeatWalkIn *SeatWalkIn `protobuf:"bytes,24,opt,name=seat_walk_in,json=seatWalkIn,proto3,oneof"`
 }
 
+type Command_Hold struct {
+	Hold *Hold `protobuf:"bytes,25,opt,name=hold,proto3,oneof"`
+}
+
+type Command_ConfirmHold struct {
+	ConfirmHold *ConfirmHold `protobuf:"bytes,26,opt,name=confirm_hold,json=confirmHold,proto3,oneof"`
+}
+
 type Command_Register struct {
 	Register *Register `protobuf:"bytes,40,opt,name=register,proto3,oneof"`
 }
@@ -567,6 +595,10 @@ func (*Command_ForgetGuest) isCommand_Body() {}
 func (*Command_SetRules) isCommand_Body() {}
 
 func (*Command_SeatWalkIn) isCommand_Body() {}
+
+func (*Command_Hold) isCommand_Body() {}
+
+func (*Command_ConfirmHold) isCommand_Body() {}
 
 func (*Command_Register) isCommand_Body() {}
 
@@ -941,6 +973,7 @@ type SetRules struct {
 	Combinations  *Combinations          `protobuf:"bytes,9,opt,name=combinations,proto3" json:"combinations,omitempty"`                  // present and empty: none is left
 	Approval      *Approval              `protobuf:"varint,10,opt,name=approval,proto3,enum=maitred.engine.v1.Approval,oneof" json:"approval,omitempty"`
 	ApprovalFrom  *int64                 `protobuf:"varint,11,opt,name=approval_from,json=approvalFrom,proto3,oneof" json:"approval_from,omitempty"`
+	HoldMin       *int64                 `protobuf:"varint,12,opt,name=hold_min,json=holdMin,proto3,oneof" json:"hold_min,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1048,6 +1081,13 @@ func (x *SetRules) GetApproval() Approval {
 func (x *SetRules) GetApprovalFrom() int64 {
 	if x != nil && x.ApprovalFrom != nil {
 		return *x.ApprovalFrom
+	}
+	return 0
+}
+
+func (x *SetRules) GetHoldMin() int64 {
+	if x != nil && x.HoldMin != nil {
+		return *x.HoldMin
 	}
 	return 0
 }
@@ -1656,6 +1696,150 @@ func (x *SeatWalkIn) GetArea() string {
 	return ""
 }
 
+type Hold struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Want          *When                  `protobuf:"bytes,2,opt,name=want,proto3" json:"want,omitempty"`
+	GuestsCount   int64                  `protobuf:"varint,3,opt,name=guests_count,json=guestsCount,proto3" json:"guests_count,omitempty"`
+	Table         string                 `protobuf:"bytes,4,opt,name=table,proto3" json:"table,omitempty"`
+	Area          string                 `protobuf:"bytes,5,opt,name=area,proto3" json:"area,omitempty"`
+	Contact       *Contact               `protobuf:"bytes,6,opt,name=contact,proto3" json:"contact,omitempty"`
+	Replaces      string                 `protobuf:"bytes,7,opt,name=replaces,proto3" json:"replaces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hold) Reset() {
+	*x = Hold{}
+	mi := &file_command_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hold) ProtoMessage() {}
+
+func (x *Hold) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
+func (*Hold) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Hold) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Hold) GetWant() *When {
+	if x != nil {
+		return x.Want
+	}
+	return nil
+}
+
+func (x *Hold) GetGuestsCount() int64 {
+	if x != nil {
+		return x.GuestsCount
+	}
+	return 0
+}
+
+func (x *Hold) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Hold) GetArea() string {
+	if x != nil {
+		return x.Area
+	}
+	return ""
+}
+
+func (x *Hold) GetContact() *Contact {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
+}
+
+func (x *Hold) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
+}
+
+type ConfirmHold struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	SpecialRequests *string                `protobuf:"bytes,2,opt,name=special_requests,json=specialRequests,proto3,oneof" json:"special_requests,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ConfirmHold) Reset() {
+	*x = ConfirmHold{}
+	mi := &file_command_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmHold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmHold) ProtoMessage() {}
+
+func (x *ConfirmHold) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmHold.ProtoReflect.Descriptor instead.
+func (*ConfirmHold) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ConfirmHold) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ConfirmHold) GetSpecialRequests() string {
+	if x != nil && x.SpecialRequests != nil {
+		return *x.SpecialRequests
+	}
+	return ""
+}
+
 type Reschedule struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1670,7 +1854,7 @@ type Reschedule struct {
 
 func (x *Reschedule) Reset() {
 	*x = Reschedule{}
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +1866,7 @@ func (x *Reschedule) String() string {
 func (*Reschedule) ProtoMessage() {}
 
 func (x *Reschedule) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +1879,7 @@ func (x *Reschedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reschedule.ProtoReflect.Descriptor instead.
 func (*Reschedule) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14}
+	return file_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Reschedule) GetId() string {
@@ -1751,7 +1935,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +1947,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +1960,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{15}
+	return file_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Transition) GetId() string {
@@ -1810,7 +1994,7 @@ type AddStaff struct {
 
 func (x *AddStaff) Reset() {
 	*x = AddStaff{}
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1822,7 +2006,7 @@ func (x *AddStaff) String() string {
 func (*AddStaff) ProtoMessage() {}
 
 func (x *AddStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1835,7 +2019,7 @@ func (x *AddStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddStaff.ProtoReflect.Descriptor instead.
 func (*AddStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16}
+	return file_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AddStaff) GetAccount() string {
@@ -1862,7 +2046,7 @@ type ChangeStaff struct {
 
 func (x *ChangeStaff) Reset() {
 	*x = ChangeStaff{}
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +2058,7 @@ func (x *ChangeStaff) String() string {
 func (*ChangeStaff) ProtoMessage() {}
 
 func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2071,7 @@ func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeStaff.ProtoReflect.Descriptor instead.
 func (*ChangeStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{17}
+	return file_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ChangeStaff) GetAccount() string {
@@ -1913,7 +2097,7 @@ type RemoveStaff struct {
 
 func (x *RemoveStaff) Reset() {
 	*x = RemoveStaff{}
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1925,7 +2109,7 @@ func (x *RemoveStaff) String() string {
 func (*RemoveStaff) ProtoMessage() {}
 
 func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1938,7 +2122,7 @@ func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveStaff.ProtoReflect.Descriptor instead.
 func (*RemoveStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{18}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RemoveStaff) GetAccount() string {
@@ -1960,7 +2144,7 @@ type AddReview struct {
 
 func (x *AddReview) Reset() {
 	*x = AddReview{}
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1972,7 +2156,7 @@ func (x *AddReview) String() string {
 func (*AddReview) ProtoMessage() {}
 
 func (x *AddReview) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1985,7 +2169,7 @@ func (x *AddReview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddReview.ProtoReflect.Descriptor instead.
 func (*AddReview) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AddReview) GetId() string {
@@ -2025,7 +2209,7 @@ type ForgetGuest struct {
 
 func (x *ForgetGuest) Reset() {
 	*x = ForgetGuest{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2221,7 @@ func (x *ForgetGuest) String() string {
 func (*ForgetGuest) ProtoMessage() {}
 
 func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2234,7 @@ func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetGuest.ProtoReflect.Descriptor instead.
 func (*ForgetGuest) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ForgetGuest) GetGuest() string {
@@ -2076,7 +2260,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +2272,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2101,7 +2285,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Register) GetId() string {
@@ -2172,7 +2356,7 @@ type ChangeProfile struct {
 
 func (x *ChangeProfile) Reset() {
 	*x = ChangeProfile{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2184,7 +2368,7 @@ func (x *ChangeProfile) String() string {
 func (*ChangeProfile) ProtoMessage() {}
 
 func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2197,7 +2381,7 @@ func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeProfile.ProtoReflect.Descriptor instead.
 func (*ChangeProfile) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ChangeProfile) GetFirstName() string {
@@ -2242,7 +2426,7 @@ type OpenSession struct {
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2438,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2451,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *OpenSession) GetPassword() string {
@@ -2322,7 +2506,7 @@ type RotateSession struct {
 
 func (x *RotateSession) Reset() {
 	*x = RotateSession{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2518,7 @@ func (x *RotateSession) String() string {
 func (*RotateSession) ProtoMessage() {}
 
 func (x *RotateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2531,7 @@ func (x *RotateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSession.ProtoReflect.Descriptor instead.
 func (*RotateSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RotateSession) GetOld() []byte {
@@ -2374,7 +2558,7 @@ type RevokeSession struct {
 
 func (x *RevokeSession) Reset() {
 	*x = RevokeSession{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2570,7 @@ func (x *RevokeSession) String() string {
 func (*RevokeSession) ProtoMessage() {}
 
 func (x *RevokeSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2583,7 @@ func (x *RevokeSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSession.ProtoReflect.Descriptor instead.
 func (*RevokeSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RevokeSession) GetRefresh() []byte {
@@ -2425,7 +2609,7 @@ type BeginSecondFactor struct {
 
 func (x *BeginSecondFactor) Reset() {
 	*x = BeginSecondFactor{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2437,7 +2621,7 @@ func (x *BeginSecondFactor) String() string {
 func (*BeginSecondFactor) ProtoMessage() {}
 
 func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2450,7 +2634,7 @@ func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginSecondFactor.ProtoReflect.Descriptor instead.
 func (*BeginSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *BeginSecondFactor) GetSecret() []byte {
@@ -2471,7 +2655,7 @@ type ConfirmSecondFactor struct {
 
 func (x *ConfirmSecondFactor) Reset() {
 	*x = ConfirmSecondFactor{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2667,7 @@ func (x *ConfirmSecondFactor) String() string {
 func (*ConfirmSecondFactor) ProtoMessage() {}
 
 func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2680,7 @@ func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmSecondFactor.ProtoReflect.Descriptor instead.
 func (*ConfirmSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ConfirmSecondFactor) GetSecret() []byte {
@@ -2528,7 +2712,7 @@ type RemoveSecondFactor struct {
 
 func (x *RemoveSecondFactor) Reset() {
 	*x = RemoveSecondFactor{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2540,7 +2724,7 @@ func (x *RemoveSecondFactor) String() string {
 func (*RemoveSecondFactor) ProtoMessage() {}
 
 func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2553,7 +2737,7 @@ func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSecondFactor.ProtoReflect.Descriptor instead.
 func (*RemoveSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 type RehashPassword struct {
@@ -2566,7 +2750,7 @@ type RehashPassword struct {
 
 func (x *RehashPassword) Reset() {
 	*x = RehashPassword{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2578,7 +2762,7 @@ func (x *RehashPassword) String() string {
 func (*RehashPassword) ProtoMessage() {}
 
 func (x *RehashPassword) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2591,7 +2775,7 @@ func (x *RehashPassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RehashPassword.ProtoReflect.Descriptor instead.
 func (*RehashPassword) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RehashPassword) GetOld() string {
@@ -2616,7 +2800,7 @@ type NoteThrottle struct {
 
 func (x *NoteThrottle) Reset() {
 	*x = NoteThrottle{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2812,7 @@ func (x *NoteThrottle) String() string {
 func (*NoteThrottle) ProtoMessage() {}
 
 func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2825,7 @@ func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteThrottle.ProtoReflect.Descriptor instead.
 func (*NoteThrottle) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 type AddApiKey struct {
@@ -2658,7 +2842,7 @@ type AddApiKey struct {
 
 func (x *AddApiKey) Reset() {
 	*x = AddApiKey{}
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2670,7 +2854,7 @@ func (x *AddApiKey) String() string {
 func (*AddApiKey) ProtoMessage() {}
 
 func (x *AddApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2683,7 +2867,7 @@ func (x *AddApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddApiKey.ProtoReflect.Descriptor instead.
 func (*AddApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{31}
+	return file_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AddApiKey) GetId() string {
@@ -2737,7 +2921,7 @@ type RevokeApiKey struct {
 
 func (x *RevokeApiKey) Reset() {
 	*x = RevokeApiKey{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2749,7 +2933,7 @@ func (x *RevokeApiKey) String() string {
 func (*RevokeApiKey) ProtoMessage() {}
 
 func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2762,7 +2946,7 @@ func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKey.ProtoReflect.Descriptor instead.
 func (*RevokeApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RevokeApiKey) GetId() string {
@@ -2780,7 +2964,7 @@ type EraseAccount struct {
 
 func (x *EraseAccount) Reset() {
 	*x = EraseAccount{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2792,7 +2976,7 @@ func (x *EraseAccount) String() string {
 func (*EraseAccount) ProtoMessage() {}
 
 func (x *EraseAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2805,7 +2989,7 @@ func (x *EraseAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAccount.ProtoReflect.Descriptor instead.
 func (*EraseAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 type CompleteErasure struct {
@@ -2816,7 +3000,7 @@ type CompleteErasure struct {
 
 func (x *CompleteErasure) Reset() {
 	*x = CompleteErasure{}
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +3012,7 @@ func (x *CompleteErasure) String() string {
 func (*CompleteErasure) ProtoMessage() {}
 
 func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +3025,7 @@ func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteErasure.ProtoReflect.Descriptor instead.
 func (*CompleteErasure) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{34}
+	return file_command_proto_rawDescGZIP(), []int{36}
 }
 
 // Outcome is the answer to a command.
@@ -2871,7 +3055,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2883,7 +3067,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2896,7 +3080,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{35}
+	return file_command_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Outcome) GetCode() uint32 {
@@ -3036,7 +3220,7 @@ type Alternative struct {
 
 func (x *Alternative) Reset() {
 	*x = Alternative{}
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3048,7 +3232,7 @@ func (x *Alternative) String() string {
 func (*Alternative) ProtoMessage() {}
 
 func (x *Alternative) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3061,7 +3245,7 @@ func (x *Alternative) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alternative.ProtoReflect.Descriptor instead.
 func (*Alternative) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{36}
+	return file_command_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Alternative) GetDay() int32 {
@@ -3097,7 +3281,7 @@ type AccountView struct {
 
 func (x *AccountView) Reset() {
 	*x = AccountView{}
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3109,7 +3293,7 @@ func (x *AccountView) String() string {
 func (*AccountView) ProtoMessage() {}
 
 func (x *AccountView) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3122,7 +3306,7 @@ func (x *AccountView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountView.ProtoReflect.Descriptor instead.
 func (*AccountView) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{37}
+	return file_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AccountView) GetId() string {
@@ -3143,7 +3327,7 @@ var File_command_proto protoreflect.FileDescriptor
 
 const file_command_proto_rawDesc = "" +
 	"\n" +
-	"\rcommand.proto\x12\x11maitred.engine.v1\x1a\fengine.proto\"\xed\x11\n" +
+	"\rcommand.proto\x12\x11maitred.engine.v1\x1a\fengine.proto\"\xe1\x12\n" +
 	"\aCommand\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12+\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x04role\x12\x12\n" +
@@ -3172,7 +3356,9 @@ const file_command_proto_rawDesc = "" +
 	"\fforget_guest\x18\x16 \x01(\v2\x1e.maitred.engine.v1.ForgetGuestH\x00R\vforgetGuest\x12:\n" +
 	"\tset_rules\x18\x17 \x01(\v2\x1b.maitred.engine.v1.SetRulesH\x00R\bsetRules\x12A\n" +
 	"\fseat_walk_in\x18\x18 \x01(\v2\x1d.maitred.engine.v1.SeatWalkInH\x00R\n" +
-	"seatWalkIn\x129\n" +
+	"seatWalkIn\x12-\n" +
+	"\x04hold\x18\x19 \x01(\v2\x17.maitred.engine.v1.HoldH\x00R\x04hold\x12C\n" +
+	"\fconfirm_hold\x18\x1a \x01(\v2\x1e.maitred.engine.v1.ConfirmHoldH\x00R\vconfirmHold\x129\n" +
 	"\bregister\x18( \x01(\v2\x1b.maitred.engine.v1.RegisterH\x00R\bregister\x12I\n" +
 	"\x0echange_profile\x18) \x01(\v2 .maitred.engine.v1.ChangeProfileH\x00R\rchangeProfile\x12C\n" +
 	"\fopen_session\x18* \x01(\v2\x1e.maitred.engine.v1.OpenSessionH\x00R\vopenSession\x12I\n" +
@@ -3237,7 +3423,7 @@ const file_command_proto_rawDesc = "" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\v\n" +
-	"\t_grid_min\"\xa9\x05\n" +
+	"\t_grid_min\"\xd6\x05\n" +
 	"\bSetRules\x12)\n" +
 	"\x0emin_notice_min\x18\x01 \x01(\x03H\x00R\fminNoticeMin\x88\x01\x01\x12&\n" +
 	"\fhorizon_days\x18\x02 \x01(\x03H\x01R\vhorizonDays\x88\x01\x01\x12\"\n" +
@@ -3252,14 +3438,16 @@ const file_command_proto_rawDesc = "" +
 	"\fcombinations\x18\t \x01(\v2\x1f.maitred.engine.v1.CombinationsR\fcombinations\x12<\n" +
 	"\bapproval\x18\n" +
 	" \x01(\x0e2\x1b.maitred.engine.v1.ApprovalH\x05R\bapproval\x88\x01\x01\x12(\n" +
-	"\rapproval_from\x18\v \x01(\x03H\x06R\fapprovalFrom\x88\x01\x01B\x11\n" +
+	"\rapproval_from\x18\v \x01(\x03H\x06R\fapprovalFrom\x88\x01\x01\x12\x1e\n" +
+	"\bhold_min\x18\f \x01(\x03H\aR\aholdMin\x88\x01\x01B\x11\n" +
 	"\x0f_min_notice_minB\x0f\n" +
 	"\r_horizon_daysB\r\n" +
 	"\v_buffer_minB\x0e\n" +
 	"\f_no_show_minB\x12\n" +
 	"\x10_paused_until_msB\v\n" +
 	"\t_approvalB\x10\n" +
-	"\x0e_approval_from\"R\n" +
+	"\x0e_approval_fromB\v\n" +
+	"\t_hold_min\"R\n" +
 	"\fCombinations\x12B\n" +
 	"\fcombinations\x18\x01 \x03(\v2\x1e.maitred.engine.v1.CombinationR\fcombinations\"G\n" +
 	"\tTurnTimes\x12:\n" +
@@ -3314,7 +3502,19 @@ const file_command_proto_rawDesc = "" +
 	"\x10special_requests\x18\x03 \x01(\tR\x0fspecialRequests\x12\x14\n" +
 	"\x05table\x18\x04 \x01(\tR\x05table\x124\n" +
 	"\acontact\x18\x05 \x01(\v2\x1a.maitred.engine.v1.ContactR\acontact\x12\x12\n" +
-	"\x04area\x18\x06 \x01(\tR\x04area\"\x8e\x02\n" +
+	"\x04area\x18\x06 \x01(\tR\x04area\"\xe2\x01\n" +
+	"\x04Hold\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
+	"\x04want\x18\x02 \x01(\v2\x17.maitred.engine.v1.WhenR\x04want\x12!\n" +
+	"\fguests_count\x18\x03 \x01(\x03R\vguestsCount\x12\x14\n" +
+	"\x05table\x18\x04 \x01(\tR\x05table\x12\x12\n" +
+	"\x04area\x18\x05 \x01(\tR\x04area\x124\n" +
+	"\acontact\x18\x06 \x01(\v2\x1a.maitred.engine.v1.ContactR\acontact\x12\x1a\n" +
+	"\breplaces\x18\a \x01(\tR\breplaces\"b\n" +
+	"\vConfirmHold\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
+	"\x10special_requests\x18\x02 \x01(\tH\x00R\x0fspecialRequests\x88\x01\x01B\x13\n" +
+	"\x11_special_requests\"\x8e\x02\n" +
 	"\n" +
 	"Reschedule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
@@ -3448,7 +3648,7 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_command_proto_goTypes = []any{
 	(*Command)(nil),             // 0: maitred.engine.v1.Command
 	(*Shifts)(nil),              // 1: maitred.engine.v1.Shifts
@@ -3464,114 +3664,120 @@ var file_command_proto_goTypes = []any{
 	(*When)(nil),                // 11: maitred.engine.v1.When
 	(*CreateReservation)(nil),   // 12: maitred.engine.v1.CreateReservation
 	(*SeatWalkIn)(nil),          // 13: maitred.engine.v1.SeatWalkIn
-	(*Reschedule)(nil),          // 14: maitred.engine.v1.Reschedule
-	(*Transition)(nil),          // 15: maitred.engine.v1.Transition
-	(*AddStaff)(nil),            // 16: maitred.engine.v1.AddStaff
-	(*ChangeStaff)(nil),         // 17: maitred.engine.v1.ChangeStaff
-	(*RemoveStaff)(nil),         // 18: maitred.engine.v1.RemoveStaff
-	(*AddReview)(nil),           // 19: maitred.engine.v1.AddReview
-	(*ForgetGuest)(nil),         // 20: maitred.engine.v1.ForgetGuest
-	(*Register)(nil),            // 21: maitred.engine.v1.Register
-	(*ChangeProfile)(nil),       // 22: maitred.engine.v1.ChangeProfile
-	(*OpenSession)(nil),         // 23: maitred.engine.v1.OpenSession
-	(*RotateSession)(nil),       // 24: maitred.engine.v1.RotateSession
-	(*RevokeSession)(nil),       // 25: maitred.engine.v1.RevokeSession
-	(*BeginSecondFactor)(nil),   // 26: maitred.engine.v1.BeginSecondFactor
-	(*ConfirmSecondFactor)(nil), // 27: maitred.engine.v1.ConfirmSecondFactor
-	(*RemoveSecondFactor)(nil),  // 28: maitred.engine.v1.RemoveSecondFactor
-	(*RehashPassword)(nil),      // 29: maitred.engine.v1.RehashPassword
-	(*NoteThrottle)(nil),        // 30: maitred.engine.v1.NoteThrottle
-	(*AddApiKey)(nil),           // 31: maitred.engine.v1.AddApiKey
-	(*RevokeApiKey)(nil),        // 32: maitred.engine.v1.RevokeApiKey
-	(*EraseAccount)(nil),        // 33: maitred.engine.v1.EraseAccount
-	(*CompleteErasure)(nil),     // 34: maitred.engine.v1.CompleteErasure
-	(*Outcome)(nil),             // 35: maitred.engine.v1.Outcome
-	(*Alternative)(nil),         // 36: maitred.engine.v1.Alternative
-	(*AccountView)(nil),         // 37: maitred.engine.v1.AccountView
-	(Role)(0),                   // 38: maitred.engine.v1.Role
-	(*Shift)(nil),               // 39: maitred.engine.v1.Shift
-	(*Pacing)(nil),              // 40: maitred.engine.v1.Pacing
-	(Approval)(0),               // 41: maitred.engine.v1.Approval
-	(*Combination)(nil),         // 42: maitred.engine.v1.Combination
-	(*TurnTime)(nil),            // 43: maitred.engine.v1.TurnTime
-	(*SpecialDay)(nil),          // 44: maitred.engine.v1.SpecialDay
-	(Channel)(0),                // 45: maitred.engine.v1.Channel
-	(*Contact)(nil),             // 46: maitred.engine.v1.Contact
-	(*Reservation)(nil),         // 47: maitred.engine.v1.Reservation
-	(*Table)(nil),               // 48: maitred.engine.v1.Table
-	(*Restaurant)(nil),          // 49: maitred.engine.v1.Restaurant
-	(*Member)(nil),              // 50: maitred.engine.v1.Member
-	(*Account)(nil),             // 51: maitred.engine.v1.Account
-	(*ApiKey)(nil),              // 52: maitred.engine.v1.ApiKey
-	(*Rules)(nil),               // 53: maitred.engine.v1.Rules
-	(*AccountBase)(nil),         // 54: maitred.engine.v1.AccountBase
+	(*Hold)(nil),                // 14: maitred.engine.v1.Hold
+	(*ConfirmHold)(nil),         // 15: maitred.engine.v1.ConfirmHold
+	(*Reschedule)(nil),          // 16: maitred.engine.v1.Reschedule
+	(*Transition)(nil),          // 17: maitred.engine.v1.Transition
+	(*AddStaff)(nil),            // 18: maitred.engine.v1.AddStaff
+	(*ChangeStaff)(nil),         // 19: maitred.engine.v1.ChangeStaff
+	(*RemoveStaff)(nil),         // 20: maitred.engine.v1.RemoveStaff
+	(*AddReview)(nil),           // 21: maitred.engine.v1.AddReview
+	(*ForgetGuest)(nil),         // 22: maitred.engine.v1.ForgetGuest
+	(*Register)(nil),            // 23: maitred.engine.v1.Register
+	(*ChangeProfile)(nil),       // 24: maitred.engine.v1.ChangeProfile
+	(*OpenSession)(nil),         // 25: maitred.engine.v1.OpenSession
+	(*RotateSession)(nil),       // 26: maitred.engine.v1.RotateSession
+	(*RevokeSession)(nil),       // 27: maitred.engine.v1.RevokeSession
+	(*BeginSecondFactor)(nil),   // 28: maitred.engine.v1.BeginSecondFactor
+	(*ConfirmSecondFactor)(nil), // 29: maitred.engine.v1.ConfirmSecondFactor
+	(*RemoveSecondFactor)(nil),  // 30: maitred.engine.v1.RemoveSecondFactor
+	(*RehashPassword)(nil),      // 31: maitred.engine.v1.RehashPassword
+	(*NoteThrottle)(nil),        // 32: maitred.engine.v1.NoteThrottle
+	(*AddApiKey)(nil),           // 33: maitred.engine.v1.AddApiKey
+	(*RevokeApiKey)(nil),        // 34: maitred.engine.v1.RevokeApiKey
+	(*EraseAccount)(nil),        // 35: maitred.engine.v1.EraseAccount
+	(*CompleteErasure)(nil),     // 36: maitred.engine.v1.CompleteErasure
+	(*Outcome)(nil),             // 37: maitred.engine.v1.Outcome
+	(*Alternative)(nil),         // 38: maitred.engine.v1.Alternative
+	(*AccountView)(nil),         // 39: maitred.engine.v1.AccountView
+	(Role)(0),                   // 40: maitred.engine.v1.Role
+	(*Shift)(nil),               // 41: maitred.engine.v1.Shift
+	(*Pacing)(nil),              // 42: maitred.engine.v1.Pacing
+	(Approval)(0),               // 43: maitred.engine.v1.Approval
+	(*Combination)(nil),         // 44: maitred.engine.v1.Combination
+	(*TurnTime)(nil),            // 45: maitred.engine.v1.TurnTime
+	(*SpecialDay)(nil),          // 46: maitred.engine.v1.SpecialDay
+	(Channel)(0),                // 47: maitred.engine.v1.Channel
+	(*Contact)(nil),             // 48: maitred.engine.v1.Contact
+	(*Reservation)(nil),         // 49: maitred.engine.v1.Reservation
+	(*Table)(nil),               // 50: maitred.engine.v1.Table
+	(*Restaurant)(nil),          // 51: maitred.engine.v1.Restaurant
+	(*Member)(nil),              // 52: maitred.engine.v1.Member
+	(*Account)(nil),             // 53: maitred.engine.v1.Account
+	(*ApiKey)(nil),              // 54: maitred.engine.v1.ApiKey
+	(*Rules)(nil),               // 55: maitred.engine.v1.Rules
+	(*AccountBase)(nil),         // 56: maitred.engine.v1.AccountBase
 }
 var file_command_proto_depIdxs = []int32{
-	38, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
+	40, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
 	2,  // 1: maitred.engine.v1.Command.create_restaurant:type_name -> maitred.engine.v1.CreateRestaurant
 	3,  // 2: maitred.engine.v1.Command.change_restaurant:type_name -> maitred.engine.v1.ChangeRestaurant
 	8,  // 3: maitred.engine.v1.Command.add_table:type_name -> maitred.engine.v1.AddTable
 	9,  // 4: maitred.engine.v1.Command.change_table:type_name -> maitred.engine.v1.ChangeTable
 	10, // 5: maitred.engine.v1.Command.remove_table:type_name -> maitred.engine.v1.RemoveTable
 	12, // 6: maitred.engine.v1.Command.create_reservation:type_name -> maitred.engine.v1.CreateReservation
-	14, // 7: maitred.engine.v1.Command.reschedule:type_name -> maitred.engine.v1.Reschedule
-	15, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
-	16, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
-	17, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
-	18, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
-	19, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
-	20, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
+	16, // 7: maitred.engine.v1.Command.reschedule:type_name -> maitred.engine.v1.Reschedule
+	17, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
+	18, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
+	19, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
+	20, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
+	21, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
+	22, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
 	4,  // 14: maitred.engine.v1.Command.set_rules:type_name -> maitred.engine.v1.SetRules
 	13, // 15: maitred.engine.v1.Command.seat_walk_in:type_name -> maitred.engine.v1.SeatWalkIn
-	21, // 16: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
-	22, // 17: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
-	23, // 18: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
-	24, // 19: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
-	25, // 20: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
-	26, // 21: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
-	27, // 22: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
-	28, // 23: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
-	29, // 24: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
-	30, // 25: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
-	31, // 26: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
-	32, // 27: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
-	33, // 28: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
-	34, // 29: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
-	39, // 30: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
-	39, // 31: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
-	1,  // 32: maitred.engine.v1.ChangeRestaurant.opening_hours:type_name -> maitred.engine.v1.Shifts
-	6,  // 33: maitred.engine.v1.SetRules.turn_times:type_name -> maitred.engine.v1.TurnTimes
-	40, // 34: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
-	7,  // 35: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
-	5,  // 36: maitred.engine.v1.SetRules.combinations:type_name -> maitred.engine.v1.Combinations
-	41, // 37: maitred.engine.v1.SetRules.approval:type_name -> maitred.engine.v1.Approval
-	42, // 38: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
-	43, // 39: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
-	44, // 40: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
-	45, // 41: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
-	45, // 42: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
-	11, // 43: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
-	46, // 44: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
-	46, // 45: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
-	11, // 46: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
-	38, // 47: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
-	38, // 48: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
-	38, // 49: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
-	23, // 50: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
-	47, // 51: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
-	48, // 52: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
-	49, // 53: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
-	50, // 54: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
-	51, // 55: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
-	52, // 56: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
-	36, // 57: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
-	53, // 58: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
-	54, // 59: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	14, // 16: maitred.engine.v1.Command.hold:type_name -> maitred.engine.v1.Hold
+	15, // 17: maitred.engine.v1.Command.confirm_hold:type_name -> maitred.engine.v1.ConfirmHold
+	23, // 18: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
+	24, // 19: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
+	25, // 20: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
+	26, // 21: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
+	27, // 22: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
+	28, // 23: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
+	29, // 24: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
+	30, // 25: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
+	31, // 26: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
+	32, // 27: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
+	33, // 28: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
+	34, // 29: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
+	35, // 30: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
+	36, // 31: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
+	41, // 32: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
+	41, // 33: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
+	1,  // 34: maitred.engine.v1.ChangeRestaurant.opening_hours:type_name -> maitred.engine.v1.Shifts
+	6,  // 35: maitred.engine.v1.SetRules.turn_times:type_name -> maitred.engine.v1.TurnTimes
+	42, // 36: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
+	7,  // 37: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
+	5,  // 38: maitred.engine.v1.SetRules.combinations:type_name -> maitred.engine.v1.Combinations
+	43, // 39: maitred.engine.v1.SetRules.approval:type_name -> maitred.engine.v1.Approval
+	44, // 40: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
+	45, // 41: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
+	46, // 42: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
+	47, // 43: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
+	47, // 44: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
+	11, // 45: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
+	48, // 46: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
+	48, // 47: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
+	11, // 48: maitred.engine.v1.Hold.want:type_name -> maitred.engine.v1.When
+	48, // 49: maitred.engine.v1.Hold.contact:type_name -> maitred.engine.v1.Contact
+	11, // 50: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
+	40, // 51: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
+	40, // 52: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
+	40, // 53: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
+	25, // 54: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
+	49, // 55: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
+	50, // 56: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
+	51, // 57: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
+	52, // 58: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
+	53, // 59: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
+	54, // 60: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
+	38, // 61: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
+	55, // 62: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
+	56, // 63: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
+	64, // [64:64] is the sub-list for method output_type
+	64, // [64:64] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -3596,6 +3802,8 @@ func file_command_proto_init() {
 		(*Command_ForgetGuest)(nil),
 		(*Command_SetRules)(nil),
 		(*Command_SeatWalkIn)(nil),
+		(*Command_Hold)(nil),
+		(*Command_ConfirmHold)(nil),
 		(*Command_Register)(nil),
 		(*Command_ChangeProfile)(nil),
 		(*Command_OpenSession)(nil),
@@ -3614,15 +3822,16 @@ func file_command_proto_init() {
 	file_command_proto_msgTypes[3].OneofWrappers = []any{}
 	file_command_proto_msgTypes[4].OneofWrappers = []any{}
 	file_command_proto_msgTypes[9].OneofWrappers = []any{}
-	file_command_proto_msgTypes[14].OneofWrappers = []any{}
-	file_command_proto_msgTypes[22].OneofWrappers = []any{}
+	file_command_proto_msgTypes[15].OneofWrappers = []any{}
+	file_command_proto_msgTypes[16].OneofWrappers = []any{}
+	file_command_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   38,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -91,7 +91,7 @@ func (Role) EnumDescriptor() ([]byte, []int) {
 	return file_engine_proto_rawDescGZIP(), []int{0}
 }
 
-// Status of a reservation (notes: pending, held, declined and expired come with booking depth).
+// Status of a reservation.
 type Status int32
 
 const (
@@ -1038,6 +1038,7 @@ type Rules struct {
 	Combinations  []*Combination         `protobuf:"bytes,10,rep,name=combinations,proto3" json:"combinations,omitempty"`
 	Approval      Approval               `protobuf:"varint,11,opt,name=approval,proto3,enum=maitred.engine.v1.Approval" json:"approval,omitempty"`
 	ApprovalFrom  int64                  `protobuf:"varint,12,opt,name=approval_from,json=approvalFrom,proto3" json:"approval_from,omitempty"` // guests: parties of so many and more, with APPROVAL_LARGE
+	HoldMin       int64                  `protobuf:"varint,13,opt,name=hold_min,json=holdMin,proto3" json:"hold_min,omitempty"`                // minutes that a hold lasts; 0 = 5
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1152,6 +1153,13 @@ func (x *Rules) GetApproval() Approval {
 func (x *Rules) GetApprovalFrom() int64 {
 	if x != nil {
 		return x.ApprovalFrom
+	}
+	return 0
+}
+
+func (x *Rules) GetHoldMin() int64 {
+	if x != nil {
+		return x.HoldMin
 	}
 	return 0
 }
@@ -2024,8 +2032,9 @@ type Reservation struct {
 	Contact         *Contact               `protobuf:"bytes,15,opt,name=contact,proto3" json:"contact,omitempty"`
 	UpdatedMs       int64                  `protobuf:"varint,16,opt,name=updated_ms,json=updatedMs,proto3" json:"updated_ms,omitempty"`
 	Reviewed        bool                   `protobuf:"varint,17,opt,name=reviewed,proto3" json:"reviewed,omitempty"`
-	BufferMin       int32                  `protobuf:"varint,18,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"` // after ends_at the tables stay free so long
-	Area            string                 `protobuf:"bytes,19,opt,name=area,proto3" json:"area,omitempty"`                             // where the guest wants to sit; empty = anywhere
+	BufferMin       int32                  `protobuf:"varint,18,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"`         // after ends_at the tables stay free so long
+	Area            string                 `protobuf:"bytes,19,opt,name=area,proto3" json:"area,omitempty"`                                     // where the guest wants to sit; empty = anywhere
+	HoldUntilMs     int64                  `protobuf:"varint,20,opt,name=hold_until_ms,json=holdUntilMs,proto3" json:"hold_until_ms,omitempty"` // Unix ms; of what is or was held
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2191,6 +2200,13 @@ func (x *Reservation) GetArea() string {
 		return x.Area
 	}
 	return ""
+}
+
+func (x *Reservation) GetHoldUntilMs() int64 {
+	if x != nil {
+		return x.HoldUntilMs
+	}
+	return 0
 }
 
 type Contact struct {
@@ -3928,7 +3944,7 @@ const file_engine_proto_rawDesc = "" +
 	"\tclose_min\x18\x03 \x01(\x03R\bcloseMin\x12(\n" +
 	"\x10last_seating_min\x18\x04 \x01(\x03R\x0elastSeatingMin\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x19\n" +
-	"\bgrid_min\x18\x06 \x01(\x03R\agridMin\"\xa4\x04\n" +
+	"\bgrid_min\x18\x06 \x01(\x03R\agridMin\"\xbf\x04\n" +
 	"\x05Rules\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12$\n" +
 	"\x0emin_notice_min\x18\x02 \x01(\x03R\fminNoticeMin\x12!\n" +
@@ -3944,7 +3960,8 @@ const file_engine_proto_rawDesc = "" +
 	"\fcombinations\x18\n" +
 	" \x03(\v2\x1e.maitred.engine.v1.CombinationR\fcombinations\x127\n" +
 	"\bapproval\x18\v \x01(\x0e2\x1b.maitred.engine.v1.ApprovalR\bapproval\x12#\n" +
-	"\rapproval_from\x18\f \x01(\x03R\fapprovalFrom\"d\n" +
+	"\rapproval_from\x18\f \x01(\x03R\fapprovalFrom\x12\x19\n" +
+	"\bhold_min\x18\r \x01(\x03R\aholdMin\"d\n" +
 	"\vCombination\x12\x1b\n" +
 	"\ttable_ids\x18\x01 \x03(\tR\btableIds\x12\x1b\n" +
 	"\tmin_party\x18\x02 \x01(\x03R\bminParty\x12\x1b\n" +
@@ -4014,7 +4031,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fTableRemoved\x12\x19\n" +
 	"\btable_id\x18\x01 \x01(\tR\atableId\"V\n" +
 	"\x12ReservationCreated\x12@\n" +
-	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xc8\x04\n" +
+	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xec\x04\n" +
 	"\vReservation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05guest\x18\x02 \x01(\tR\x05guest\x12\x1b\n" +
@@ -4039,7 +4056,8 @@ const file_engine_proto_rawDesc = "" +
 	"\breviewed\x18\x11 \x01(\bR\breviewed\x12\x1d\n" +
 	"\n" +
 	"buffer_min\x18\x12 \x01(\x05R\tbufferMin\x12\x12\n" +
-	"\x04area\x18\x13 \x01(\tR\x04area\"I\n" +
+	"\x04area\x18\x13 \x01(\tR\x04area\x12\"\n" +
+	"\rhold_until_ms\x18\x14 \x01(\x03R\vholdUntilMs\"I\n" +
 	"\aContact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05phone\x18\x02 \x01(\tR\x05phone\x12\x14\n" +

@@ -371,6 +371,7 @@ func (m *Rules) CloneVT() *Rules {
 	r.Pacing = m.Pacing.CloneVT()
 	r.Approval = m.Approval
 	r.ApprovalFrom = m.ApprovalFrom
+	r.HoldMin = m.HoldMin
 	if rhs := m.TurnTimes; rhs != nil {
 		tmpContainer := make([]*TurnTime, len(rhs))
 		for k, v := range rhs {
@@ -695,6 +696,7 @@ func (m *Reservation) CloneVT() *Reservation {
 	r.Reviewed = m.Reviewed
 	r.BufferMin = m.BufferMin
 	r.Area = m.Area
+	r.HoldUntilMs = m.HoldUntilMs
 	if rhs := m.TableIds; rhs != nil {
 		tmpContainer := make([]string, len(rhs))
 		copy(tmpContainer, rhs)
@@ -2159,6 +2161,11 @@ func (m *Rules) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.HoldMin != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.HoldMin))
+		i--
+		dAtA[i] = 0x68
+	}
 	if m.ApprovalFrom != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ApprovalFrom))
 		i--
@@ -3030,6 +3037,13 @@ func (m *Reservation) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.HoldUntilMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.HoldUntilMs))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa0
 	}
 	if len(m.Area) > 0 {
 		i -= len(m.Area)
@@ -5166,6 +5180,9 @@ func (m *Rules) SizeVT() (n int) {
 	if m.ApprovalFrom != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.ApprovalFrom))
 	}
+	if m.HoldMin != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.HoldMin))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -5545,6 +5562,9 @@ func (m *Reservation) SizeVT() (n int) {
 	l = len(m.Area)
 	if l > 0 {
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if m.HoldUntilMs != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.HoldUntilMs))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -8304,6 +8324,25 @@ func (m *Rules) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
+		case 13:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field HoldMin", wireType)
+			}
+			m.HoldMin = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.HoldMin |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -10736,6 +10775,25 @@ func (m *Reservation) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Area = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
+		case 20:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field HoldUntilMs", wireType)
+			}
+			m.HoldUntilMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.HoldUntilMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -84,7 +84,7 @@ func check(t require.TestingT, a engine.Aggregate, v *engine.RestaurantView, dum
 		require.Len(t, v.DaySheet(day, nil), n, "I7")
 		require.Equal(t, fresh.DaySheet(day, nil), v.DaySheet(day, nil), "I11")
 	}
-	explained(t, a, fresh, dumb, now)
+	dumb.without(max(now, dumb.Last), func() { explained(t, a, fresh, dumb, now) })
 	day := engine.Day(now/86_400_000) + 1
 	for guests := 1; guests <= 7; guests += 3 {
 		want := dumb.Availability(now, day, guests)
@@ -156,7 +156,7 @@ func variable(t *testing.T, name string, missing uint64) uint64 {
 // TestDifferential runs until every code was given, and at least a fixed number of streams. CodeUnauthorized belongs to accounts,
 // CodeLimit to the tests of bounds.
 func TestDifferential(t *testing.T) {
-	const commands = 16
+	const commands = 18
 	first, seeds := variable(t, "MAITRED_ORACLE_SEED", 1), variable(t, "MAITRED_ORACLE_SEEDS", 20)
 	seen, accepted := map[engine.Code]int{}, map[string]int{}
 	missing := func() (codes []engine.Code) {

@@ -54,7 +54,7 @@ func (b *Book) Do(now engine.Instant, cmd *engine.Command) engine.Outcome {
 			return b.shown(cmd, out)
 		}
 	}
-	out, subject, events := b.act(now, cmd)
+	out, subject, events := b.actBeside(now, cmd)
 	if out.Code > engine.CodeCreated {
 		return out
 	}
@@ -63,7 +63,8 @@ func (b *Book) Do(now engine.Instant, cmd *engine.Command) engine.Outcome {
 		b.Last = now
 		_, books := cmd.Body.(*engine.CreateReservation)
 		_, seats := cmd.Body.(*engine.SeatWalkIn)
-		if !books && !seats && cmd.Key != (engine.Hash{}) {
+		_, keeps := cmd.Body.(*engine.Hold)
+		if !books && !seats && !keeps && cmd.Key != (engine.Hash{}) {
 			b.receipts = append(b.receipts, receipt{cmd.Key, cmd.Payload, subject, out.Code})
 			b.receipts = b.receipts[max(0, len(b.receipts)-engine.MaxReceipts):]
 		}
@@ -138,7 +139,7 @@ func (b *Book) shown(cmd *engine.Command, out engine.Outcome) engine.Outcome {
 func (b *Book) forget() {
 	today := b.Last / 86_400_000
 	b.List = slices.DeleteFunc(b.List, func(r *engine.Reservation) bool {
-		over := r.Status != engine.StatusPending && !holds(r.Status)
+		over := !holds(r.Status)
 		return over && today >= engine.Instant(r.Day)+33 && today >= r.Updated/86_400_000+2
 	})
 }
@@ -163,6 +164,10 @@ func (b *Book) act(now engine.Instant, cmd *engine.Command) (out engine.Outcome,
 		return b.removeTable(cmd, c)
 	case *engine.CreateReservation:
 		return b.create(now, cmd, c)
+	case *engine.Hold:
+		return b.hold(now, cmd, c)
+	case *engine.ConfirmHold:
+		return b.confirmHold(now, cmd, c)
 	case *engine.SeatWalkIn:
 		return b.seatWalkIn(now, cmd, c)
 	case *engine.Reschedule:
@@ -214,7 +219,7 @@ func (b *Book) table(id engine.TableID) *engine.Table {
 }
 
 func holds(s engine.Status) bool {
-	return s == engine.StatusPending || s == engine.StatusConfirmed || s == engine.StatusSeated
+	return s == engine.StatusHeld || s == engine.StatusPending || s == engine.StatusConfirmed || s == engine.StatusSeated
 }
 
 // free reports whether nobody but except holds the table at any minute of [from, to).
@@ -418,8 +423,9 @@ func (b *Book) judge(now engine.Instant, s start, staff bool) engine.Code {
 }
 
 // Availability is every start of day with the number of free tables.
-func (b *Book) Availability(now engine.Instant, day engine.Day, guests int) []engine.Start {
-	return b.availability(max(now, b.Last), day, ask{guests: guests})
+func (b *Book) Availability(now engine.Instant, day engine.Day, guests int) (out []engine.Start) {
+	b.without(max(now, b.Last), func() { out = b.availability(max(now, b.Last), day, ask{guests: guests}) })
+	return out
 }
 
 func (b *Book) availability(now engine.Instant, day engine.Day, a ask) (out []engine.Start) {

@@ -145,11 +145,15 @@ func prefer(a, b start) start {
 
 // place gives r its time and table. old is r before, nil for a new one; want nil keeps the time.
 func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engine.When, table engine.TableID, staff bool) engine.Outcome {
+	return b.placeBeside(now, r, old, want, table, staff, r.ID, old == nil)
+}
+
+// placeBeside is place beside a reservation that may be another one.
+func (b *Book) placeBeside(now engine.Instant, r, old *engine.Reservation, want *engine.When, table engine.TableID, staff bool, except engine.ReservationID, moved bool) engine.Outcome {
 	s := start{day: r.Day, local: r.LocalMin, at: r.StartsAt}
-	if old != nil {
+	if r.StartsAt != 0 {
 		s.shift = b.look(r.Day, r.LocalMin).shift
 	}
-	moved := old == nil
 	if want != nil {
 		var field string
 		if s, field = b.locate(*want); field != "" {
@@ -163,7 +167,7 @@ func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engin
 	if table != "" && b.table(table) == nil {
 		return engine.Outcome{Code: engine.CodeInvalid, Field: "table_id"}
 	}
-	a := ask{guests: r.GuestsCount, staff: staff, area: r.Area, except: r.ID}
+	a := ask{guests: r.GuestsCount, staff: staff, area: r.Area, except: except}
 	alternatives := func() []engine.Alternative { return b.alternatives(now, s, a) }
 	if moved {
 		if code := b.judge(now, s, staff); code != engine.CodeOK {
@@ -174,7 +178,7 @@ func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engin
 	if !b.ever(r.GuestsCount) || wished != nil && staff && (wished.MinCapacity > r.GuestsCount || r.GuestsCount > wished.Capacity) {
 		return engine.Outcome{Code: engine.CodePartyTooLarge}
 	}
-	if (moved || r.GuestsCount > old.GuestsCount) && !b.paced(s, r.GuestsCount, staff, r.ID) {
+	if (moved || r.GuestsCount > old.GuestsCount) && !b.paced(s, r.GuestsCount, staff, except) {
 		return engine.Outcome{Code: engine.CodePacingLimit, Alternatives: alternatives()}
 	}
 	r.Day, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = s.day, s.local, s.at, s.at+b.turn(r.GuestsCount, s), b.rules().BufferMin
@@ -287,15 +291,16 @@ func (b *Book) transition(now engine.Instant, cmd *engine.Command, c *engine.Tra
 	switch {
 	case old == nil:
 		return refused(engine.CodeNotFound, "")
-	case c.Action != engine.ActionCancel && !b.staff(cmd.Caller):
+	case c.Action != engine.ActionCancel && c.Action != engine.ActionRelease && !b.staff(cmd.Caller):
 		return refused(engine.CodeForbidden, "")
 	case cmd.IfMatch != 0 && cmd.IfMatch != old.Version:
 		return engine.Outcome{Code: engine.CodeStale, Reservation: old}, "", 0
 	}
 	allowed := map[engine.Action]map[engine.Status]engine.Status{
+		engine.ActionRelease:  {engine.StatusHeld: engine.StatusCancelled},
 		engine.ActionConfirm:  {engine.StatusPending: engine.StatusConfirmed},
 		engine.ActionDecline:  {engine.StatusPending: engine.StatusDeclined},
-		engine.ActionCancel:   {engine.StatusConfirmed: engine.StatusCancelled, engine.StatusPending: engine.StatusCancelled},
+		engine.ActionCancel:   {engine.StatusHeld: engine.StatusCancelled, engine.StatusConfirmed: engine.StatusCancelled, engine.StatusPending: engine.StatusCancelled},
 		engine.ActionSeat:     {engine.StatusConfirmed: engine.StatusSeated},
 		engine.ActionComplete: {engine.StatusSeated: engine.StatusCompleted},
 		engine.ActionNoShow:   {engine.StatusConfirmed: engine.StatusNoShow},
@@ -331,7 +336,7 @@ func (b *Book) sweep(now engine.Instant, cmd *engine.Command) (engine.Outcome, s
 	for _, old := range due {
 		r := *old
 		r.Status, r.Updated = engine.StatusNoShow, now
-		if old.Status == engine.StatusPending {
+		if old.Status == engine.StatusPending || old.Status == engine.StatusHeld {
 			r.Status = engine.StatusExpired
 		}
 		r.Version++
@@ -363,6 +368,8 @@ func (b *Book) dueAt(r *engine.Reservation) engine.Instant {
 		late = 30 * 60_000
 	}
 	switch r.Status {
+	case engine.StatusHeld:
+		return r.HoldUntil
 	case engine.StatusConfirmed:
 		return engine.Instant(r.StartsAt*1000) + late
 	case engine.StatusPending:

@@ -27,7 +27,8 @@ func (b *Book) setRules(cmd *engine.Command, c *engine.SetRules) (engine.Outcome
 	next := old
 	next.Version++
 	for to, from := range map[*int]*int{&next.MinNoticeMin: c.Change.MinNoticeMin, &next.HorizonDays: c.Change.HorizonDays,
-		&next.BufferMin: c.Change.BufferMin, &next.NoShowMin: c.Change.NoShowMin} {
+		&next.BufferMin: c.Change.BufferMin, &next.NoShowMin: c.Change.NoShowMin,
+		&next.HoldMin: c.Change.HoldMin} {
 		if from != nil {
 			*to = *from
 		}

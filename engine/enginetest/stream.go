@@ -30,7 +30,8 @@ type Stream struct {
 	day          engine.Day // around which guests come
 	tables       []engine.TableID
 	reservations []engine.ReservationID
-	sent         []*engine.Command // with keys, to be repeated
+	held         *engine.Reservation // the last that was; nil = none
+	sent         []*engine.Command   // with keys, to be repeated
 	ids          uint64
 	started      bool
 }
@@ -84,6 +85,9 @@ func (s *Stream) Next() (engine.Instant, *engine.Command) {
 func (s *Stream) Saw(out engine.Outcome) {
 	if out.Code == engine.CodeCreated && !out.Replayed && out.Reservation != nil {
 		s.reservations = append(s.reservations, out.Reservation.ID)
+		if out.Reservation.Status == engine.StatusHeld {
+			s.held = out.Reservation
+		}
 	}
 }
 
@@ -100,7 +104,19 @@ func (s *Stream) command() *engine.Command {
 	if s.one(2) {
 		whose = s.Owner
 	}
-	switch n := s.src.IntN(126); {
+	switch n := s.src.IntN(146); {
+	case n >= 136:
+		c := s.confirmHold()
+		if s.held != nil && !s.one(4) {
+			c.ID, whose = s.held.ID, s.holder()
+		}
+		return &engine.Command{Caller: whose, Body: c}
+	case n >= 126:
+		c := s.hold()
+		if s.held != nil && s.one(3) {
+			c.Replaces, either = s.held.ID, s.holder()
+		}
+		return &engine.Command{Caller: either, Body: c}
 	case n >= 120:
 		return &engine.Command{Caller: whose, Body: s.walkIn()}
 	case n >= 116:
@@ -114,7 +130,7 @@ func (s *Stream) command() *engine.Command {
 	case n < 60:
 		return &engine.Command{Caller: whose, Body: s.reschedule()}
 	case n < 82:
-		return &engine.Command{Caller: whose, Body: &engine.Transition{ID: s.reservation(), Action: engine.Action(1 + s.src.IntN(7))}}
+		return &engine.Command{Caller: whose, Body: &engine.Transition{ID: s.reservation(), Action: engine.Action(1 + s.src.IntN(8))}}
 	case n < 87:
 		return &engine.Command{Caller: engine.Caller{Role: engine.RoleSystem}, Body: &engine.Sweep{}}
 	case n < 88 && s.one(2):
@@ -332,6 +348,9 @@ func (s *Stream) rules() *engine.SetRules {
 			c.ApprovalFrom = new(s.src.IntN(6))
 		}
 	}
+	if s.one(6) {
+		c.HoldMin = minutes(0, 1, 30)
+	}
 	if s.one(2) {
 		c.Combinations = new(s.combinations())
 	}
@@ -413,6 +432,38 @@ func (s *Stream) create() *engine.CreateReservation {
 	}
 	if s.one(80) {
 		c.SpecialRequests = strings.Repeat("x", engine.MaxSpecialRequests+1)
+	}
+	return c
+}
+
+func (s *Stream) hold() *engine.Hold {
+	c := &engine.Hold{ID: engine.MakeReservationID(s.ID, s.next()), Want: s.when(), GuestsCount: s.party()}
+	if s.one(4) {
+		c.Replaces = s.reservation()
+	}
+	if s.one(6) {
+		c.Table = s.table()
+	}
+	if s.one(6) {
+		c.Area = s.area()
+	}
+	return c
+}
+
+// holder is whose the last hold is.
+func (s *Stream) holder() engine.Caller {
+	for _, g := range s.guests {
+		if g.Account == s.held.Guest {
+			return g
+		}
+	}
+	return s.Owner
+}
+
+func (s *Stream) confirmHold() *engine.ConfirmHold {
+	c := &engine.ConfirmHold{ID: s.reservation()}
+	if s.one(3) {
+		c.SpecialRequests = new("a quiet corner")
 	}
 	return c
 }

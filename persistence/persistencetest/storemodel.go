@@ -135,7 +135,7 @@ func (m *Model) reserve(id engine.AggregateID, pb *enginepb.Reservation) {
 	m.made++
 	r.ID, r.Restaurant, r.Guest = engine.ReservationID(pb.Id), engine.RestaurantID(id), engine.AccountID(pb.Guest)
 	r.GuestsCount, r.SpecialRequests, r.Status, r.Version = pb.GuestsCount, pb.SpecialRequests, pb.Status, 1
-	r.BufferMin = pb.BufferMin
+	r.BufferMin, r.HoldUntilMs = pb.BufferMin, pb.HoldUntilMs
 	r.place(pb.TableIds, pb.ServiceDay, pb.LocalMin, pb.StartsAt, pb.EndsAt)
 	m.reservations[pb.Id] = r
 }
@@ -394,6 +394,9 @@ func (g *history) reservationMade(i int, guest string, e *enginepb.Event) {
 		r.Guest, r.SpecialRequests = "", "window"
 	} else if g.rng.IntN(3) == 0 {
 		r.SpecialRequests, r.Contact = "quiet", &enginepb.Contact{Name: g.part()}
+	}
+	if g.rng.IntN(6) == 0 {
+		r.Status, r.HoldUntilMs = engine.StatusHeld, g.at+300_000
 	}
 	r.ServiceDay, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = g.when(r.Id, r.TableIds)
 	g.seats[r.Id] = &seat{r.TableIds, r.StartsAt, freeAgain(r), true}

@@ -42,7 +42,7 @@ func (m *Model) Base(id engine.AggregateID) persistence.Base {
 		}
 		v := &enginepb.Reservation{Id: string(r.ID), Guest: string(r.Guest), ServiceDay: r.ServiceDay, LocalMin: r.LocalMin,
 			StartsAt: r.StartsAt.Unix(), EndsAt: r.EndsAt.Unix(), GuestsCount: r.GuestsCount, SpecialRequests: r.SpecialRequests,
-			Status: r.Status, Version: uint64(r.Version), CreatedMs: int64(r.made), BufferMin: r.BufferMin}
+			Status: r.Status, Version: uint64(r.Version), CreatedMs: int64(r.made), BufferMin: r.BufferMin, HoldUntilMs: r.HoldUntilMs}
 		for _, t := range r.Tables {
 			v.TableIds = append(v.TableIds, string(t))
 		}

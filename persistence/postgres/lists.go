@@ -50,7 +50,7 @@ func (a *arguments) add(v any) string {
 
 const selectReservation = `SELECT v.id, v.restaurant_id, r.name, r.time_zone, coalesce(v.user_id, ''),
  (SELECT array_agg(t.table_id ORDER BY t.position) FROM reservation_tables t WHERE t.reservation_id = v.id),
- v.service_date - date '1970-01-01', v.local_minutes, v.starts_at, v.ends_at, v.guests_count, coalesce(v.special_requests, ''), v.status, v.version, v.buffer_minutes
+ v.service_date - date '1970-01-01', v.local_minutes, v.starts_at, v.ends_at, v.guests_count, coalesce(v.special_requests, ''), v.status, v.version, v.buffer_minutes, v.hold_until
  FROM reservations v JOIN restaurants r ON r.id = v.restaurant_id`
 
 // ReservationsOf implements persistence.Store.
@@ -101,12 +101,16 @@ func eachReservation(ctx context.Context, db querier, query string, args []any, 
 	return each(ctx, db, query, args, func(row pgx.Rows) error {
 		var r persistence.ReservationRow
 		var status string
+		var until *time.Time
 		err := row.Scan(&r.ID, &r.Restaurant, &r.RestaurantName, &r.TimeZone, &r.Guest, &r.Tables, &r.ServiceDay, &r.LocalMin, &r.StartsAt,
-			&r.EndsAt, &r.GuestsCount, &r.SpecialRequests, &status, &r.Version, &r.BufferMin)
+			&r.EndsAt, &r.GuestsCount, &r.SpecialRequests, &status, &r.Version, &r.BufferMin, &until)
 		if err != nil {
 			return err
 		}
 		r.StartsAt, r.EndsAt = r.StartsAt.UTC(), r.EndsAt.UTC()
+		if until != nil {
+			r.HoldUntilMs = until.UnixMilli()
+		}
 		r.Status, err = parseStatus(status)
 		fn(&r)
 		return err

@@ -74,6 +74,7 @@ type reservation struct {
 	status         enginepb.Status
 	version        int64
 	buffer         int32
+	holdUntil      *time.Time // written once, when the row is made
 
 	made, placed, settled bool // new; its tables or times changed; whether it occupies them changed
 	dirty                 bool
@@ -270,6 +271,9 @@ func (w *rows) create(restaurant string, pb *enginepb.Reservation) {
 	}
 	if r.user != nil {
 		w.mention(*r.user)
+	}
+	if until := pb.GetHoldUntilMs(); until != 0 {
+		r.holdUntil = new(time.UnixMilli(until))
 	}
 	r.place(pb.GetTableIds(), pb.GetServiceDay(), pb.GetLocalMin(), pb.GetStartsAt(), pb.GetEndsAt())
 	w.reservations[r.id] = r

@@ -53,7 +53,7 @@ const (
 )
 
 var (
-	reservationColumns = []string{"id", "restaurant_id", "user_id", "service_date", "local_minutes", "starts_at", "ends_at", "guests_count", "special_requests", "status", "version", "buffer_minutes"}
+	reservationColumns = []string{"id", "restaurant_id", "user_id", "service_date", "local_minutes", "starts_at", "ends_at", "guests_count", "special_requests", "status", "version", "buffer_minutes", "hold_until"}
 	placedColumns      = []string{"reservation_id", "position", "table_id", "period", "occupies"}
 )
 
@@ -318,7 +318,7 @@ const daySeconds = 86_400
 func reservationValues(p **reservation) ([]any, error) {
 	r := *p
 	return []any{r.id, r.restaurant, r.user, time.Unix(int64(r.day)*daySeconds, 0).UTC(), r.local, r.starts, r.ends, r.guests, r.requests,
-		statusText(r.status), r.version, r.buffer}, nil
+		statusText(r.status), r.version, r.buffer, r.holdUntil}, nil
 }
 
 func placeValues(p *place) ([]any, error) {

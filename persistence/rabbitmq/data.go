@@ -24,8 +24,9 @@ type (
 		RestaurantID string `json:"restaurant_id"`
 		UserID       string `json:"user_id,omitempty"` // absent: staff wrote the guest in
 		party
-		Status string `json:"status"`
-		ByRole string `json:"by_role,omitempty"`
+		Status    string `json:"status"`
+		HoldUntil string `json:"hold_until,omitempty"` // of a hold: when it ends by itself
+		ByRole    string `json:"by_role,omitempty"`
 	}
 	reservationRescheduled struct {
 		ID           string `json:"id"`
@@ -80,6 +81,7 @@ type (
 		Combinations     []combination `json:"combinations"`
 		Approval         string        `json:"approval"`
 		ApprovalFrom     int64         `json:"approval_from,omitempty"`
+		HoldMinutes      int64         `json:"hold_minutes"`
 		ByRole           string        `json:"by_role,omitempty"`
 	}
 	combination struct {
@@ -165,7 +167,7 @@ func describe(restaurant string, e *engine.Event) about {
 	case *enginepb.Event_ReservationCreated:
 		r := b.ReservationCreated.GetReservation()
 		return about{"reservation_created", r.GetId(), reservationCreated{r.GetId(), restaurant, r.GetGuest(),
-			partyOf(r), engine.StatusName(r.GetStatus()), by}}
+			partyOf(r), engine.StatusName(r.GetStatus()), holdUntil(r), by}}
 	case *enginepb.Event_ReservationRescheduled:
 		r := b.ReservationRescheduled
 		return about{"reservation_rescheduled", r.GetId(), reservationRescheduled{r.GetId(), restaurant, partyOf(r), by}}
@@ -203,6 +205,13 @@ func describe(restaurant string, e *engine.Event) about {
 		return about{"guest_forgotten", b.GuestForgotten.GetGuest(), aboutUser{restaurant, b.GuestForgotten.GetGuest(), by}}
 	}
 	return about{}
+}
+
+func holdUntil(r *enginepb.Reservation) string {
+	if r.GetStatus() != engine.StatusHeld {
+		return ""
+	}
+	return instant(time.UnixMilli(r.GetHoldUntilMs()))
 }
 
 // placed is what a reservation and its rescheduling have in common.
@@ -250,7 +259,7 @@ func rulesOf(restaurant string, r *enginepb.Rules, by string) rulesSet {
 	p := r.GetPacing()
 	d := rulesSet{RestaurantID: restaurant, Version: r.GetVersion(), MinNoticeMinutes: r.GetMinNoticeMin(), HorizonDays: cmp.Or(r.GetHorizonDays(), engine.HorizonDays),
 		BufferMinutes: r.GetBufferMin(), NoShowMinutes: cmp.Or(r.GetNoShowMin(), engine.DefaultNoShowMin), TurnTimes: []turnTime{}, SpecialDays: []specialDay{}, Combinations: []combination{}, ByRole: by,
-		Approval: engine.ApprovalName(r.GetApproval()), ApprovalFrom: r.GetApprovalFrom(),
+		Approval: engine.ApprovalName(r.GetApproval()), ApprovalFrom: r.GetApprovalFrom(), HoldMinutes: cmp.Or(r.GetHoldMin(), engine.DefaultHoldMin),
 		Pacing: pacing{cmp.Or(p.GetWindowMin(), engine.DefaultPacingWindow), p.GetCovers(), p.GetParties(), p.GetOnlineCovers(), p.GetOnlineParties()}}
 	if until := r.GetPausedUntilMs(); until != 0 {
 		d.PausedUntil = instant(time.UnixMilli(until))

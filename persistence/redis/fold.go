@@ -92,14 +92,16 @@ func (f *fold) event(event *enginepb.Event) {
 		next := &record{Day: c.ServiceDay, Counts: old == nil || old.Counts,
 			Stay: stay{Tables: c.TableIds, Start: c.StartsAt, End: c.EndsAt, Guests: c.GuestsCount, Buffer: c.BufferMin, Local: c.LocalMin}}
 		if old != nil {
-			next.Stay.Online, next.Stay.Over = old.Stay.Online, old.Stay.Over
+			next.Stay.Online, next.Stay.Over, next.Stay.Until = old.Stay.Online, old.Stay.Over, old.Stay.Until
 		}
 		f.place(c.Id, next)
 	case *enginepb.Event_ReservationStatusChanged:
 		c := e.ReservationStatusChanged
 		if old := f.records[c.Id]; old != nil { // else its day is over
 			next := &record{Day: old.Day, Counts: counts(c.Status), Stay: old.Stay}
-			next.Stay.Over = c.Status == engine.StatusCompleted
+			if next.Stay.Over = c.Status == engine.StatusCompleted; c.Status != engine.StatusHeld {
+				next.Stay.Until = 0
+			}
 			f.place(c.Id, next)
 		}
 	}
@@ -139,9 +141,13 @@ func (f *fold) table(pb *enginepb.Table) {
 }
 
 func (f *fold) reserve(pb *enginepb.Reservation) {
+	until := int64(0)
+	if pb.GetStatus() == engine.StatusHeld {
+		until = pb.GetHoldUntilMs()
+	}
 	f.place(pb.GetId(), &record{Day: pb.GetServiceDay(), Counts: counts(pb.GetStatus()), Stay: stay{
 		Tables: pb.GetTableIds(), Start: pb.GetStartsAt(), End: pb.GetEndsAt(), Guests: pb.GetGuestsCount(), Buffer: pb.GetBufferMin(),
-		Local: pb.GetLocalMin(), Online: pb.GetGuest() != "", Over: pb.GetStatus() == engine.StatusCompleted}})
+		Local: pb.GetLocalMin(), Until: until, Online: pb.GetGuest() != "", Over: pb.GetStatus() == engine.StatusCompleted}})
 }
 
 // place puts next in the place of the reservation's record; the days follow.
@@ -164,7 +170,7 @@ func (f *fold) place(id string, next *record) {
 }
 
 func same(a, b *stay) bool {
-	return a.Start == b.Start && a.End == b.End && a.Guests == b.Guests && a.Buffer == b.Buffer && a.Local == b.Local &&
+	return a.Start == b.Start && a.End == b.End && a.Guests == b.Guests && a.Buffer == b.Buffer && a.Local == b.Local && a.Until == b.Until &&
 		a.Online == b.Online && a.Over == b.Over && slices.Equal(a.Tables, b.Tables)
 }
 

@@ -45,6 +45,7 @@ type stay struct {
 	Buffer int32 `json:"b,omitempty"` // minutes after End for which the tables stay free
 	Local  int32 `json:"l,omitempty"` // minutes after midnight of the day; 0 also in what earlier builds wrote
 	Online bool  `json:"u,omitempty"` // booked by the guest
+	Until  int64 `json:"x,omitempty"` // Unix ms at which it ends by itself: a hold
 	Over   bool  `json:"o,omitempty"` // has left: the tables are free, but it started in its window
 }
 

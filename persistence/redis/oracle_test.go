@@ -125,17 +125,26 @@ func (r *naiveRestaurant) event(e *enginepb.Event) {
 		if pb.Guest != "" {
 			r.reservations[pb.Id].stay["u"] = true
 		}
+		if pb.Status == enginepb.Status_STATUS_HELD {
+			r.reservations[pb.Id].stay["x"] = pb.HoldUntilMs
+		}
 	}
 	if pb := e.GetReservationRescheduled(); pb != nil {
 		old := r.reservations[pb.Id]
 		stay := naiveStay(pb.TableIds, pb.StartsAt, pb.EndsAt, pb.GuestsCount, pb.LocalMin, pb.BufferMin)
-		if old.stay["u"] != nil {
-			stay["u"] = true
+		for _, kept := range []string{"u", "x"} {
+			if old.stay[kept] != nil {
+				stay[kept] = old.stay[kept]
+			}
 		}
 		old.date, old.stay = naiveDate(pb.ServiceDay), stay
 	}
 	if pb := e.GetReservationStatusChanged(); pb != nil {
 		r.reservations[pb.Id].status = pb.Status.String()
+		if pb.Status != enginepb.Status_STATUS_HELD {
+			r.reservations[pb.Id].stay = maps.Clone(r.reservations[pb.Id].stay)
+			delete(r.reservations[pb.Id].stay, "x")
+		}
 	}
 }
 

@@ -48,10 +48,11 @@ type Stay struct {
 	EndsAt   int64 // Unix seconds, exclusive
 	Guests   int
 
-	BufferMin int  // minutes after EndsAt for which the tables stay free
-	LocalMin  int  // minutes after midnight of the day
-	Online    bool // booked by the guest
-	Over      bool // has left
+	BufferMin int            // minutes after EndsAt for which the tables stay free
+	LocalMin  int            // minutes after midnight of the day
+	Online    bool           // booked by the guest
+	Over      bool           // has left
+	HoldUntil engine.Instant // when it ends by itself; 0 = it does not
 }
 
 // DayState is a service day of a restaurant as Redis has it.
@@ -126,6 +127,9 @@ func (r *restaurantState) availability(now engine.Instant, id engine.RestaurantI
 				GuestsCount: int32(s.Guests), Status: engine.StatusConfirmed, Version: 1, BufferMin: int32(s.BufferMin), LocalMin: int32(s.LocalMin)}
 			if s.Online {
 				v.Guest = "online"
+			}
+			if s.HoldUntil != 0 {
+				v.Status, v.HoldUntilMs = engine.StatusHeld, int64(s.HoldUntil)
 			}
 			if s.Over {
 				v.Status, v.UpdatedMs = engine.StatusCompleted, pb.LastMs
@@ -256,7 +260,7 @@ func readDay(key string, day engine.Day, fields map[string]string) (d dayState, 
 			return d, err
 		}
 		v := Stay{ID: engine.ReservationID(id), StartsAt: s.Start, EndsAt: s.End, Guests: int(s.Guests),
-			BufferMin: int(s.Buffer), LocalMin: int(s.Local), Online: s.Online, Over: s.Over}
+			BufferMin: int(s.Buffer), LocalMin: int(s.Local), Online: s.Online, Over: s.Over, HoldUntil: engine.Instant(s.Until)}
 		for _, t := range s.Tables {
 			v.Tables = append(v.Tables, engine.TableID(t))
 		}

@@ -82,6 +82,12 @@ func (e *evenings) random() {
 		if e.do(guest, &engine.CreateReservation{ID: id, Want: e.when(), GuestsCount: 1 + e.rng.IntN(6)}).Code == engine.CodeCreated {
 			e.made = append(e.made, id)
 		}
+	case n == 10 && e.rng.IntN(2) == 0:
+		id := engine.MakeReservationID(e.id, e.rng.Uint64())
+		guest := engine.Caller{Account: engine.MakeAccountID([16]byte{byte(2 + e.rng.IntN(200))}), Role: engine.RoleCustomer}
+		if e.do(guest, &engine.Hold{ID: id, Want: e.when(), GuestsCount: 1 + e.rng.IntN(6)}).Code == engine.CodeCreated {
+			e.now += engine.Instant(e.rng.IntN(200_000)) // it may be over before anybody says so
+		}
 	case n < 13:
 		guests, want := 1+e.rng.IntN(4), e.when()
 		e.do(e.owner(), &engine.Reschedule{ID: one(), GuestsCount: &guests, Want: &want})
@@ -178,9 +184,12 @@ func requireDay(t testing.TB, c *Client, view *engine.RestaurantView, day engine
 
 // stayOf is what Redis has of a reservation, and whether it has it.
 func stayOf(r *engine.Reservation) (Stay, bool) {
-	over := r.Status == engine.StatusCompleted
-	return Stay{ID: r.ID, Tables: r.Tables, StartsAt: r.StartsAt, EndsAt: r.EndsAt, Guests: r.GuestsCount, BufferMin: r.BufferMin, LocalMin: r.LocalMin,
-		Online: r.Guest != "", Over: over}, over || r.Status == engine.StatusConfirmed || r.Status == engine.StatusSeated
+	over, until := r.Status == engine.StatusCompleted, engine.Instant(0)
+	if r.Status == engine.StatusHeld {
+		until = r.HoldUntil
+	}
+	return Stay{HoldUntil: until, ID: r.ID, Tables: r.Tables, StartsAt: r.StartsAt, EndsAt: r.EndsAt, Guests: r.GuestsCount, BufferMin: r.BufferMin, LocalMin: r.LocalMin,
+		Online: r.Guest != "", Over: over}, over || r.Status == engine.StatusHeld || r.Status == engine.StatusConfirmed || r.Status == engine.StatusSeated
 }
 
 // What is read beside a writer is of one version, whatever happens meanwhile.

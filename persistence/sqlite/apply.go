@@ -69,6 +69,9 @@ func (t *tx) created(h *head, r engine.RestaurantID, pb *enginepb.Reservation) e
 	row.day, row.local, row.starts, row.ends = pb.GetServiceDay(), pb.GetLocalMin(), pb.GetStartsAt(), pb.GetEndsAt()
 	row.guests, row.requests = pb.GetGuestsCount(), pb.GetSpecialRequests()
 	row.status, row.version, row.buffer = pb.GetStatus(), max(1, pb.GetVersion()), pb.GetBufferMin()
+	if until := pb.GetHoldUntilMs(); until != 0 {
+		row.holdUntil = until
+	}
 	t.madeAt[reservationKey{engine.AggregateID(r), pb.GetId()}] = len(t.made)
 	t.made = append(t.made, row)
 	return nil

@@ -14,7 +14,7 @@ import (
 const daySeconds = 86_400
 
 const selectReservation = `SELECT v.n, rn.id, r.name, r.time_zone, v.own, coalesce(g.id, ''), v.tables, v.service_day, v.local_min,
- v.starts_at, v.ends_at, v.guests_count, coalesce(v.special_requests, ''), v.status, v.version, v.buffer_min
+ v.starts_at, v.ends_at, v.guests_count, coalesce(v.special_requests, ''), v.status, v.version, v.buffer_min, coalesce(v.hold_until_ms, 0)
  FROM reservations v JOIN names rn ON rn.n = v.restaurant JOIN restaurants r ON r.n = v.restaurant
  LEFT JOIN names g ON g.n = v.guest`
 
@@ -121,7 +121,7 @@ func eachReservation(ctx context.Context, q querier, query string, args []any, f
 	var own, tables any
 	var r persistence.ReservationRow
 	into := []any{&n, &r.Restaurant, &r.RestaurantName, &r.TimeZone, &own, &r.Guest, &tables, &r.ServiceDay, &r.LocalMin,
-		&starts, &ends, &r.GuestsCount, &r.SpecialRequests, &r.Status, &r.Version, &r.BufferMin}
+		&starts, &ends, &r.GuestsCount, &r.SpecialRequests, &r.Status, &r.Version, &r.BufferMin, &r.HoldUntilMs}
 	return each(ctx, q, query, into, func() (err error) {
 		if r.ID, err = reservationID(r.Restaurant, own); err != nil {
 			return err

@@ -11,8 +11,8 @@ import (
 var rowsPerStatement = [...]int{25, 5, 1}
 
 const (
-	reservationColumns = "restaurant, own, guest, tables, service_day, local_min, starts_at, ends_at, guests_count, special_requests, status, version, buffer_min"
-	reservationWidth   = 13
+	reservationColumns = "restaurant, own, guest, tables, service_day, local_min, starts_at, ends_at, guests_count, special_requests, status, version, buffer_min, hold_until_ms"
+	reservationWidth   = 14
 	headWidth          = 3
 )
 

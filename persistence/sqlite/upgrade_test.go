@@ -28,6 +28,7 @@ func TestSearchIsFilledAfterAnUpgrade(t *testing.T) {
 		"ALTER TABLE reviews DROP COLUMN version",
 		"ALTER TABLE restaurants DROP COLUMN rules",
 		"ALTER TABLE reservations DROP COLUMN buffer_min",
+		"ALTER TABLE reservations DROP COLUMN hold_until_ms",
 		"ALTER TABLE tables DROP COLUMN channel",
 		"DELETE FROM search_words",
 		"INSERT INTO terms (n, term) VALUES (999, 'nobody')",

@@ -71,6 +71,7 @@ type reservation struct {
 	status     enginepb.Status
 	version    uint64
 	buffer     int32
+	holdUntil  any // Unix ms; nil = never held
 }
 
 // transact runs fn between BEGIN IMMEDIATE and COMMIT.
@@ -256,7 +257,7 @@ func (t *tx) flush() error {
 	for i := range t.made {
 		r := &t.made[i]
 		t.args = append(t.args, r.restaurant, r.own, r.guest, r.tables, int64(r.day), int64(r.local), r.starts, r.ends,
-			int64(r.guests), orNull(r.requests), int64(r.status), int64(r.version), int64(r.buffer))
+			int64(r.guests), orNull(r.requests), int64(r.status), int64(r.version), int64(r.buffer), r.holdUntil)
 	}
 	if err := t.stmts.reservations.exec(t.ctx, t.step, t.args); err != nil {
 		return fmt.Errorf("insert reservations: %w", err)
