@@ -52,7 +52,7 @@ var table = map[string]rule{
 	"cluster": {ours: []string{"engine", "persistence"}, third: []string{"github.com/hashicorp/memberlist", fasthttpLib, xxhashLib, clientGolang}},
 	"edge": {
 		ours:  []string{"engine", "actors", "cluster", "persistence", "edge/openapi", "edge/hoppb"},
-		third: []string{fasthttpLib, "github.com/fasthttp/router", clientGolang, "github.com/go-json-experiment/json", "github.com/golang-jwt/jwt", "golang.org/x/crypto", "github.com/alexedwards/argon2id", "github.com/maypok86/otter", "github.com/puzpuzpuz/xsync", "golang.org/x/sync", "golang.org/x/time", xxhashLib, "go.opentelemetry.io/otel"},
+		third: []string{fasthttpLib, "github.com/fasthttp/router", "github.com/arran4/golang-ical", clientGolang, "github.com/go-json-experiment/json", "github.com/golang-jwt/jwt", "golang.org/x/crypto", "github.com/alexedwards/argon2id", "github.com/maypok86/otter", "github.com/puzpuzpuz/xsync", "golang.org/x/sync", "golang.org/x/time", xxhashLib, "go.opentelemetry.io/otel"},
 	},
 	"edge/openapi": {},
 	"edge/hoppb":   {third: generated},

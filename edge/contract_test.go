@@ -16,6 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func init() {
+	openapi3filter.RegisterBodyDecoder("text/calendar", openapi3filter.RegisteredBodyDecoder("text/plain"))
+}
+
 func itoa(n int) string { return strconv.Itoa(n) }
 
 // contract is the document as a judge of what goes over the wire.

@@ -14,6 +14,7 @@ type endpoint struct {
 	method, pattern string
 	handle          func(*exchange)
 	needs           need
+	ics             *endpoint // of the same path with .ics after it, which the router cannot tell apart; nil = there is none
 }
 
 // need is what a route asks of a request before its handler runs.
@@ -23,6 +24,7 @@ const (
 	needCaller need = 1 << iota // a valid access token
 	needBody                    // JSON; without it a body may still come, and must be JSON then
 	raw                         // not the JSON API: no Accept, no body
+	ofCalendar                  // answers with an iCalendar object
 )
 
 type exchangeKey struct{}
@@ -88,7 +90,7 @@ func (s *Server) routes() {
 	s.route("DELETE", "/holds/{id}", needCaller, s.deleteHold)
 	s.createReservation = s.route("POST", "/reservations", needCaller|needBody, s.postReservation)
 	s.route("GET", "/reservations", needCaller, s.getMine)
-	s.route("GET", "/reservations/{id}", needCaller, s.getReservation)
+	s.route("GET", "/reservations/{id}", needCaller, s.getReservation).ics = s.calendarRoute()
 	s.route("PATCH", "/reservations/{id}", needCaller|needBody, s.patchReservation)
 	s.route("POST", "/reservations/{id}/review", needCaller|needBody, s.postReview)
 	for _, t := range transitions {
@@ -104,6 +106,14 @@ func (s *Server) routes() {
 // route adds a route of the API.
 func (s *Server) route(method, path string, needs need, handle func(*exchange)) *endpoint {
 	return s.add(&endpoint{meter: newMeter(s.metrics, method, api+path), method: method, pattern: api + path, needs: needs, handle: handle})
+}
+
+// calendarRoute is the calendar's route, beside the router.
+func (s *Server) calendarRoute() *endpoint {
+	const path = "/reservations/{id}.ics"
+	e := &endpoint{meter: newMeter(s.metrics, "GET", api+path), method: "GET", pattern: api + path, needs: needCaller | ofCalendar, handle: s.getCalendar}
+	s.reads[e.pattern] = e
+	return e
 }
 
 // plain adds a GET route beside the API.
@@ -122,6 +132,11 @@ func (s *Server) add(e *endpoint) *endpoint {
 		}
 		if id, ok := ctx.UserValue("user_id").(string); ok {
 			x.second = id
+		}
+		if id, suffixed := strings.CutSuffix(x.param, ".ics"); suffixed && e.ics != nil {
+			x.param = id
+			s.run(x, e.ics)
+			return
 		}
 		s.run(x, e)
 	})
@@ -178,7 +193,7 @@ func (x *exchange) check(e *endpoint) kind {
 		}
 		return kindMalformed
 	}
-	if h.accept != nil && !accepts(h.accept) {
+	if h.accept != nil && !accepts(h.accept) && !(e.needs&ofCalendar != 0 && acceptsCalendar(h.accept)) {
 		return kindNotAcceptable
 	}
 	if h.encoded {
