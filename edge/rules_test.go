@@ -161,6 +161,25 @@ func TestSeatingAtWork(t *testing.T) {
 	require.Equal(t, []any{false, "slot_unavailable", []any{}}, []any{e["offered"], e["reason"], e["table_ids"]})
 	e = why("&guests_count=30")
 	require.Equal(t, []any{false, "party_too_large"}, []any{e["offered"], e["reason"]})
+	// A table out of service for a time: nobody else is seated there then, and who has it keeps it.
+	blocked := func(from, until string) string {
+		return fmt.Sprintf(`{"blocks":[{"from":"%sT%s:00Z","until":"%sT%s:00Z"}]}`, day(3), from, day(3), until)
+	}
+	a = owner.do("PATCH", "/tables/"+tables[3], blocked("10:00", "23:00"), "If-Match", "*")
+	require.Equal(t, 200, a.StatusCode, a.text)
+	require.Len(t, a.doc["blocks"], 1)
+	require.Contains(t, verdicts(why("&guests_count=2")), " T8=blocked")
+	require.Equal(t, 0.0, free(2, "&area=terrace"))
+	a = owner.do("PATCH", "/tables/"+tables[0], blocked("00:00", "23:00"), "If-Match", "*")
+	require.Equal(t, 200, a.StatusCode, a.text)
+	require.Equal(t, "confirmed", ada.do("GET", path, "").doc["status"])
+	for body, field := range map[string]string{blocked("10:00", "10:00"): "blocks.until", `{"blocks":[{"from":"now","until":"then"}]}`: "blocks.from"} {
+		a := owner.do("PATCH", "/tables/"+tables[3], body, "If-Match", "*")
+		require.Equal(t, "422 "+field, fmt.Sprint(a.StatusCode, " ", a.doc["field"]), a.text)
+	}
+	require.Equal(t, 200, owner.do("PATCH", "/tables/"+tables[3], `{"blocks":[]}`, "If-Match", "*").StatusCode)
+	require.Equal(t, 1.0, free(2, "&area=terrace"))
+
 	for query, field := range map[string]string{"guests_count=2&time=7pm": "time", "guests_count=0&time=19:00": "guests_count", "time=19:00": "guests_count",
 		"guests_count=2&time=19:00&as=owner": "as", "guests_count=2&time=19:00&area=roof": "area", "guests_count=2&time=19:00&x=1": "query"} {
 		a := owner.do("GET", "/restaurants/"+id+"/availability/explain?date="+day(3)+"&"+query, "")

@@ -1,7 +1,9 @@
 package edge
 
 import (
+	"strconv"
 	"strings"
+	"time"
 
 	"maitred/engine"
 )
@@ -15,7 +17,9 @@ type tableJSON struct {
 	Location     string `json:"location"`
 	IsAvailable  bool   `json:"is_available"` // in service
 	Channel      string `json:"channel"`
-	Version      uint64 `json:"version"`
+
+	Blocks  []blockJSON `json:"blocks"`
+	Version uint64      `json:"version"`
 }
 
 type tablesJSON struct {
@@ -23,10 +27,15 @@ type tablesJSON struct {
 }
 
 func tableOfView(t *engine.Table) tableJSON {
+	instant := func(at int64) string { return time.Unix(at, 0).UTC().Format(time.RFC3339) }
+	blocks := []blockJSON{}
+	for _, b := range t.Blocks {
+		blocks = append(blocks, blockJSON{instant(b.From), instant(b.Until)})
+	}
 	return tableJSON{
 		ID: string(t.ID), RestaurantID: "rst_" + string(t.ID[4:17]), TableNumber: t.Number, Capacity: t.Capacity,
 		MinCapacity: t.MinCapacity, Location: t.Location, IsAvailable: t.InService, Version: uint64(t.Version),
-		Channel: engine.ChannelName(t.Channel),
+		Channel: engine.ChannelName(t.Channel), Blocks: blocks,
 	}
 }
 
@@ -51,7 +60,34 @@ func checkTable(w *tableRequest) *trouble {
 			return wrong("channel", "online, in_house or walk_in")
 		}
 	}
-	return nil
+	_, t := w.blocks()
+	return t
+}
+
+// blocks are the times in which the table is out of service; nil when the request does not name them.
+func (w *tableRequest) blocks() (*[]engine.Block, *trouble) {
+	if w.Blocks == nil {
+		return nil, nil
+	}
+	if len(*w.Blocks) > engine.MaxBlocks {
+		return nil, wrong("blocks", "at most "+strconv.Itoa(engine.MaxBlocks))
+	}
+	out := make([]engine.Block, 0, len(*w.Blocks))
+	for _, b := range *w.Blocks {
+		from, t := when("", "", b.From)
+		if t != nil || b.From == "" {
+			return nil, wrong("blocks.from", "RFC 3339 in whole seconds, 2000 to 2100")
+		}
+		until, t := when("", "", b.Until)
+		if t != nil || b.Until == "" {
+			return nil, wrong("blocks.until", "RFC 3339 in whole seconds, 2000 to 2100")
+		}
+		if until.StartsAt <= from.StartsAt {
+			return nil, wrong("blocks.until", "after from")
+		}
+		out = append(out, engine.Block{From: from.StartsAt, Until: until.StartsAt})
+	}
+	return &out, nil
 }
 
 // channel is the one that a checked request names; nil when it names none.
@@ -84,6 +120,9 @@ func tableSpec(w *tableRequest) (engine.TableSpec, *trouble) {
 	}
 	if c := w.channel(); c != nil {
 		s.Channel = *c
+	}
+	if b, _ := w.blocks(); b != nil {
+		s.Blocks = *b
 	}
 	return s, nil
 }
@@ -151,8 +190,9 @@ func (s *Server) patchTable(x *exchange) {
 	if cmd == nil {
 		return
 	}
+	blocks, _ := w.blocks() // checked above
 	cmd.Body = &engine.ChangeTable{ID: id, Change: engine.TableChange{
-		Number: w.TableNumber, Capacity: w.Capacity, MinCapacity: w.MinCapacity, Location: w.Location, InService: w.IsAvailable, Channel: w.channel(),
+		Number: w.TableNumber, Capacity: w.Capacity, MinCapacity: w.MinCapacity, Location: w.Location, InService: w.IsAvailable, Channel: w.channel(), Blocks: blocks,
 	}}
 	if out := x.do(engine.AggregateID(restaurant), cmd); out != nil {
 		x.answerTable(200, out.Table)

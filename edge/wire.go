@@ -77,6 +77,12 @@ type (
 		Location    *string `json:"location"`
 		IsAvailable *bool   `json:"is_available"`
 		Channel     *string `json:"channel,omitzero"`
+
+		Blocks *[]blockJSON `json:"blocks,omitzero"`
+	}
+	blockJSON struct {
+		From  string `json:"from"`
+		Until string `json:"until"`
 	}
 	contactJSON struct {
 		Name  string `json:"name"`

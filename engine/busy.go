@@ -107,8 +107,9 @@ func (c *chunk) mine(own *edit, slots int) *chunk {
 	return next
 }
 
-// taken is the set of tables held at any tick of s, but for what skip holds.
+// taken is the set of tables that are held or out of service at any tick of s, but for what skip holds.
 func (b *book) taken(s span, skip *hold) (m mask) {
+	b.floor.blockedIn(s, &m)
 	for from := s.from; from < s.to; {
 		end := min(s.to, (from/chunkTicks+1)*chunkTicks)
 		if c, ok := b.busy.get(uint64(from / chunkTicks)); ok {

@@ -26,11 +26,11 @@ func (c *Command) Protocol() uint16 {
 	case *SetRules, *SeatWalkIn, *Hold, *ConfirmHold:
 		return 2
 	case *AddTable:
-		if b.Table.Channel != ChannelOnline {
+		if b.Table.Channel != ChannelOnline || len(b.Table.Blocks) > 0 {
 			return 2
 		}
 	case *ChangeTable:
-		if b.Change.Channel != nil {
+		if b.Change.Channel != nil || b.Change.Blocks != nil {
 			return 2
 		}
 	case *CreateReservation:

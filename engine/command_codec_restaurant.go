@@ -68,23 +68,50 @@ func changeRestaurantFrom(p *enginepb.ChangeRestaurant) *ChangeRestaurant {
 func (c *AddTable) proto() *enginepb.AddTable {
 	t := &c.Table
 	return &enginepb.AddTable{Id: string(c.ID), Number: t.Number, Capacity: int64(t.Capacity), MinCapacity: int64(t.MinCapacity),
-		Location: t.Location, InService: t.InService, Channel: t.Channel}
+		Location: t.Location, InService: t.InService, Channel: t.Channel, Blocks: blocksProto(t.Blocks)}
 }
 
 func addTableFrom(p *enginepb.AddTable) *AddTable {
 	return &AddTable{ID: TableID(p.Id), Table: TableSpec{Number: p.Number, Capacity: int(p.Capacity), MinCapacity: int(p.MinCapacity),
-		Location: p.Location, InService: p.InService, Channel: p.Channel}}
+		Location: p.Location, InService: p.InService, Channel: p.Channel, Blocks: blocksFrom(p.Blocks)}}
 }
 
 func (c *ChangeTable) proto() *enginepb.ChangeTable {
 	t := &c.Change
-	return &enginepb.ChangeTable{Id: string(c.ID), Number: t.Number, Capacity: wide(t.Capacity), MinCapacity: wide(t.MinCapacity),
+	p := &enginepb.ChangeTable{Id: string(c.ID), Number: t.Number, Capacity: wide(t.Capacity), MinCapacity: wide(t.MinCapacity),
 		Location: t.Location, InService: t.InService, Channel: t.Channel}
+	if t.Blocks != nil {
+		p.Blocks = &enginepb.Blocks{Blocks: blocksProto(*t.Blocks)}
+	}
+	return p
+}
+
+func blocksProto(list []Block) []*enginepb.Block {
+	out := make([]*enginepb.Block, len(list))
+	for i, b := range list {
+		out[i] = &enginepb.Block{From: b.From, Until: b.Until}
+	}
+	return out
+}
+
+func blocksFrom(list []*enginepb.Block) []Block {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]Block, len(list))
+	for i, b := range list {
+		out[i] = Block{b.From, b.Until}
+	}
+	return out
 }
 
 func changeTableFrom(p *enginepb.ChangeTable) *ChangeTable {
-	return &ChangeTable{ID: TableID(p.Id), Change: TableChange{Number: p.Number, Capacity: narrow(p.Capacity),
+	c := &ChangeTable{ID: TableID(p.Id), Change: TableChange{Number: p.Number, Capacity: narrow(p.Capacity),
 		MinCapacity: narrow(p.MinCapacity), Location: p.Location, InService: p.InService, Channel: p.Channel}}
+	if p.Blocks != nil {
+		c.Change.Blocks = new(blocksFrom(p.Blocks.Blocks))
+	}
+	return c
 }
 
 func (w *When) proto() *enginepb.When {

@@ -148,6 +148,7 @@ func (d *decision) addTable(c *AddTable) Outcome {
 		return invalid("id")
 	}
 	t := &Table{ID: c.ID, Version: 1, TableSpec: c.Table}
+	t.orderBlocks()
 	if field := d.tableFault(t); field != "" {
 		return invalid(field)
 	}
@@ -177,6 +178,8 @@ func (d *decision) changeTable(c *ChangeTable) Outcome {
 	set(&t.Location, c.Change.Location)
 	set(&t.InService, c.Change.InService)
 	set(&t.Channel, c.Change.Channel)
+	set(&t.Blocks, c.Change.Blocks)
+	t.orderBlocks()
 	if field := d.tableFault(&t); field != "" {
 		return invalid(field)
 	}
@@ -215,6 +218,8 @@ func (d *decision) tableFault(t *Table) string {
 		return "min_capacity"
 	case ChannelName(t.Channel) == "":
 		return "channel"
+	case len(t.Blocks) > MaxBlocks || slices.ContainsFunc(t.Blocks, Block.nonsense):
+		return "blocks"
 	case !text(t.Location, MaxLocation):
 		return "location"
 	case slices.ContainsFunc(d.floor.list, func(o *Table) bool { return o.Number == t.Number && o.ID != t.ID }):
@@ -222,6 +227,13 @@ func (d *decision) tableFault(t *Table) string {
 	}
 	return ""
 }
+
+func (t *Table) orderBlocks() {
+	t.Blocks = slices.Clone(t.Blocks)
+	slices.SortFunc(t.Blocks, func(a, b Block) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Until, b.Until)) })
+}
+
+func (b Block) nonsense() bool { return b.From < 1 || b.Until <= b.From || b.Until > lastSecond }
 
 // inUse reports whether a blocking reservation holds the table.
 func (b *book) inUse(slot int) (used bool) {

@@ -148,10 +148,10 @@ func tableFrom(p *enginepb.Table) *Table {
 	assert(p != nil, "I5: a table without content")
 	return &Table{ID: TableID(p.Id), Version: Version(p.Version), TableSpec: TableSpec{
 		Number: p.TableNumber, Capacity: int(p.Capacity), MinCapacity: int(p.MinCapacity), Location: p.Location, InService: p.InService,
-		Channel: p.Channel}}
+		Channel: p.Channel, Blocks: blocksFrom(p.Blocks)}}
 }
 
 func (t *Table) proto() *enginepb.Table {
 	return &enginepb.Table{Id: string(t.ID), TableNumber: t.Number, Capacity: int32(t.Capacity),
-		MinCapacity: int32(t.MinCapacity), Location: t.Location, InService: t.InService, Version: uint64(t.Version), Channel: t.Channel}
+		MinCapacity: int32(t.MinCapacity), Location: t.Location, InService: t.InService, Version: uint64(t.Version), Channel: t.Channel, Blocks: blocksProto(t.Blocks)}
 }

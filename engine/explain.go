@@ -40,10 +40,11 @@ const (
 	ReasonPartyTooLarge
 	ReasonChannel // kept for others
 	ReasonArea    // elsewhere, or in several areas
+	ReasonBlocked // out of service then
 	ReasonTaken
 )
 
-var reasonNames = [...]string{"free", "out_of_service", "party_too_small", "party_too_large", "channel", "area", "taken"}
+var reasonNames = [...]string{"free", "out_of_service", "party_too_small", "party_too_large", "channel", "area", "blocked", "taken"}
 
 // String is the reason as the API spells it.
 func (r Reason) String() string { return reasonNames[r] }
@@ -112,9 +113,16 @@ func (b *book) explainPace(e *Explanation) {
 }
 
 func (b *book) explainTables(e *Explanation, q *search, held span, taken *mask) {
+	var blocked mask
+	b.floor.blockedIn(held, &blocked)
 	for _, t := range b.floor.list {
+		slot := b.floor.slot(t.ID)
 		v := TableVerdict{Table: t, Reason: q.reason(t.InService, t.MinCapacity, t.Capacity, t.Channel, q.area == "" || t.Location == q.area)}
-		if v.Reason == ReasonFree && taken.has(b.floor.slot(t.ID)) {
+		switch {
+		case v.Reason != ReasonFree:
+		case blocked.has(slot):
+			v.Reason = ReasonBlocked
+		case taken.has(slot):
 			v.Reason, v.By = ReasonTaken, b.holders(t.ID, e.Day, held)
 		}
 		e.Tables = append(e.Tables, v)

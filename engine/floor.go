@@ -21,6 +21,23 @@ type floor struct {
 	slots []*Table // nil = free
 	list  []*Table // by number, as people read it
 	order []uint16 // slots, best fit first: capacity, number, id
+
+	blocks []blocked // of tables that are out of service for a time
+}
+
+// blocked is a time in which nobody else is seated at a table.
+type blocked struct {
+	span
+	slot int
+}
+
+// blockedIn adds the tables that are out of service at some tick of s.
+func (f *floor) blockedIn(s span, m *mask) {
+	for _, b := range f.blocks {
+		if b.from < s.to && s.from < b.to {
+			m.add(b.slot)
+		}
+	}
 }
 
 func (f *floor) slot(id TableID) int {
@@ -68,6 +85,9 @@ func (f *floor) arrange() {
 	for i, t := range f.slots {
 		if t != nil {
 			f.order, f.list = append(f.order, uint16(i)), append(f.list, t)
+			for _, b := range t.Blocks {
+				f.blocks = append(f.blocks, blocked{spanOf(b.From, b.Until), i})
+			}
 		}
 	}
 	assert(len(f.list) <= MaxTables, "I9: too many tables")

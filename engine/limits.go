@@ -25,6 +25,7 @@ const (
 	MaxStaff            = 200 // of one restaurant
 	MaxTurnTimes        = 64
 	MaxCombinations     = 200
+	MaxBlocks           = 20  // of one table
 	MaxHolds            = 500 // of one restaurant at a time
 	MaxHoldsPerGuest    = 4   // of one guest there
 	MaxSpecialDays      = 100

@@ -45,7 +45,11 @@ type TableSpec struct {
 	Location    string
 	InService   bool
 	Channel     Channel
+	Blocks      []Block // by start
 }
+
+// Block is a time in which a table is out of service. Who has it already keeps it.
+type Block struct{ From, Until int64 } // Unix seconds, half-open
 
 // Table is a table of a restaurant. Immutable.
 type Table struct {
@@ -62,6 +66,7 @@ type TableChange struct {
 	Location    *string
 	InService   *bool
 	Channel     *Channel
+	Blocks      *[]Block
 }
 
 // OpeningHours is one shift on some weekdays. Minutes count from local midnight of the service day.

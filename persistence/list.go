@@ -130,8 +130,9 @@ func AppendRules(dst []byte, r engine.RestaurantID, rules []byte) []byte {
 
 // AppendTable appends the line of a table.
 func AppendTable(dst []byte, r engine.RestaurantID, t *enginepb.Table) []byte {
+	blocks, _ := Blocks(t.GetBlocks()) // numbers are always JSON
 	return line(dst, "table", string(r), t.GetId(), unsigned(t.GetVersion()), t.GetTableNumber(), integer(t.GetCapacity()),
-		integer(t.GetMinCapacity()), t.GetLocation(), strconv.FormatBool(t.GetInService()), t.GetChannel().String())
+		integer(t.GetMinCapacity()), t.GetLocation(), strconv.FormatBool(t.GetInService()), t.GetChannel().String(), blocks)
 }
 
 // AppendReservation appends the line of a reservation.

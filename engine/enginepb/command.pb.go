@@ -1233,6 +1233,7 @@ type AddTable struct {
 	Location      string                 `protobuf:"bytes,5,opt,name=location,proto3" json:"location,omitempty"`
 	InService     bool                   `protobuf:"varint,6,opt,name=in_service,json=inService,proto3" json:"in_service,omitempty"`
 	Channel       Channel                `protobuf:"varint,7,opt,name=channel,proto3,enum=maitred.engine.v1.Channel" json:"channel,omitempty"`
+	Blocks        []*Block               `protobuf:"bytes,8,rep,name=blocks,proto3" json:"blocks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1316,6 +1317,13 @@ func (x *AddTable) GetChannel() Channel {
 	return Channel_CHANNEL_ONLINE
 }
 
+func (x *AddTable) GetBlocks() []*Block {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
 type ChangeTable struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1325,6 +1333,7 @@ type ChangeTable struct {
 	Location      *string                `protobuf:"bytes,5,opt,name=location,proto3,oneof" json:"location,omitempty"`
 	InService     *bool                  `protobuf:"varint,6,opt,name=in_service,json=inService,proto3,oneof" json:"in_service,omitempty"`
 	Channel       *Channel               `protobuf:"varint,7,opt,name=channel,proto3,enum=maitred.engine.v1.Channel,oneof" json:"channel,omitempty"`
+	Blocks        *Blocks                `protobuf:"bytes,8,opt,name=blocks,proto3" json:"blocks,omitempty"` // present and empty: none is left
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1408,6 +1417,57 @@ func (x *ChangeTable) GetChannel() Channel {
 	return Channel_CHANNEL_ONLINE
 }
 
+func (x *ChangeTable) GetBlocks() *Blocks {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+type Blocks struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Blocks        []*Block               `protobuf:"bytes,1,rep,name=blocks,proto3" json:"blocks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Blocks) Reset() {
+	*x = Blocks{}
+	mi := &file_command_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Blocks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Blocks) ProtoMessage() {}
+
+func (x *Blocks) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Blocks.ProtoReflect.Descriptor instead.
+func (*Blocks) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Blocks) GetBlocks() []*Block {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
 type RemoveTable struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1417,7 +1477,7 @@ type RemoveTable struct {
 
 func (x *RemoveTable) Reset() {
 	*x = RemoveTable{}
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1489,7 @@ func (x *RemoveTable) String() string {
 func (*RemoveTable) ProtoMessage() {}
 
 func (x *RemoveTable) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[10]
+	mi := &file_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1502,7 @@ func (x *RemoveTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveTable.ProtoReflect.Descriptor instead.
 func (*RemoveTable) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{10}
+	return file_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RemoveTable) GetId() string {
@@ -1464,7 +1524,7 @@ type When struct {
 
 func (x *When) Reset() {
 	*x = When{}
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1536,7 @@ func (x *When) String() string {
 func (*When) ProtoMessage() {}
 
 func (x *When) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[11]
+	mi := &file_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1549,7 @@ func (x *When) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use When.ProtoReflect.Descriptor instead.
 func (*When) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{11}
+	return file_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *When) GetHasLocal() bool {
@@ -1535,7 +1595,7 @@ type CreateReservation struct {
 
 func (x *CreateReservation) Reset() {
 	*x = CreateReservation{}
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1607,7 @@ func (x *CreateReservation) String() string {
 func (*CreateReservation) ProtoMessage() {}
 
 func (x *CreateReservation) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[12]
+	mi := &file_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1620,7 @@ func (x *CreateReservation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateReservation.ProtoReflect.Descriptor instead.
 func (*CreateReservation) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{12}
+	return file_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreateReservation) GetId() string {
@@ -1626,7 +1686,7 @@ type SeatWalkIn struct {
 
 func (x *SeatWalkIn) Reset() {
 	*x = SeatWalkIn{}
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1698,7 @@ func (x *SeatWalkIn) String() string {
 func (*SeatWalkIn) ProtoMessage() {}
 
 func (x *SeatWalkIn) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[13]
+	mi := &file_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1711,7 @@ func (x *SeatWalkIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatWalkIn.ProtoReflect.Descriptor instead.
 func (*SeatWalkIn) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{13}
+	return file_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SeatWalkIn) GetId() string {
@@ -1711,7 +1771,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1723,7 +1783,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[14]
+	mi := &file_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1736,7 +1796,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{14}
+	return file_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Hold) GetId() string {
@@ -1798,7 +1858,7 @@ type ConfirmHold struct {
 
 func (x *ConfirmHold) Reset() {
 	*x = ConfirmHold{}
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +1870,7 @@ func (x *ConfirmHold) String() string {
 func (*ConfirmHold) ProtoMessage() {}
 
 func (x *ConfirmHold) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[15]
+	mi := &file_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +1883,7 @@ func (x *ConfirmHold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmHold.ProtoReflect.Descriptor instead.
 func (*ConfirmHold) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{15}
+	return file_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ConfirmHold) GetId() string {
@@ -1854,7 +1914,7 @@ type Reschedule struct {
 
 func (x *Reschedule) Reset() {
 	*x = Reschedule{}
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +1926,7 @@ func (x *Reschedule) String() string {
 func (*Reschedule) ProtoMessage() {}
 
 func (x *Reschedule) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[16]
+	mi := &file_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +1939,7 @@ func (x *Reschedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reschedule.ProtoReflect.Descriptor instead.
 func (*Reschedule) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{16}
+	return file_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Reschedule) GetId() string {
@@ -1935,7 +1995,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1947,7 +2007,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[17]
+	mi := &file_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1960,7 +2020,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{17}
+	return file_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Transition) GetId() string {
@@ -1994,7 +2054,7 @@ type AddStaff struct {
 
 func (x *AddStaff) Reset() {
 	*x = AddStaff{}
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2066,7 @@ func (x *AddStaff) String() string {
 func (*AddStaff) ProtoMessage() {}
 
 func (x *AddStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2079,7 @@ func (x *AddStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddStaff.ProtoReflect.Descriptor instead.
 func (*AddStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{18}
+	return file_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AddStaff) GetAccount() string {
@@ -2046,7 +2106,7 @@ type ChangeStaff struct {
 
 func (x *ChangeStaff) Reset() {
 	*x = ChangeStaff{}
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +2118,7 @@ func (x *ChangeStaff) String() string {
 func (*ChangeStaff) ProtoMessage() {}
 
 func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +2131,7 @@ func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeStaff.ProtoReflect.Descriptor instead.
 func (*ChangeStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ChangeStaff) GetAccount() string {
@@ -2097,7 +2157,7 @@ type RemoveStaff struct {
 
 func (x *RemoveStaff) Reset() {
 	*x = RemoveStaff{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2169,7 @@ func (x *RemoveStaff) String() string {
 func (*RemoveStaff) ProtoMessage() {}
 
 func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2182,7 @@ func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveStaff.ProtoReflect.Descriptor instead.
 func (*RemoveStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RemoveStaff) GetAccount() string {
@@ -2144,7 +2204,7 @@ type AddReview struct {
 
 func (x *AddReview) Reset() {
 	*x = AddReview{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +2216,7 @@ func (x *AddReview) String() string {
 func (*AddReview) ProtoMessage() {}
 
 func (x *AddReview) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +2229,7 @@ func (x *AddReview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddReview.ProtoReflect.Descriptor instead.
 func (*AddReview) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AddReview) GetId() string {
@@ -2209,7 +2269,7 @@ type ForgetGuest struct {
 
 func (x *ForgetGuest) Reset() {
 	*x = ForgetGuest{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2221,7 +2281,7 @@ func (x *ForgetGuest) String() string {
 func (*ForgetGuest) ProtoMessage() {}
 
 func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2234,7 +2294,7 @@ func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetGuest.ProtoReflect.Descriptor instead.
 func (*ForgetGuest) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ForgetGuest) GetGuest() string {
@@ -2260,7 +2320,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +2332,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +2345,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Register) GetId() string {
@@ -2356,7 +2416,7 @@ type ChangeProfile struct {
 
 func (x *ChangeProfile) Reset() {
 	*x = ChangeProfile{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2368,7 +2428,7 @@ func (x *ChangeProfile) String() string {
 func (*ChangeProfile) ProtoMessage() {}
 
 func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2381,7 +2441,7 @@ func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeProfile.ProtoReflect.Descriptor instead.
 func (*ChangeProfile) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ChangeProfile) GetFirstName() string {
@@ -2426,7 +2486,7 @@ type OpenSession struct {
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +2498,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +2511,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *OpenSession) GetPassword() string {
@@ -2506,7 +2566,7 @@ type RotateSession struct {
 
 func (x *RotateSession) Reset() {
 	*x = RotateSession{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +2578,7 @@ func (x *RotateSession) String() string {
 func (*RotateSession) ProtoMessage() {}
 
 func (x *RotateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +2591,7 @@ func (x *RotateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSession.ProtoReflect.Descriptor instead.
 func (*RotateSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RotateSession) GetOld() []byte {
@@ -2558,7 +2618,7 @@ type RevokeSession struct {
 
 func (x *RevokeSession) Reset() {
 	*x = RevokeSession{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2570,7 +2630,7 @@ func (x *RevokeSession) String() string {
 func (*RevokeSession) ProtoMessage() {}
 
 func (x *RevokeSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2583,7 +2643,7 @@ func (x *RevokeSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSession.ProtoReflect.Descriptor instead.
 func (*RevokeSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RevokeSession) GetRefresh() []byte {
@@ -2609,7 +2669,7 @@ type BeginSecondFactor struct {
 
 func (x *BeginSecondFactor) Reset() {
 	*x = BeginSecondFactor{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2681,7 @@ func (x *BeginSecondFactor) String() string {
 func (*BeginSecondFactor) ProtoMessage() {}
 
 func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2694,7 @@ func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginSecondFactor.ProtoReflect.Descriptor instead.
 func (*BeginSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BeginSecondFactor) GetSecret() []byte {
@@ -2655,7 +2715,7 @@ type ConfirmSecondFactor struct {
 
 func (x *ConfirmSecondFactor) Reset() {
 	*x = ConfirmSecondFactor{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +2727,7 @@ func (x *ConfirmSecondFactor) String() string {
 func (*ConfirmSecondFactor) ProtoMessage() {}
 
 func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,7 +2740,7 @@ func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmSecondFactor.ProtoReflect.Descriptor instead.
 func (*ConfirmSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ConfirmSecondFactor) GetSecret() []byte {
@@ -2712,7 +2772,7 @@ type RemoveSecondFactor struct {
 
 func (x *RemoveSecondFactor) Reset() {
 	*x = RemoveSecondFactor{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2724,7 +2784,7 @@ func (x *RemoveSecondFactor) String() string {
 func (*RemoveSecondFactor) ProtoMessage() {}
 
 func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2737,7 +2797,7 @@ func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSecondFactor.ProtoReflect.Descriptor instead.
 func (*RemoveSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 type RehashPassword struct {
@@ -2750,7 +2810,7 @@ type RehashPassword struct {
 
 func (x *RehashPassword) Reset() {
 	*x = RehashPassword{}
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2762,7 +2822,7 @@ func (x *RehashPassword) String() string {
 func (*RehashPassword) ProtoMessage() {}
 
 func (x *RehashPassword) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2775,7 +2835,7 @@ func (x *RehashPassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RehashPassword.ProtoReflect.Descriptor instead.
 func (*RehashPassword) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{31}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RehashPassword) GetOld() string {
@@ -2800,7 +2860,7 @@ type NoteThrottle struct {
 
 func (x *NoteThrottle) Reset() {
 	*x = NoteThrottle{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2812,7 +2872,7 @@ func (x *NoteThrottle) String() string {
 func (*NoteThrottle) ProtoMessage() {}
 
 func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2825,7 +2885,7 @@ func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteThrottle.ProtoReflect.Descriptor instead.
 func (*NoteThrottle) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{33}
 }
 
 type AddApiKey struct {
@@ -2842,7 +2902,7 @@ type AddApiKey struct {
 
 func (x *AddApiKey) Reset() {
 	*x = AddApiKey{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2854,7 +2914,7 @@ func (x *AddApiKey) String() string {
 func (*AddApiKey) ProtoMessage() {}
 
 func (x *AddApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2867,7 +2927,7 @@ func (x *AddApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddApiKey.ProtoReflect.Descriptor instead.
 func (*AddApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AddApiKey) GetId() string {
@@ -2921,7 +2981,7 @@ type RevokeApiKey struct {
 
 func (x *RevokeApiKey) Reset() {
 	*x = RevokeApiKey{}
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +2993,7 @@ func (x *RevokeApiKey) String() string {
 func (*RevokeApiKey) ProtoMessage() {}
 
 func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3006,7 @@ func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKey.ProtoReflect.Descriptor instead.
 func (*RevokeApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{34}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RevokeApiKey) GetId() string {
@@ -2964,7 +3024,7 @@ type EraseAccount struct {
 
 func (x *EraseAccount) Reset() {
 	*x = EraseAccount{}
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2976,7 +3036,7 @@ func (x *EraseAccount) String() string {
 func (*EraseAccount) ProtoMessage() {}
 
 func (x *EraseAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2989,7 +3049,7 @@ func (x *EraseAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAccount.ProtoReflect.Descriptor instead.
 func (*EraseAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{35}
+	return file_command_proto_rawDescGZIP(), []int{36}
 }
 
 type CompleteErasure struct {
@@ -3000,7 +3060,7 @@ type CompleteErasure struct {
 
 func (x *CompleteErasure) Reset() {
 	*x = CompleteErasure{}
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3012,7 +3072,7 @@ func (x *CompleteErasure) String() string {
 func (*CompleteErasure) ProtoMessage() {}
 
 func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3025,7 +3085,7 @@ func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteErasure.ProtoReflect.Descriptor instead.
 func (*CompleteErasure) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{36}
+	return file_command_proto_rawDescGZIP(), []int{37}
 }
 
 // Outcome is the answer to a command.
@@ -3055,7 +3115,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3067,7 +3127,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3080,7 +3140,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{37}
+	return file_command_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Outcome) GetCode() uint32 {
@@ -3220,7 +3280,7 @@ type Alternative struct {
 
 func (x *Alternative) Reset() {
 	*x = Alternative{}
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3232,7 +3292,7 @@ func (x *Alternative) String() string {
 func (*Alternative) ProtoMessage() {}
 
 func (x *Alternative) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3245,7 +3305,7 @@ func (x *Alternative) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alternative.ProtoReflect.Descriptor instead.
 func (*Alternative) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{38}
+	return file_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Alternative) GetDay() int32 {
@@ -3281,7 +3341,7 @@ type AccountView struct {
 
 func (x *AccountView) Reset() {
 	*x = AccountView{}
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3293,7 +3353,7 @@ func (x *AccountView) String() string {
 func (*AccountView) ProtoMessage() {}
 
 func (x *AccountView) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3306,7 +3366,7 @@ func (x *AccountView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountView.ProtoReflect.Descriptor instead.
 func (*AccountView) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{39}
+	return file_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AccountView) GetId() string {
@@ -3454,7 +3514,7 @@ const file_command_proto_rawDesc = "" +
 	"\n" +
 	"turn_times\x18\x01 \x03(\v2\x1b.maitred.engine.v1.TurnTimeR\tturnTimes\"O\n" +
 	"\vSpecialDays\x12@\n" +
-	"\fspecial_days\x18\x01 \x03(\v2\x1d.maitred.engine.v1.SpecialDayR\vspecialDays\"\xe2\x01\n" +
+	"\fspecial_days\x18\x01 \x03(\v2\x1d.maitred.engine.v1.SpecialDayR\vspecialDays\"\x94\x02\n" +
 	"\bAddTable\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\tR\x06number\x12\x1a\n" +
@@ -3463,7 +3523,8 @@ const file_command_proto_rawDesc = "" +
 	"\blocation\x18\x05 \x01(\tR\blocation\x12\x1d\n" +
 	"\n" +
 	"in_service\x18\x06 \x01(\bR\tinService\x124\n" +
-	"\achannel\x18\a \x01(\x0e2\x1a.maitred.engine.v1.ChannelR\achannel\"\xd4\x02\n" +
+	"\achannel\x18\a \x01(\x0e2\x1a.maitred.engine.v1.ChannelR\achannel\x120\n" +
+	"\x06blocks\x18\b \x03(\v2\x18.maitred.engine.v1.BlockR\x06blocks\"\x87\x03\n" +
 	"\vChangeTable\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\x06number\x18\x02 \x01(\tH\x00R\x06number\x88\x01\x01\x12\x1f\n" +
@@ -3472,14 +3533,17 @@ const file_command_proto_rawDesc = "" +
 	"\blocation\x18\x05 \x01(\tH\x03R\blocation\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"in_service\x18\x06 \x01(\bH\x04R\tinService\x88\x01\x01\x129\n" +
-	"\achannel\x18\a \x01(\x0e2\x1a.maitred.engine.v1.ChannelH\x05R\achannel\x88\x01\x01B\t\n" +
+	"\achannel\x18\a \x01(\x0e2\x1a.maitred.engine.v1.ChannelH\x05R\achannel\x88\x01\x01\x121\n" +
+	"\x06blocks\x18\b \x01(\v2\x19.maitred.engine.v1.BlocksR\x06blocksB\t\n" +
 	"\a_numberB\v\n" +
 	"\t_capacityB\x0f\n" +
 	"\r_min_capacityB\v\n" +
 	"\t_locationB\r\n" +
 	"\v_in_serviceB\n" +
 	"\n" +
-	"\b_channel\"\x1d\n" +
+	"\b_channel\":\n" +
+	"\x06Blocks\x120\n" +
+	"\x06blocks\x18\x01 \x03(\v2\x18.maitred.engine.v1.BlockR\x06blocks\"\x1d\n" +
 	"\vRemoveTable\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"o\n" +
 	"\x04When\x12\x1b\n" +
@@ -3648,7 +3712,7 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_command_proto_goTypes = []any{
 	(*Command)(nil),             // 0: maitred.engine.v1.Command
 	(*Shifts)(nil),              // 1: maitred.engine.v1.Shifts
@@ -3660,124 +3724,129 @@ var file_command_proto_goTypes = []any{
 	(*SpecialDays)(nil),         // 7: maitred.engine.v1.SpecialDays
 	(*AddTable)(nil),            // 8: maitred.engine.v1.AddTable
 	(*ChangeTable)(nil),         // 9: maitred.engine.v1.ChangeTable
-	(*RemoveTable)(nil),         // 10: maitred.engine.v1.RemoveTable
-	(*When)(nil),                // 11: maitred.engine.v1.When
-	(*CreateReservation)(nil),   // 12: maitred.engine.v1.CreateReservation
-	(*SeatWalkIn)(nil),          // 13: maitred.engine.v1.SeatWalkIn
-	(*Hold)(nil),                // 14: maitred.engine.v1.Hold
-	(*ConfirmHold)(nil),         // 15: maitred.engine.v1.ConfirmHold
-	(*Reschedule)(nil),          // 16: maitred.engine.v1.Reschedule
-	(*Transition)(nil),          // 17: maitred.engine.v1.Transition
-	(*AddStaff)(nil),            // 18: maitred.engine.v1.AddStaff
-	(*ChangeStaff)(nil),         // 19: maitred.engine.v1.ChangeStaff
-	(*RemoveStaff)(nil),         // 20: maitred.engine.v1.RemoveStaff
-	(*AddReview)(nil),           // 21: maitred.engine.v1.AddReview
-	(*ForgetGuest)(nil),         // 22: maitred.engine.v1.ForgetGuest
-	(*Register)(nil),            // 23: maitred.engine.v1.Register
-	(*ChangeProfile)(nil),       // 24: maitred.engine.v1.ChangeProfile
-	(*OpenSession)(nil),         // 25: maitred.engine.v1.OpenSession
-	(*RotateSession)(nil),       // 26: maitred.engine.v1.RotateSession
-	(*RevokeSession)(nil),       // 27: maitred.engine.v1.RevokeSession
-	(*BeginSecondFactor)(nil),   // 28: maitred.engine.v1.BeginSecondFactor
-	(*ConfirmSecondFactor)(nil), // 29: maitred.engine.v1.ConfirmSecondFactor
-	(*RemoveSecondFactor)(nil),  // 30: maitred.engine.v1.RemoveSecondFactor
-	(*RehashPassword)(nil),      // 31: maitred.engine.v1.RehashPassword
-	(*NoteThrottle)(nil),        // 32: maitred.engine.v1.NoteThrottle
-	(*AddApiKey)(nil),           // 33: maitred.engine.v1.AddApiKey
-	(*RevokeApiKey)(nil),        // 34: maitred.engine.v1.RevokeApiKey
-	(*EraseAccount)(nil),        // 35: maitred.engine.v1.EraseAccount
-	(*CompleteErasure)(nil),     // 36: maitred.engine.v1.CompleteErasure
-	(*Outcome)(nil),             // 37: maitred.engine.v1.Outcome
-	(*Alternative)(nil),         // 38: maitred.engine.v1.Alternative
-	(*AccountView)(nil),         // 39: maitred.engine.v1.AccountView
-	(Role)(0),                   // 40: maitred.engine.v1.Role
-	(*Shift)(nil),               // 41: maitred.engine.v1.Shift
-	(*Pacing)(nil),              // 42: maitred.engine.v1.Pacing
-	(Approval)(0),               // 43: maitred.engine.v1.Approval
-	(*Combination)(nil),         // 44: maitred.engine.v1.Combination
-	(*TurnTime)(nil),            // 45: maitred.engine.v1.TurnTime
-	(*SpecialDay)(nil),          // 46: maitred.engine.v1.SpecialDay
-	(Channel)(0),                // 47: maitred.engine.v1.Channel
-	(*Contact)(nil),             // 48: maitred.engine.v1.Contact
-	(*Reservation)(nil),         // 49: maitred.engine.v1.Reservation
-	(*Table)(nil),               // 50: maitred.engine.v1.Table
-	(*Restaurant)(nil),          // 51: maitred.engine.v1.Restaurant
-	(*Member)(nil),              // 52: maitred.engine.v1.Member
-	(*Account)(nil),             // 53: maitred.engine.v1.Account
-	(*ApiKey)(nil),              // 54: maitred.engine.v1.ApiKey
-	(*Rules)(nil),               // 55: maitred.engine.v1.Rules
-	(*AccountBase)(nil),         // 56: maitred.engine.v1.AccountBase
+	(*Blocks)(nil),              // 10: maitred.engine.v1.Blocks
+	(*RemoveTable)(nil),         // 11: maitred.engine.v1.RemoveTable
+	(*When)(nil),                // 12: maitred.engine.v1.When
+	(*CreateReservation)(nil),   // 13: maitred.engine.v1.CreateReservation
+	(*SeatWalkIn)(nil),          // 14: maitred.engine.v1.SeatWalkIn
+	(*Hold)(nil),                // 15: maitred.engine.v1.Hold
+	(*ConfirmHold)(nil),         // 16: maitred.engine.v1.ConfirmHold
+	(*Reschedule)(nil),          // 17: maitred.engine.v1.Reschedule
+	(*Transition)(nil),          // 18: maitred.engine.v1.Transition
+	(*AddStaff)(nil),            // 19: maitred.engine.v1.AddStaff
+	(*ChangeStaff)(nil),         // 20: maitred.engine.v1.ChangeStaff
+	(*RemoveStaff)(nil),         // 21: maitred.engine.v1.RemoveStaff
+	(*AddReview)(nil),           // 22: maitred.engine.v1.AddReview
+	(*ForgetGuest)(nil),         // 23: maitred.engine.v1.ForgetGuest
+	(*Register)(nil),            // 24: maitred.engine.v1.Register
+	(*ChangeProfile)(nil),       // 25: maitred.engine.v1.ChangeProfile
+	(*OpenSession)(nil),         // 26: maitred.engine.v1.OpenSession
+	(*RotateSession)(nil),       // 27: maitred.engine.v1.RotateSession
+	(*RevokeSession)(nil),       // 28: maitred.engine.v1.RevokeSession
+	(*BeginSecondFactor)(nil),   // 29: maitred.engine.v1.BeginSecondFactor
+	(*ConfirmSecondFactor)(nil), // 30: maitred.engine.v1.ConfirmSecondFactor
+	(*RemoveSecondFactor)(nil),  // 31: maitred.engine.v1.RemoveSecondFactor
+	(*RehashPassword)(nil),      // 32: maitred.engine.v1.RehashPassword
+	(*NoteThrottle)(nil),        // 33: maitred.engine.v1.NoteThrottle
+	(*AddApiKey)(nil),           // 34: maitred.engine.v1.AddApiKey
+	(*RevokeApiKey)(nil),        // 35: maitred.engine.v1.RevokeApiKey
+	(*EraseAccount)(nil),        // 36: maitred.engine.v1.EraseAccount
+	(*CompleteErasure)(nil),     // 37: maitred.engine.v1.CompleteErasure
+	(*Outcome)(nil),             // 38: maitred.engine.v1.Outcome
+	(*Alternative)(nil),         // 39: maitred.engine.v1.Alternative
+	(*AccountView)(nil),         // 40: maitred.engine.v1.AccountView
+	(Role)(0),                   // 41: maitred.engine.v1.Role
+	(*Shift)(nil),               // 42: maitred.engine.v1.Shift
+	(*Pacing)(nil),              // 43: maitred.engine.v1.Pacing
+	(Approval)(0),               // 44: maitred.engine.v1.Approval
+	(*Combination)(nil),         // 45: maitred.engine.v1.Combination
+	(*TurnTime)(nil),            // 46: maitred.engine.v1.TurnTime
+	(*SpecialDay)(nil),          // 47: maitred.engine.v1.SpecialDay
+	(Channel)(0),                // 48: maitred.engine.v1.Channel
+	(*Block)(nil),               // 49: maitred.engine.v1.Block
+	(*Contact)(nil),             // 50: maitred.engine.v1.Contact
+	(*Reservation)(nil),         // 51: maitred.engine.v1.Reservation
+	(*Table)(nil),               // 52: maitred.engine.v1.Table
+	(*Restaurant)(nil),          // 53: maitred.engine.v1.Restaurant
+	(*Member)(nil),              // 54: maitred.engine.v1.Member
+	(*Account)(nil),             // 55: maitred.engine.v1.Account
+	(*ApiKey)(nil),              // 56: maitred.engine.v1.ApiKey
+	(*Rules)(nil),               // 57: maitred.engine.v1.Rules
+	(*AccountBase)(nil),         // 58: maitred.engine.v1.AccountBase
 }
 var file_command_proto_depIdxs = []int32{
-	40, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
+	41, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
 	2,  // 1: maitred.engine.v1.Command.create_restaurant:type_name -> maitred.engine.v1.CreateRestaurant
 	3,  // 2: maitred.engine.v1.Command.change_restaurant:type_name -> maitred.engine.v1.ChangeRestaurant
 	8,  // 3: maitred.engine.v1.Command.add_table:type_name -> maitred.engine.v1.AddTable
 	9,  // 4: maitred.engine.v1.Command.change_table:type_name -> maitred.engine.v1.ChangeTable
-	10, // 5: maitred.engine.v1.Command.remove_table:type_name -> maitred.engine.v1.RemoveTable
-	12, // 6: maitred.engine.v1.Command.create_reservation:type_name -> maitred.engine.v1.CreateReservation
-	16, // 7: maitred.engine.v1.Command.reschedule:type_name -> maitred.engine.v1.Reschedule
-	17, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
-	18, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
-	19, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
-	20, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
-	21, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
-	22, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
+	11, // 5: maitred.engine.v1.Command.remove_table:type_name -> maitred.engine.v1.RemoveTable
+	13, // 6: maitred.engine.v1.Command.create_reservation:type_name -> maitred.engine.v1.CreateReservation
+	17, // 7: maitred.engine.v1.Command.reschedule:type_name -> maitred.engine.v1.Reschedule
+	18, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
+	19, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
+	20, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
+	21, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
+	22, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
+	23, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
 	4,  // 14: maitred.engine.v1.Command.set_rules:type_name -> maitred.engine.v1.SetRules
-	13, // 15: maitred.engine.v1.Command.seat_walk_in:type_name -> maitred.engine.v1.SeatWalkIn
-	14, // 16: maitred.engine.v1.Command.hold:type_name -> maitred.engine.v1.Hold
-	15, // 17: maitred.engine.v1.Command.confirm_hold:type_name -> maitred.engine.v1.ConfirmHold
-	23, // 18: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
-	24, // 19: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
-	25, // 20: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
-	26, // 21: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
-	27, // 22: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
-	28, // 23: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
-	29, // 24: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
-	30, // 25: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
-	31, // 26: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
-	32, // 27: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
-	33, // 28: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
-	34, // 29: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
-	35, // 30: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
-	36, // 31: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
-	41, // 32: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
-	41, // 33: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
+	14, // 15: maitred.engine.v1.Command.seat_walk_in:type_name -> maitred.engine.v1.SeatWalkIn
+	15, // 16: maitred.engine.v1.Command.hold:type_name -> maitred.engine.v1.Hold
+	16, // 17: maitred.engine.v1.Command.confirm_hold:type_name -> maitred.engine.v1.ConfirmHold
+	24, // 18: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
+	25, // 19: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
+	26, // 20: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
+	27, // 21: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
+	28, // 22: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
+	29, // 23: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
+	30, // 24: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
+	31, // 25: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
+	32, // 26: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
+	33, // 27: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
+	34, // 28: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
+	35, // 29: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
+	36, // 30: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
+	37, // 31: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
+	42, // 32: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
+	42, // 33: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
 	1,  // 34: maitred.engine.v1.ChangeRestaurant.opening_hours:type_name -> maitred.engine.v1.Shifts
 	6,  // 35: maitred.engine.v1.SetRules.turn_times:type_name -> maitred.engine.v1.TurnTimes
-	42, // 36: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
+	43, // 36: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
 	7,  // 37: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
 	5,  // 38: maitred.engine.v1.SetRules.combinations:type_name -> maitred.engine.v1.Combinations
-	43, // 39: maitred.engine.v1.SetRules.approval:type_name -> maitred.engine.v1.Approval
-	44, // 40: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
-	45, // 41: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
-	46, // 42: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
-	47, // 43: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
-	47, // 44: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
-	11, // 45: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
-	48, // 46: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
-	48, // 47: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
-	11, // 48: maitred.engine.v1.Hold.want:type_name -> maitred.engine.v1.When
-	48, // 49: maitred.engine.v1.Hold.contact:type_name -> maitred.engine.v1.Contact
-	11, // 50: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
-	40, // 51: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
-	40, // 52: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
-	40, // 53: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
-	25, // 54: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
-	49, // 55: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
-	50, // 56: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
-	51, // 57: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
-	52, // 58: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
-	53, // 59: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
-	54, // 60: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
-	38, // 61: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
-	55, // 62: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
-	56, // 63: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
-	64, // [64:64] is the sub-list for method output_type
-	64, // [64:64] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	44, // 39: maitred.engine.v1.SetRules.approval:type_name -> maitred.engine.v1.Approval
+	45, // 40: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
+	46, // 41: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
+	47, // 42: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
+	48, // 43: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
+	49, // 44: maitred.engine.v1.AddTable.blocks:type_name -> maitred.engine.v1.Block
+	48, // 45: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
+	10, // 46: maitred.engine.v1.ChangeTable.blocks:type_name -> maitred.engine.v1.Blocks
+	49, // 47: maitred.engine.v1.Blocks.blocks:type_name -> maitred.engine.v1.Block
+	12, // 48: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
+	50, // 49: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
+	50, // 50: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
+	12, // 51: maitred.engine.v1.Hold.want:type_name -> maitred.engine.v1.When
+	50, // 52: maitred.engine.v1.Hold.contact:type_name -> maitred.engine.v1.Contact
+	12, // 53: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
+	41, // 54: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
+	41, // 55: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
+	41, // 56: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
+	26, // 57: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
+	51, // 58: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
+	52, // 59: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
+	53, // 60: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
+	54, // 61: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
+	55, // 62: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
+	56, // 63: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
+	39, // 64: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
+	57, // 65: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
+	58, // 66: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
+	67, // [67:67] is the sub-list for method output_type
+	67, // [67:67] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -3822,16 +3891,16 @@ func file_command_proto_init() {
 	file_command_proto_msgTypes[3].OneofWrappers = []any{}
 	file_command_proto_msgTypes[4].OneofWrappers = []any{}
 	file_command_proto_msgTypes[9].OneofWrappers = []any{}
-	file_command_proto_msgTypes[15].OneofWrappers = []any{}
 	file_command_proto_msgTypes[16].OneofWrappers = []any{}
-	file_command_proto_msgTypes[24].OneofWrappers = []any{}
+	file_command_proto_msgTypes[17].OneofWrappers = []any{}
+	file_command_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

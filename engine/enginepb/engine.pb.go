@@ -1658,6 +1658,7 @@ type Table struct {
 	InService     bool                   `protobuf:"varint,6,opt,name=in_service,json=inService,proto3" json:"in_service,omitempty"`
 	Version       uint64                 `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
 	Channel       Channel                `protobuf:"varint,8,opt,name=channel,proto3,enum=maitred.engine.v1.Channel" json:"channel,omitempty"`
+	Blocks        []*Block               `protobuf:"bytes,9,rep,name=blocks,proto3" json:"blocks,omitempty"` // by start
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1748,6 +1749,66 @@ func (x *Table) GetChannel() Channel {
 	return Channel_CHANNEL_ONLINE
 }
 
+func (x *Table) GetBlocks() []*Block {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+// Block is a time in which a table is out of service.
+type Block struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          int64                  `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`   // Unix seconds
+	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"` // Unix seconds, exclusive
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Block) Reset() {
+	*x = Block{}
+	mi := &file_engine_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Block) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Block) ProtoMessage() {}
+
+func (x *Block) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Block.ProtoReflect.Descriptor instead.
+func (*Block) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Block) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *Block) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 type RestaurantCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Restaurant    *Restaurant            `protobuf:"bytes,1,opt,name=restaurant,proto3" json:"restaurant,omitempty"`
@@ -1757,7 +1818,7 @@ type RestaurantCreated struct {
 
 func (x *RestaurantCreated) Reset() {
 	*x = RestaurantCreated{}
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +1830,7 @@ func (x *RestaurantCreated) String() string {
 func (*RestaurantCreated) ProtoMessage() {}
 
 func (x *RestaurantCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +1843,7 @@ func (x *RestaurantCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantCreated.ProtoReflect.Descriptor instead.
 func (*RestaurantCreated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{12}
+	return file_engine_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RestaurantCreated) GetRestaurant() *Restaurant {
@@ -1801,7 +1862,7 @@ type RestaurantChanged struct {
 
 func (x *RestaurantChanged) Reset() {
 	*x = RestaurantChanged{}
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +1874,7 @@ func (x *RestaurantChanged) String() string {
 func (*RestaurantChanged) ProtoMessage() {}
 
 func (x *RestaurantChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +1887,7 @@ func (x *RestaurantChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantChanged.ProtoReflect.Descriptor instead.
 func (*RestaurantChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{13}
+	return file_engine_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RestaurantChanged) GetRestaurant() *Restaurant {
@@ -1845,7 +1906,7 @@ type TableAdded struct {
 
 func (x *TableAdded) Reset() {
 	*x = TableAdded{}
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +1918,7 @@ func (x *TableAdded) String() string {
 func (*TableAdded) ProtoMessage() {}
 
 func (x *TableAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +1931,7 @@ func (x *TableAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableAdded.ProtoReflect.Descriptor instead.
 func (*TableAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{14}
+	return file_engine_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TableAdded) GetTable() *Table {
@@ -1889,7 +1950,7 @@ type TableChanged struct {
 
 func (x *TableChanged) Reset() {
 	*x = TableChanged{}
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +1962,7 @@ func (x *TableChanged) String() string {
 func (*TableChanged) ProtoMessage() {}
 
 func (x *TableChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1914,7 +1975,7 @@ func (x *TableChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableChanged.ProtoReflect.Descriptor instead.
 func (*TableChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{15}
+	return file_engine_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TableChanged) GetTable() *Table {
@@ -1933,7 +1994,7 @@ type TableRemoved struct {
 
 func (x *TableRemoved) Reset() {
 	*x = TableRemoved{}
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2006,7 @@ func (x *TableRemoved) String() string {
 func (*TableRemoved) ProtoMessage() {}
 
 func (x *TableRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2019,7 @@ func (x *TableRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableRemoved.ProtoReflect.Descriptor instead.
 func (*TableRemoved) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{16}
+	return file_engine_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TableRemoved) GetTableId() string {
@@ -1977,7 +2038,7 @@ type ReservationCreated struct {
 
 func (x *ReservationCreated) Reset() {
 	*x = ReservationCreated{}
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1989,7 +2050,7 @@ func (x *ReservationCreated) String() string {
 func (*ReservationCreated) ProtoMessage() {}
 
 func (x *ReservationCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +2063,7 @@ func (x *ReservationCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationCreated.ProtoReflect.Descriptor instead.
 func (*ReservationCreated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{17}
+	return file_engine_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReservationCreated) GetReservation() *Reservation {
@@ -2041,7 +2102,7 @@ type Reservation struct {
 
 func (x *Reservation) Reset() {
 	*x = Reservation{}
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2053,7 +2114,7 @@ func (x *Reservation) String() string {
 func (*Reservation) ProtoMessage() {}
 
 func (x *Reservation) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2066,7 +2127,7 @@ func (x *Reservation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reservation.ProtoReflect.Descriptor instead.
 func (*Reservation) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{18}
+	return file_engine_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Reservation) GetId() string {
@@ -2220,7 +2281,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2232,7 +2293,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2245,7 +2306,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{19}
+	return file_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Contact) GetName() string {
@@ -2287,7 +2348,7 @@ type ReservationRescheduled struct {
 
 func (x *ReservationRescheduled) Reset() {
 	*x = ReservationRescheduled{}
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2299,7 +2360,7 @@ func (x *ReservationRescheduled) String() string {
 func (*ReservationRescheduled) ProtoMessage() {}
 
 func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2312,7 +2373,7 @@ func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationRescheduled.ProtoReflect.Descriptor instead.
 func (*ReservationRescheduled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{20}
+	return file_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReservationRescheduled) GetId() string {
@@ -2396,7 +2457,7 @@ type ReservationStatusChanged struct {
 
 func (x *ReservationStatusChanged) Reset() {
 	*x = ReservationStatusChanged{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2469,7 @@ func (x *ReservationStatusChanged) String() string {
 func (*ReservationStatusChanged) ProtoMessage() {}
 
 func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2482,7 @@ func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationStatusChanged.ProtoReflect.Descriptor instead.
 func (*ReservationStatusChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReservationStatusChanged) GetId() string {
@@ -2458,7 +2519,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2531,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2544,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Member) GetAccount() string {
@@ -2523,7 +2584,7 @@ type StaffSet struct {
 
 func (x *StaffSet) Reset() {
 	*x = StaffSet{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2535,7 +2596,7 @@ func (x *StaffSet) String() string {
 func (*StaffSet) ProtoMessage() {}
 
 func (x *StaffSet) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2548,7 +2609,7 @@ func (x *StaffSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffSet.ProtoReflect.Descriptor instead.
 func (*StaffSet) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StaffSet) GetMember() *Member {
@@ -2567,7 +2628,7 @@ type StaffRemoved struct {
 
 func (x *StaffRemoved) Reset() {
 	*x = StaffRemoved{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2640,7 @@ func (x *StaffRemoved) String() string {
 func (*StaffRemoved) ProtoMessage() {}
 
 func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2653,7 @@ func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffRemoved.ProtoReflect.Descriptor instead.
 func (*StaffRemoved) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StaffRemoved) GetAccount() string {
@@ -2615,7 +2676,7 @@ type ReviewAdded struct {
 
 func (x *ReviewAdded) Reset() {
 	*x = ReviewAdded{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +2688,7 @@ func (x *ReviewAdded) String() string {
 func (*ReviewAdded) ProtoMessage() {}
 
 func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +2701,7 @@ func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewAdded.ProtoReflect.Descriptor instead.
 func (*ReviewAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReviewAdded) GetId() string {
@@ -2681,7 +2742,7 @@ type GuestForgotten struct {
 
 func (x *GuestForgotten) Reset() {
 	*x = GuestForgotten{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +2754,7 @@ func (x *GuestForgotten) String() string {
 func (*GuestForgotten) ProtoMessage() {}
 
 func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,7 +2767,7 @@ func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuestForgotten.ProtoReflect.Descriptor instead.
 func (*GuestForgotten) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GuestForgotten) GetGuest() string {
@@ -2725,7 +2786,7 @@ type AccountRegistered struct {
 
 func (x *AccountRegistered) Reset() {
 	*x = AccountRegistered{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2737,7 +2798,7 @@ func (x *AccountRegistered) String() string {
 func (*AccountRegistered) ProtoMessage() {}
 
 func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2750,7 +2811,7 @@ func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRegistered.ProtoReflect.Descriptor instead.
 func (*AccountRegistered) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AccountRegistered) GetAccount() *Account {
@@ -2769,7 +2830,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +2842,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +2855,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AccountChanged) GetAccount() *Account {
@@ -2821,7 +2882,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2833,7 +2894,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2846,7 +2907,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Account) GetId() string {
@@ -2923,7 +2984,7 @@ type SessionOpened struct {
 
 func (x *SessionOpened) Reset() {
 	*x = SessionOpened{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2935,7 +2996,7 @@ func (x *SessionOpened) String() string {
 func (*SessionOpened) ProtoMessage() {}
 
 func (x *SessionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2948,7 +3009,7 @@ func (x *SessionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionOpened.ProtoReflect.Descriptor instead.
 func (*SessionOpened) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SessionOpened) GetFamily() string {
@@ -2982,7 +3043,7 @@ type SessionRotated struct {
 
 func (x *SessionRotated) Reset() {
 	*x = SessionRotated{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2994,7 +3055,7 @@ func (x *SessionRotated) String() string {
 func (*SessionRotated) ProtoMessage() {}
 
 func (x *SessionRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3007,7 +3068,7 @@ func (x *SessionRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRotated.ProtoReflect.Descriptor instead.
 func (*SessionRotated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SessionRotated) GetFamily() string {
@@ -3034,7 +3095,7 @@ type SessionRevoked struct {
 
 func (x *SessionRevoked) Reset() {
 	*x = SessionRevoked{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3046,7 +3107,7 @@ func (x *SessionRevoked) String() string {
 func (*SessionRevoked) ProtoMessage() {}
 
 func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3059,7 +3120,7 @@ func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRevoked.ProtoReflect.Descriptor instead.
 func (*SessionRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SessionRevoked) GetFamily() string {
@@ -3084,7 +3145,7 @@ type AccountErased struct {
 
 func (x *AccountErased) Reset() {
 	*x = AccountErased{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3096,7 +3157,7 @@ func (x *AccountErased) String() string {
 func (*AccountErased) ProtoMessage() {}
 
 func (x *AccountErased) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3109,7 +3170,7 @@ func (x *AccountErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErased.ProtoReflect.Descriptor instead.
 func (*AccountErased) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 type AccountErasureCompleted struct {
@@ -3120,7 +3181,7 @@ type AccountErasureCompleted struct {
 
 func (x *AccountErasureCompleted) Reset() {
 	*x = AccountErasureCompleted{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3132,7 +3193,7 @@ func (x *AccountErasureCompleted) String() string {
 func (*AccountErasureCompleted) ProtoMessage() {}
 
 func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3145,7 +3206,7 @@ func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErasureCompleted.ProtoReflect.Descriptor instead.
 func (*AccountErasureCompleted) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 // SecondFactor is a time-based one-time password (RFC 6238). recovery: SHA-256 of each code that is left, 32 bytes each.
@@ -3161,7 +3222,7 @@ type SecondFactor struct {
 
 func (x *SecondFactor) Reset() {
 	*x = SecondFactor{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3234,7 @@ func (x *SecondFactor) String() string {
 func (*SecondFactor) ProtoMessage() {}
 
 func (x *SecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3247,7 @@ func (x *SecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactor.ProtoReflect.Descriptor instead.
 func (*SecondFactor) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SecondFactor) GetSecret() []byte {
@@ -3226,7 +3287,7 @@ type SecondFactorChanged struct {
 
 func (x *SecondFactorChanged) Reset() {
 	*x = SecondFactorChanged{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3238,7 +3299,7 @@ func (x *SecondFactorChanged) String() string {
 func (*SecondFactorChanged) ProtoMessage() {}
 
 func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3251,7 +3312,7 @@ func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorChanged.ProtoReflect.Descriptor instead.
 func (*SecondFactorChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SecondFactorChanged) GetFactor() *SecondFactor {
@@ -3271,7 +3332,7 @@ type SecondFactorUsed struct {
 
 func (x *SecondFactorUsed) Reset() {
 	*x = SecondFactorUsed{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3344,7 @@ func (x *SecondFactorUsed) String() string {
 func (*SecondFactorUsed) ProtoMessage() {}
 
 func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3357,7 @@ func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorUsed.ProtoReflect.Descriptor instead.
 func (*SecondFactorUsed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SecondFactorUsed) GetStep() int64 {
@@ -3327,7 +3388,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3339,7 +3400,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3352,7 +3413,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ApiKey) GetId() string {
@@ -3406,7 +3467,7 @@ type ApiKeyAdded struct {
 
 func (x *ApiKeyAdded) Reset() {
 	*x = ApiKeyAdded{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3418,7 +3479,7 @@ func (x *ApiKeyAdded) String() string {
 func (*ApiKeyAdded) ProtoMessage() {}
 
 func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3431,7 +3492,7 @@ func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyAdded.ProtoReflect.Descriptor instead.
 func (*ApiKeyAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ApiKeyAdded) GetKey() *ApiKey {
@@ -3450,7 +3511,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3462,7 +3523,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3475,7 +3536,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -3494,7 +3555,7 @@ type PasswordRehashed struct {
 
 func (x *PasswordRehashed) Reset() {
 	*x = PasswordRehashed{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3506,7 +3567,7 @@ func (x *PasswordRehashed) String() string {
 func (*PasswordRehashed) ProtoMessage() {}
 
 func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3519,7 +3580,7 @@ func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordRehashed.ProtoReflect.Descriptor instead.
 func (*PasswordRehashed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PasswordRehashed) GetPasswordHash() string {
@@ -3537,7 +3598,7 @@ type LoginThrottled struct {
 
 func (x *LoginThrottled) Reset() {
 	*x = LoginThrottled{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3549,7 +3610,7 @@ func (x *LoginThrottled) String() string {
 func (*LoginThrottled) ProtoMessage() {}
 
 func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3562,7 +3623,7 @@ func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginThrottled.ProtoReflect.Descriptor instead.
 func (*LoginThrottled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 // RestaurantBase is the whole state of a restaurant at one version.
@@ -3585,7 +3646,7 @@ type RestaurantBase struct {
 
 func (x *RestaurantBase) Reset() {
 	*x = RestaurantBase{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3597,7 +3658,7 @@ func (x *RestaurantBase) String() string {
 func (*RestaurantBase) ProtoMessage() {}
 
 func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3610,7 +3671,7 @@ func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantBase.ProtoReflect.Descriptor instead.
 func (*RestaurantBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RestaurantBase) GetRestaurant() *Restaurant {
@@ -3704,7 +3765,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3716,7 +3777,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3729,7 +3790,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Session) GetFamily() string {
@@ -3785,7 +3846,7 @@ type AccountBase struct {
 
 func (x *AccountBase) Reset() {
 	*x = AccountBase{}
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3797,7 +3858,7 @@ func (x *AccountBase) String() string {
 func (*AccountBase) ProtoMessage() {}
 
 func (x *AccountBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3810,7 +3871,7 @@ func (x *AccountBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBase.ProtoReflect.Descriptor instead.
 func (*AccountBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{45}
+	return file_engine_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AccountBase) GetAccount() *Account {
@@ -4004,7 +4065,7 @@ const file_engine_proto_rawDesc = "" +
 	"\blatitude\x18\f \x01(\x01R\blatitude\x12\x1c\n" +
 	"\tlongitude\x18\r \x01(\x01R\tlongitude\x12D\n" +
 	"\ropening_hours\x18\x0e \x03(\v2\x1f.maitred.engine.v1.OpeningHoursR\fopeningHours\x12\x19\n" +
-	"\bgrid_min\x18\x0f \x01(\x05R\agridMin\"\x84\x02\n" +
+	"\bgrid_min\x18\x0f \x01(\x05R\agridMin\"\xb6\x02\n" +
 	"\x05Table\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\ftable_number\x18\x02 \x01(\tR\vtableNumber\x12\x1a\n" +
@@ -4014,7 +4075,11 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"in_service\x18\x06 \x01(\bR\tinService\x12\x18\n" +
 	"\aversion\x18\a \x01(\x04R\aversion\x124\n" +
-	"\achannel\x18\b \x01(\x0e2\x1a.maitred.engine.v1.ChannelR\achannel\"R\n" +
+	"\achannel\x18\b \x01(\x0e2\x1a.maitred.engine.v1.ChannelR\achannel\x120\n" +
+	"\x06blocks\x18\t \x03(\v2\x18.maitred.engine.v1.BlockR\x06blocks\"1\n" +
+	"\x05Block\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x03R\x04from\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\"R\n" +
 	"\x11RestaurantCreated\x12=\n" +
 	"\n" +
 	"restaurant\x18\x01 \x01(\v2\x1d.maitred.engine.v1.RestaurantR\n" +
@@ -4228,7 +4293,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
@@ -4246,70 +4311,71 @@ var file_engine_proto_goTypes = []any{
 	(*RulesSet)(nil),                 // 13: maitred.engine.v1.RulesSet
 	(*Restaurant)(nil),               // 14: maitred.engine.v1.Restaurant
 	(*Table)(nil),                    // 15: maitred.engine.v1.Table
-	(*RestaurantCreated)(nil),        // 16: maitred.engine.v1.RestaurantCreated
-	(*RestaurantChanged)(nil),        // 17: maitred.engine.v1.RestaurantChanged
-	(*TableAdded)(nil),               // 18: maitred.engine.v1.TableAdded
-	(*TableChanged)(nil),             // 19: maitred.engine.v1.TableChanged
-	(*TableRemoved)(nil),             // 20: maitred.engine.v1.TableRemoved
-	(*ReservationCreated)(nil),       // 21: maitred.engine.v1.ReservationCreated
-	(*Reservation)(nil),              // 22: maitred.engine.v1.Reservation
-	(*Contact)(nil),                  // 23: maitred.engine.v1.Contact
-	(*ReservationRescheduled)(nil),   // 24: maitred.engine.v1.ReservationRescheduled
-	(*ReservationStatusChanged)(nil), // 25: maitred.engine.v1.ReservationStatusChanged
-	(*Member)(nil),                   // 26: maitred.engine.v1.Member
-	(*StaffSet)(nil),                 // 27: maitred.engine.v1.StaffSet
-	(*StaffRemoved)(nil),             // 28: maitred.engine.v1.StaffRemoved
-	(*ReviewAdded)(nil),              // 29: maitred.engine.v1.ReviewAdded
-	(*GuestForgotten)(nil),           // 30: maitred.engine.v1.GuestForgotten
-	(*AccountRegistered)(nil),        // 31: maitred.engine.v1.AccountRegistered
-	(*AccountChanged)(nil),           // 32: maitred.engine.v1.AccountChanged
-	(*Account)(nil),                  // 33: maitred.engine.v1.Account
-	(*SessionOpened)(nil),            // 34: maitred.engine.v1.SessionOpened
-	(*SessionRotated)(nil),           // 35: maitred.engine.v1.SessionRotated
-	(*SessionRevoked)(nil),           // 36: maitred.engine.v1.SessionRevoked
-	(*AccountErased)(nil),            // 37: maitred.engine.v1.AccountErased
-	(*AccountErasureCompleted)(nil),  // 38: maitred.engine.v1.AccountErasureCompleted
-	(*SecondFactor)(nil),             // 39: maitred.engine.v1.SecondFactor
-	(*SecondFactorChanged)(nil),      // 40: maitred.engine.v1.SecondFactorChanged
-	(*SecondFactorUsed)(nil),         // 41: maitred.engine.v1.SecondFactorUsed
-	(*ApiKey)(nil),                   // 42: maitred.engine.v1.ApiKey
-	(*ApiKeyAdded)(nil),              // 43: maitred.engine.v1.ApiKeyAdded
-	(*ApiKeyRevoked)(nil),            // 44: maitred.engine.v1.ApiKeyRevoked
-	(*PasswordRehashed)(nil),         // 45: maitred.engine.v1.PasswordRehashed
-	(*LoginThrottled)(nil),           // 46: maitred.engine.v1.LoginThrottled
-	(*RestaurantBase)(nil),           // 47: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 48: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 49: maitred.engine.v1.AccountBase
+	(*Block)(nil),                    // 16: maitred.engine.v1.Block
+	(*RestaurantCreated)(nil),        // 17: maitred.engine.v1.RestaurantCreated
+	(*RestaurantChanged)(nil),        // 18: maitred.engine.v1.RestaurantChanged
+	(*TableAdded)(nil),               // 19: maitred.engine.v1.TableAdded
+	(*TableChanged)(nil),             // 20: maitred.engine.v1.TableChanged
+	(*TableRemoved)(nil),             // 21: maitred.engine.v1.TableRemoved
+	(*ReservationCreated)(nil),       // 22: maitred.engine.v1.ReservationCreated
+	(*Reservation)(nil),              // 23: maitred.engine.v1.Reservation
+	(*Contact)(nil),                  // 24: maitred.engine.v1.Contact
+	(*ReservationRescheduled)(nil),   // 25: maitred.engine.v1.ReservationRescheduled
+	(*ReservationStatusChanged)(nil), // 26: maitred.engine.v1.ReservationStatusChanged
+	(*Member)(nil),                   // 27: maitred.engine.v1.Member
+	(*StaffSet)(nil),                 // 28: maitred.engine.v1.StaffSet
+	(*StaffRemoved)(nil),             // 29: maitred.engine.v1.StaffRemoved
+	(*ReviewAdded)(nil),              // 30: maitred.engine.v1.ReviewAdded
+	(*GuestForgotten)(nil),           // 31: maitred.engine.v1.GuestForgotten
+	(*AccountRegistered)(nil),        // 32: maitred.engine.v1.AccountRegistered
+	(*AccountChanged)(nil),           // 33: maitred.engine.v1.AccountChanged
+	(*Account)(nil),                  // 34: maitred.engine.v1.Account
+	(*SessionOpened)(nil),            // 35: maitred.engine.v1.SessionOpened
+	(*SessionRotated)(nil),           // 36: maitred.engine.v1.SessionRotated
+	(*SessionRevoked)(nil),           // 37: maitred.engine.v1.SessionRevoked
+	(*AccountErased)(nil),            // 38: maitred.engine.v1.AccountErased
+	(*AccountErasureCompleted)(nil),  // 39: maitred.engine.v1.AccountErasureCompleted
+	(*SecondFactor)(nil),             // 40: maitred.engine.v1.SecondFactor
+	(*SecondFactorChanged)(nil),      // 41: maitred.engine.v1.SecondFactorChanged
+	(*SecondFactorUsed)(nil),         // 42: maitred.engine.v1.SecondFactorUsed
+	(*ApiKey)(nil),                   // 43: maitred.engine.v1.ApiKey
+	(*ApiKeyAdded)(nil),              // 44: maitred.engine.v1.ApiKeyAdded
+	(*ApiKeyRevoked)(nil),            // 45: maitred.engine.v1.ApiKeyRevoked
+	(*PasswordRehashed)(nil),         // 46: maitred.engine.v1.PasswordRehashed
+	(*LoginThrottled)(nil),           // 47: maitred.engine.v1.LoginThrottled
+	(*RestaurantBase)(nil),           // 48: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 49: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 50: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
 	5,  // 1: maitred.engine.v1.Event.receipt:type_name -> maitred.engine.v1.Receipt
-	16, // 2: maitred.engine.v1.Event.restaurant_created:type_name -> maitred.engine.v1.RestaurantCreated
-	17, // 3: maitred.engine.v1.Event.restaurant_changed:type_name -> maitred.engine.v1.RestaurantChanged
-	18, // 4: maitred.engine.v1.Event.table_added:type_name -> maitred.engine.v1.TableAdded
-	19, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
-	20, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
-	21, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
-	24, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
-	25, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
-	27, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
-	28, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
-	29, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
-	30, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
+	17, // 2: maitred.engine.v1.Event.restaurant_created:type_name -> maitred.engine.v1.RestaurantCreated
+	18, // 3: maitred.engine.v1.Event.restaurant_changed:type_name -> maitred.engine.v1.RestaurantChanged
+	19, // 4: maitred.engine.v1.Event.table_added:type_name -> maitred.engine.v1.TableAdded
+	20, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
+	21, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
+	22, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
+	25, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
+	26, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
+	28, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
+	29, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
+	30, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
+	31, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
 	13, // 14: maitred.engine.v1.Event.rules_set:type_name -> maitred.engine.v1.RulesSet
-	31, // 15: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
-	32, // 16: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
-	34, // 17: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
-	35, // 18: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
-	36, // 19: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
-	37, // 20: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	40, // 21: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
-	43, // 22: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
-	44, // 23: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
-	45, // 24: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
-	41, // 25: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
-	46, // 26: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
-	38, // 27: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
+	32, // 15: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
+	33, // 16: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
+	35, // 17: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
+	36, // 18: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
+	37, // 19: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
+	38, // 20: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
+	41, // 21: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
+	44, // 22: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
+	45, // 23: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
+	46, // 24: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
+	42, // 25: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
+	47, // 26: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
+	39, // 27: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
 	10, // 28: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
 	11, // 29: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
 	12, // 30: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
@@ -4319,37 +4385,38 @@ var file_engine_proto_depIdxs = []int32{
 	8,  // 34: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
 	6,  // 35: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
 	3,  // 36: maitred.engine.v1.Table.channel:type_name -> maitred.engine.v1.Channel
-	14, // 37: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	14, // 38: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	15, // 39: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	15, // 40: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	22, // 41: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 42: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	23, // 43: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	1,  // 44: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	0,  // 45: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
-	26, // 46: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
-	33, // 47: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	33, // 48: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 49: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	39, // 50: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
-	42, // 51: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
-	14, // 52: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	15, // 53: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	22, // 54: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	5,  // 55: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	26, // 56: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
-	8,  // 57: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
-	33, // 58: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	48, // 59: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	5,  // 60: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	39, // 61: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
-	42, // 62: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	16, // 37: maitred.engine.v1.Table.blocks:type_name -> maitred.engine.v1.Block
+	14, // 38: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	14, // 39: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	15, // 40: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	15, // 41: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	23, // 42: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 43: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	24, // 44: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	1,  // 45: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	0,  // 46: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
+	27, // 47: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
+	34, // 48: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	34, // 49: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 50: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	40, // 51: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
+	43, // 52: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
+	14, // 53: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	15, // 54: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	23, // 55: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	5,  // 56: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	27, // 57: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
+	8,  // 58: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
+	34, // 59: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	49, // 60: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	5,  // 61: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	40, // 62: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
+	43, // 63: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
+	64, // [64:64] is the sub-list for method output_type
+	64, // [64:64] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -4391,7 +4458,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

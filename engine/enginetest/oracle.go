@@ -290,6 +290,13 @@ func (b *Book) may(t *engine.Table, a ask) bool {
 }
 
 func (b *Book) open(t *engine.Table, a ask, s start) bool {
+	for at := s.at; at < s.at+b.turn(a.guests, s)+b.buffer(); at += 60 {
+		for _, block := range t.Blocks {
+			if at >= block.From/300*300 && at < (block.Until+299)/300*300 { // the book counts in pieces of five minutes
+				return false
+			}
+		}
+	}
 	return b.free(t.ID, s.at, s.at+b.turn(a.guests, s)+b.buffer(), a.except)
 }
 

@@ -132,6 +132,8 @@ func (b *Book) fault(t *engine.Table) string {
 		return "capacity"
 	case t.MinCapacity < 1 || t.MinCapacity > t.Capacity:
 		return "min_capacity"
+	case slices.ContainsFunc(t.Blocks, func(b engine.Block) bool { return b.Until <= b.From }):
+		return "blocks"
 	case taken:
 		return "table_number"
 	}
@@ -164,6 +166,13 @@ func (b *Book) changeTable(cmd *engine.Command, c *engine.ChangeTable) (engine.O
 	}
 	if c.Change.Location != nil {
 		t.Location = *c.Change.Location
+	}
+	if c.Change.Blocks != nil {
+		t.Blocks = slices.Clone(*c.Change.Blocks)
+		sort.Slice(t.Blocks, func(i, j int) bool {
+			x, y := t.Blocks[i], t.Blocks[j]
+			return x.From < y.From || x.From == y.From && x.Until < y.Until
+		})
 	}
 	if f := b.fault(&t); f != "" {
 		return refused(engine.CodeInvalid, f)

@@ -284,6 +284,13 @@ func (s *Stream) changeTable() *engine.ChangeTable {
 	if s.one(4) {
 		c.Change.Location = new(s.area())
 	}
+	if s.one(3) {
+		c.Change.Blocks = new([]engine.Block)
+		for range s.src.IntN(3) {
+			from := int64(s.Now/1000) + int64(s.src.IntN(3*86_400))
+			*c.Change.Blocks = append(*c.Change.Blocks, engine.Block{From: from, Until: from + int64(s.src.IntN(30_000))})
+		}
+	}
 	return c
 }
 

@@ -345,7 +345,8 @@ func (g *history) own(i int, prefix string) string {
 func (g *history) tableEvent(i int, e *enginepb.Event) {
 	ids := g.tables[i]
 	table := &enginepb.Table{TableNumber: g.part(), Capacity: 4, MinCapacity: 1, InService: g.rng.IntN(2) == 0, Version: 1,
-		Location: []string{"", "terrace"}[g.rng.IntN(2)], Channel: engine.Channel(g.rng.IntN(3))}
+		Location: []string{"", "terrace"}[g.rng.IntN(2)], Channel: engine.Channel(g.rng.IntN(3)),
+		Blocks: [][]*enginepb.Block{nil, {{From: g.at / 1000, Until: g.at/1000 + 7200}}}[g.rng.IntN(2)]}
 	switch {
 	case len(ids) > 3:
 		e.Body = &enginepb.Event_TableRemoved{TableRemoved: &enginepb.TableRemoved{TableId: ids[0]}}

@@ -38,7 +38,7 @@ func TestWordsThatAreGoneLeaveTheIndex(t *testing.T) {
 	require.Equal(t, []string{"delta", "osteria"}, terms())
 	for _, older := range []string{"DELETE FROM goose_db_version WHERE version_id >= 2", "INSERT INTO terms VALUES ('nobody')",
 		"ALTER TABLE restaurants DROP COLUMN rules", "ALTER TABLE reservations DROP COLUMN buffer_minutes",
-		"ALTER TABLE tables DROP COLUMN channel", "ALTER TABLE reservations DROP COLUMN hold_until"} {
+		"ALTER TABLE tables DROP COLUMN channel", "ALTER TABLE tables DROP COLUMN blocks", "ALTER TABLE reservations DROP COLUMN hold_until"} {
 		_, err := s.write.Exec(t.Context(), older)
 		require.NoError(t, err)
 	}

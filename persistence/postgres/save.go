@@ -31,10 +31,10 @@ const (
 	insertTerms    = "INSERT INTO terms (term) SELECT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING"
 	dropTerms      = `DELETE FROM terms t WHERE t.term = ANY($1)
  AND NOT EXISTS (SELECT 1 FROM restaurants r WHERE r.words_ranked @@ ('''' || t.term || '''')::tsquery)`
-	upsertTable = `INSERT INTO tables (id, restaurant_id, version, number, capacity, min_capacity, location, in_service, removed, channel)
- VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10) ON CONFLICT (id) DO UPDATE SET version = excluded.version, number = excluded.number,
+	upsertTable = `INSERT INTO tables (id, restaurant_id, version, number, capacity, min_capacity, location, in_service, removed, channel, blocks)
+ VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11) ON CONFLICT (id) DO UPDATE SET version = excluded.version, number = excluded.number,
  capacity = excluded.capacity, min_capacity = excluded.min_capacity, location = excluded.location, in_service = excluded.in_service,
- removed = excluded.removed, channel = excluded.channel`
+ removed = excluded.removed, channel = excluded.channel, blocks = excluded.blocks`
 	removeTable  = "UPDATE tables SET removed = true WHERE id = $1 AND restaurant_id = $2 AND NOT removed"
 	upsertMember = `INSERT INTO staff (restaurant_id, user_id, role, since, version) VALUES ($1,$2,$3,$4,$5)
  ON CONFLICT (restaurant_id, user_id) DO UPDATE SET role = excluded.role, since = excluded.since, version = excluded.version`
@@ -223,8 +223,13 @@ func (w *rows) saveTables(s *saving) {
 	for _, id := range sorted(w.tables) {
 		t := w.tables[id]
 		if pb := t.details; pb != nil {
+			blocks, err := persistence.Blocks(pb.GetBlocks())
+			if err != nil {
+				s.err = err
+				return
+			}
 			s.exec(upsertTable, id, t.restaurant, int64(pb.GetVersion()), pb.GetTableNumber(), pb.GetCapacity(), pb.GetMinCapacity(), pb.GetLocation(),
-				pb.GetInService(), t.removed, engine.ChannelName(pb.GetChannel()))
+				pb.GetInService(), t.removed, engine.ChannelName(pb.GetChannel()), blocks)
 			continue
 		}
 		s.must("remove the table", 1, removeTable, id, t.restaurant)

@@ -167,12 +167,16 @@ func readRestaurants(ctx context.Context, db querier, where string, args []any, 
 }
 
 func readTables(ctx context.Context, db querier, where string, args []any, fn func(engine.RestaurantID, *enginepb.Table)) error {
-	return each(ctx, db, "SELECT restaurant_id, id, version, number, capacity, min_capacity, location, in_service, channel FROM tables WHERE NOT removed"+where, args, func(row pgx.Rows) error {
+	return each(ctx, db, "SELECT restaurant_id, id, version, number, capacity, min_capacity, location, in_service, channel, blocks FROM tables WHERE NOT removed"+where, args, func(row pgx.Rows) error {
 		var r engine.RestaurantID
 		t := &enginepb.Table{}
-		var channel string
-		err := row.Scan(&r, &t.Id, &t.Version, &t.TableNumber, &t.Capacity, &t.MinCapacity, &t.Location, &t.InService, &channel)
+		var channel, blocks string
+		err := row.Scan(&r, &t.Id, &t.Version, &t.TableNumber, &t.Capacity, &t.MinCapacity, &t.Location, &t.InService, &channel, &blocks)
+		if err != nil {
+			return err
+		}
 		t.Channel, _ = engine.ParseChannel(channel)
+		t.Blocks, err = persistence.ParseBlocks(blocks)
 		fn(r, t)
 		return err
 	})

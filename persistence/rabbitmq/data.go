@@ -117,15 +117,20 @@ type (
 		Note   string       `json:"note,omitempty"`
 	}
 	tableData struct {
-		ID           string `json:"id"`
-		RestaurantID string `json:"restaurant_id"`
-		TableNumber  string `json:"table_number"`
-		Capacity     int32  `json:"capacity"`
-		MinCapacity  int32  `json:"min_capacity"`
-		Location     string `json:"location"`
-		IsAvailable  bool   `json:"is_available"` // in service
-		Channel      string `json:"channel"`
-		ByRole       string `json:"by_role,omitempty"`
+		ID           string       `json:"id"`
+		RestaurantID string       `json:"restaurant_id"`
+		TableNumber  string       `json:"table_number"`
+		Capacity     int32        `json:"capacity"`
+		MinCapacity  int32        `json:"min_capacity"`
+		Location     string       `json:"location"`
+		IsAvailable  bool         `json:"is_available"` // in service
+		Channel      string       `json:"channel"`
+		Blocks       []tableBlock `json:"blocks"`
+		ByRole       string       `json:"by_role,omitempty"`
+	}
+	tableBlock struct {
+		From  string `json:"from"`
+		Until string `json:"until"`
 	}
 	tableRemoved struct {
 		ID           string `json:"id"`
@@ -286,7 +291,11 @@ func rulesOf(restaurant string, r *enginepb.Rules, by string) rulesSet {
 }
 
 func tableOf(restaurant string, t *enginepb.Table, by string) tableData {
-	return tableData{t.GetId(), restaurant, t.GetTableNumber(), t.GetCapacity(), t.GetMinCapacity(), t.GetLocation(), t.GetInService(), engine.ChannelName(t.GetChannel()), by}
+	blocks := []tableBlock{}
+	for _, b := range t.GetBlocks() {
+		blocks = append(blocks, tableBlock{second(b.GetFrom()), second(b.GetUntil())})
+	}
+	return tableData{t.GetId(), restaurant, t.GetTableNumber(), t.GetCapacity(), t.GetMinCapacity(), t.GetLocation(), t.GetInService(), engine.ChannelName(t.GetChannel()), blocks, by}
 }
 
 // roleName is a role as the API spells it, "system" for maitred's own timers; "" for an unknown one.

@@ -31,7 +31,8 @@ func exampleEvents() []persistence.Committed {
 		SpecialDays: []*enginepb.SpecialDay{{Day: 20_812, Note: "Christmas"},
 			{Day: 20_818, Shifts: []*enginepb.Shift{{Days: 127, OpenMin: 1140, CloseMin: 1560, LastSeatingMin: 1260, Name: "Late", GridMin: 30}}}},
 		Combinations: []*enginepb.Combination{{TableIds: []string{exampleTable, "tbl_0123456789abc0000000000002"}, MinParty: 5, MaxParty: 8}}, Approval: engine.ApprovalLarge, ApprovalFrom: 8}
-	table := &enginepb.Table{Id: exampleTable, TableNumber: "12", Capacity: 4, MinCapacity: 2, Location: "terrace", InService: true, Version: 1, Channel: engine.ChannelInHouse}
+	table := &enginepb.Table{Id: exampleTable, TableNumber: "12", Capacity: 4, MinCapacity: 2, Location: "terrace", InService: true, Version: 1, Channel: engine.ChannelInHouse,
+		Blocks: []*enginepb.Block{{From: 1_798_131_600, Until: 1_798_138_800}}}
 	contact := &enginepb.Contact{Name: secret, Phone: secret, Email: secret}
 	const evening = 1_798_131_600 // 2026-12-24T17:00:00Z
 	made := &enginepb.Reservation{Id: exampleReservation, Guest: exampleGuest, TableIds: []string{exampleTable}, ServiceDay: 20_811, LocalMin: 1080,

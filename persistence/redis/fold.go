@@ -136,7 +136,11 @@ func (f *fold) setRules(pb *enginepb.Rules) {
 }
 
 func (f *fold) table(pb *enginepb.Table) {
-	f.floor[pb.GetId()] = &tableJSON{pb.GetTableNumber(), pb.GetCapacity(), pb.GetMinCapacity(), pb.GetInService(), pb.GetLocation(), int32(pb.GetChannel())}
+	blocks := ""
+	if len(pb.GetBlocks()) > 0 {
+		blocks, _ = persistence.Blocks(pb.GetBlocks()) // numbers are always JSON
+	}
+	f.floor[pb.GetId()] = &tableJSON{pb.GetTableNumber(), pb.GetCapacity(), pb.GetMinCapacity(), pb.GetInService(), pb.GetLocation(), int32(pb.GetChannel()), blocks}
 	f.whole = f.head
 }
 

@@ -63,6 +63,7 @@ type tableJSON struct {
 	InService   bool   `json:"in_service"`
 	Location    string `json:"location,omitempty"`
 	Channel     int32  `json:"channel,omitempty"` // engine.Channel
+	Blocks      string `json:"blocks,omitempty"`  // as the stores keep them
 }
 
 type detailsJSON struct {

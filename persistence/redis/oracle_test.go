@@ -103,6 +103,13 @@ func (r *naiveRestaurant) event(e *enginepb.Event) {
 			if pb.Location != "" {
 				r.tables[pb.Id]["location"] = pb.Location
 			}
+			if len(pb.Blocks) > 0 {
+				var pairs []string
+				for _, b := range pb.Blocks {
+					pairs = append(pairs, fmt.Sprintf("[%d,%d]", b.From, b.Until))
+				}
+				r.tables[pb.Id]["blocks"] = "[" + strings.Join(pairs, ",") + "]"
+			}
 			if pb.Channel != 0 {
 				r.tables[pb.Id]["channel"] = int32(pb.Channel)
 			}

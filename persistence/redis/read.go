@@ -28,6 +28,7 @@ type Table struct {
 	InService   bool
 	Location    string
 	Channel     engine.Channel
+	Blocks      []*enginepb.Block
 }
 
 // Floor is what a restaurant offers.
@@ -119,7 +120,7 @@ func (r *restaurantState) availability(now engine.Instant, id engine.RestaurantI
 	}
 	for _, t := range r.floor.Tables {
 		pb.Tables = append(pb.Tables, &enginepb.Table{Id: string(t.ID), TableNumber: t.Number, Capacity: int32(t.Capacity),
-			MinCapacity: int32(t.MinCapacity), InService: t.InService, Version: 1, Location: t.Location, Channel: t.Channel})
+			MinCapacity: int32(t.MinCapacity), InService: t.InService, Version: 1, Location: t.Location, Channel: t.Channel, Blocks: t.Blocks})
 	}
 	for _, d := range r.days {
 		for _, s := range d.stays {
@@ -238,7 +239,13 @@ func readFloor(key string, fields map[string]string) (f Floor, err error) {
 		if err != nil {
 			return f, err
 		}
-		f.Tables = append(f.Tables, Table{engine.TableID(id), t.Number, int(t.Capacity), int(t.MinCapacity), t.InService, t.Location, engine.Channel(t.Channel)})
+		var blocks []*enginepb.Block
+		if t.Blocks != "" {
+			if blocks, err = persistence.ParseBlocks(t.Blocks); err != nil {
+				return f, fmt.Errorf("%s: %w: %w", key, errNotOurs, err)
+			}
+		}
+		f.Tables = append(f.Tables, Table{engine.TableID(id), t.Number, int(t.Capacity), int(t.MinCapacity), t.InService, t.Location, engine.Channel(t.Channel), blocks})
 	}
 	slices.SortFunc(f.Tables, func(a, b Table) int { return cmp.Compare(a.ID, b.ID) })
 	return f, nil

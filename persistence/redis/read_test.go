@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"maitred/engine"
+	"maitred/engine/enginepb"
 	"maitred/persistence"
 	"maitred/persistence/memory"
 	"maitred/persistence/persistencetest"
@@ -102,7 +103,8 @@ func (e *evenings) random() {
 		require.Equal(e.t, engine.CodeOK, e.do(e.owner(), &engine.SetRules{Change: c}).Code)
 	case n < 19:
 		in, channel := e.rng.IntN(3) > 0, engine.Channel(e.rng.IntN(4)%3)
-		e.do(e.owner(), &engine.ChangeTable{ID: engine.MakeTableID(e.id, uint64(e.rng.IntN(5))), Change: engine.TableChange{InService: &in, Channel: &channel}})
+		e.do(e.owner(), &engine.ChangeTable{ID: engine.MakeTableID(e.id, uint64(e.rng.IntN(5))), Change: engine.TableChange{InService: &in, Channel: &channel,
+			Blocks: &[]engine.Block{{From: int64(e.now / 1000), Until: int64(e.now/1000) + int64(1+e.rng.IntN(200_000))}}}})
 	default:
 		hours := []engine.OpeningHours{evening}
 		hours[0].Open += 60 * e.rng.IntN(3)
@@ -176,10 +178,17 @@ func requireDay(t testing.TB, c *Client, view *engine.RestaurantView, day engine
 	}
 	want.Floor = Floor{Rules: got.Floor.Rules, Name: info.Name, TimeZone: info.TimeZone, GridMin: engine.DefaultGridMin, OpeningHours: info.OpeningHours}
 	for _, table := range view.Tables() {
-		want.Floor.Tables = append(want.Floor.Tables, Table{table.ID, table.Number, table.Capacity, table.MinCapacity, table.InService, table.Location, table.Channel})
+		want.Floor.Tables = append(want.Floor.Tables, Table{table.ID, table.Number, table.Capacity, table.MinCapacity, table.InService, table.Location, table.Channel, blocksOf(table)})
 	}
 	require.Equal(t, want, got)
 	require.LessOrEqual(t, got.Changed, got.Version)
+}
+
+func blocksOf(t *engine.Table) (list []*enginepb.Block) {
+	for _, b := range t.Blocks {
+		list = append(list, &enginepb.Block{From: b.From, Until: b.Until})
+	}
+	return list
 }
 
 // stayOf is what Redis has of a reservation, and whether it has it.

@@ -143,8 +143,12 @@ func (t *tx) rules(h *head, pb *enginepb.Rules) error {
 }
 
 func (t *tx) table(h *head, pb *enginepb.Table) error {
+	blocks, err := persistence.Blocks(pb.GetBlocks())
+	if err != nil {
+		return err
+	}
 	return t.exec(t.stmts.table, h.n, pb.GetId(), int64(pb.GetVersion()), pb.GetTableNumber(), int64(pb.GetCapacity()),
-		int64(pb.GetMinCapacity()), pb.GetLocation(), pb.GetInService(), int64(pb.GetChannel()))
+		int64(pb.GetMinCapacity()), pb.GetLocation(), pb.GetInService(), int64(pb.GetChannel()), blocks)
 }
 
 func (t *tx) account(h *head, pb *enginepb.Account, erased persistence.Erasure) error {

@@ -49,10 +49,10 @@ const (
 	updateRestaurant = `UPDATE restaurants SET version = version + 1, owner = ?, name = ?, address = ?, city = ?, country = ?,
  cuisine_type = ?, description = ?, phone = ?, email = ?, time_zone = ?, latitude = ?, longitude = ?, grid_min = ?,
  opening_hours = ? WHERE n = ?`
-	upsertTable = `INSERT INTO tables (restaurant, id, version, number, capacity, min_capacity, location, in_service, channel)
- VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET version = excluded.version, number = excluded.number,
+	upsertTable = `INSERT INTO tables (restaurant, id, version, number, capacity, min_capacity, location, in_service, channel, blocks)
+ VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET version = excluded.version, number = excluded.number,
  capacity = excluded.capacity, min_capacity = excluded.min_capacity, location = excluded.location,
- in_service = excluded.in_service, channel = excluded.channel`
+ in_service = excluded.in_service, channel = excluded.channel, blocks = excluded.blocks`
 	updateReservation = `UPDATE reservations SET tables = ?, service_day = ?, local_min = ?, starts_at = ?, ends_at = ?,
  guests_count = ?, special_requests = ?, buffer_min = ?, version = version + 1 WHERE restaurant = ? AND own = ?`
 	upsertMember = `INSERT INTO staff (restaurant, account, role, since_ms, version) VALUES (?,?,?,?,?)

@@ -145,14 +145,18 @@ func readRestaurants(ctx context.Context, q querier, where string, fn func(*engi
 
 func readTables(ctx context.Context, q querier, where string, fn func(engine.RestaurantID, *enginepb.Table)) error {
 	var r engine.RestaurantID
-	var id, number, location string
+	var id, number, location, blocks string
 	var version uint64
 	var capacity, least int32
 	var inService bool
 	var channel engine.Channel
-	return each(ctx, q, `SELECT i.id, t.id, version, number, capacity, min_capacity, location, in_service, channel FROM tables t JOIN names i ON i.n = t.restaurant`+where,
-		[]any{&r, &id, &version, &number, &capacity, &least, &location, &inService, &channel}, func() error {
-			fn(r, &enginepb.Table{Id: id, Version: version, TableNumber: number, Capacity: capacity, MinCapacity: least, Location: location, InService: inService, Channel: channel})
+	return each(ctx, q, `SELECT i.id, t.id, version, number, capacity, min_capacity, location, in_service, channel, blocks FROM tables t JOIN names i ON i.n = t.restaurant`+where,
+		[]any{&r, &id, &version, &number, &capacity, &least, &location, &inService, &channel, &blocks}, func() error {
+			list, err := persistence.ParseBlocks(blocks)
+			if err != nil {
+				return err
+			}
+			fn(r, &enginepb.Table{Id: id, Version: version, TableNumber: number, Capacity: capacity, MinCapacity: least, Location: location, InService: inService, Channel: channel, Blocks: list})
 			return nil
 		})
 }

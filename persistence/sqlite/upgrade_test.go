@@ -30,6 +30,7 @@ func TestSearchIsFilledAfterAnUpgrade(t *testing.T) {
 		"ALTER TABLE reservations DROP COLUMN buffer_min",
 		"ALTER TABLE reservations DROP COLUMN hold_until_ms",
 		"ALTER TABLE tables DROP COLUMN channel",
+		"ALTER TABLE tables DROP COLUMN blocks",
 		"DELETE FROM search_words",
 		"INSERT INTO terms (n, term) VALUES (999, 'nobody')",
 		"INSERT INTO term_trigrams (rowid, term) VALUES (999, 'nobody')",
