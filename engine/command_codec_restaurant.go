@@ -156,10 +156,12 @@ func (c *Hold) proto() *enginepb.Hold {
 
 func holdFrom(p *enginepb.Hold) *Hold {
 	c := &Hold{ID: ReservationID(p.Id), GuestsCount: int(p.GuestsCount), Table: TableID(p.Table), Area: p.Area, Replaces: ReservationID(p.Replaces),
-		Contact: Contact{p.Contact.GetName(), p.Contact.GetPhone(), p.Contact.GetEmail()}}
+		Contact: contactFrom(p.Contact)}
 	set(&c.Want, whenFrom(p.Want))
 	return c
 }
+
+func contactFrom(p *enginepb.Contact) Contact { return Contact{p.GetName(), p.GetPhone(), p.GetEmail()} }
 
 func (c *SeatWalkIn) proto() *enginepb.SeatWalkIn {
 	return &enginepb.SeatWalkIn{Id: string(c.ID), GuestsCount: int64(c.GuestsCount), SpecialRequests: c.SpecialRequests, Table: string(c.Table),
@@ -168,12 +170,12 @@ func (c *SeatWalkIn) proto() *enginepb.SeatWalkIn {
 
 func seatWalkInFrom(p *enginepb.SeatWalkIn) *SeatWalkIn {
 	return &SeatWalkIn{ID: ReservationID(p.Id), GuestsCount: int(p.GuestsCount), SpecialRequests: p.SpecialRequests, Table: TableID(p.Table),
-		Area: p.Area, Contact: Contact{p.Contact.GetName(), p.Contact.GetPhone(), p.Contact.GetEmail()}}
+		Area: p.Area, Contact: contactFrom(p.Contact)}
 }
 
 func createReservationFrom(p *enginepb.CreateReservation) *CreateReservation {
 	c := &CreateReservation{ID: ReservationID(p.Id), GuestsCount: int(p.GuestsCount), SpecialRequests: p.SpecialRequests,
-		Table: TableID(p.Table), Area: p.Area, Contact: Contact{p.Contact.GetName(), p.Contact.GetPhone(), p.Contact.GetEmail()}}
+		Table: TableID(p.Table), Area: p.Area, Contact: contactFrom(p.Contact)}
 	set(&c.Want, whenFrom(p.Want))
 	return c
 }

@@ -77,12 +77,11 @@ func tableStrings(ids []TableID) []string {
 
 func reservationFrom(p *enginepb.Reservation) *Reservation {
 	assert(p != nil, "I5: a reservation without content")
-	c := p.Contact
 	return &Reservation{
 		ID: ReservationID(p.Id), Guest: AccountID(p.Guest), Tables: tableIDs(p.TableIds),
 		Day: Day(p.ServiceDay), LocalMin: int(p.LocalMin), StartsAt: p.StartsAt, EndsAt: p.EndsAt,
 		GuestsCount: int(p.GuestsCount), SpecialRequests: p.SpecialRequests,
-		Contact: Contact{c.GetName(), c.GetPhone(), c.GetEmail()},
+		Contact: contactFrom(p.Contact),
 		Status:  p.Status, Version: Version(p.Version), Key: hashFrom(p.Key), Payload: hashFrom(p.Body),
 		Created: Instant(p.CreatedMs), Updated: Instant(p.UpdatedMs), Reviewed: p.Reviewed, BufferMin: int(p.BufferMin), Area: p.Area,
 		HoldUntil: Instant(p.HoldUntilMs),
