@@ -75,11 +75,26 @@ func (c *combo) meets(m *mask, n int) bool {
 	return false
 }
 
-// freeCombos is how many combinations could seat the party beside what is taken.
-func (b *book) freeCombos(q *search, taken *mask) (n int) {
-	words := (len(b.floor.slots) + 63) / 64
+// suitable are the combinations that would seat the party, were they free: places in book.combos.
+type suitable struct {
+	at [MaxCombinations]uint8
+	n  int
+}
+
+func (b *book) suitable(q *search, s *suitable) {
 	for i := range b.combos {
-		if c := &b.combos[i]; c.suits(q) && !c.meets(taken, words) {
+		if b.combos[i].suits(q) {
+			s.at[s.n] = uint8(i)
+			s.n++
+		}
+	}
+}
+
+// freeCombos is how many of them are free beside what is taken.
+func (b *book) freeCombos(s *suitable, taken *mask) (n int) {
+	words := (len(b.floor.slots) + 63) / 64
+	for _, i := range s.at[:s.n] {
+		if !b.combos[i].meets(taken, words) {
 			n++
 		}
 	}

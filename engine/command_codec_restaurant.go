@@ -161,7 +161,9 @@ func holdFrom(p *enginepb.Hold) *Hold {
 	return c
 }
 
-func contactFrom(p *enginepb.Contact) Contact { return Contact{p.GetName(), p.GetPhone(), p.GetEmail()} }
+func contactFrom(p *enginepb.Contact) Contact {
+	return Contact{p.GetName(), p.GetPhone(), p.GetEmail()}
+}
 
 func (c *SeatWalkIn) proto() *enginepb.SeatWalkIn {
 	return &enginepb.SeatWalkIn{Id: string(c.ID), GuestsCount: int64(c.GuestsCount), SpecialRequests: c.SpecialRequests, Table: string(c.Table),

@@ -106,4 +106,5 @@ var (
 	_ [maxStaySec - (MaxTurnMin+MaxBufferMin)*60]struct{}
 	_ [MaxReceipts - MaxEvents]struct{}
 	_ [maskWords*64 - MaxTables]struct{}
+	_ [1<<8 - MaxCombinations]struct{} // their places are bytes
 )

@@ -100,12 +100,14 @@ func (b *book) pacedAvailability(q search, day Day, dst []Start) []Start {
 // starts is availability; count nil = at any pace.
 func (b *book) starts(q search, day Day, count *pace, dst []Start) []Start {
 	fits := b.floor.fitting(&q)
+	var together suitable
+	b.suitable(&q, &together)
 	for p, ok := b.startAfter(day, -1); ok; p, ok = b.startAfter(day, p.local) {
 		s := Start{Day: day, LocalMin: p.local, StartsAt: p.at}
 		if b.judge(&q, p) == CodeOK && (count == nil || b.rules.Pacing.admits(count, p.local, q.guests, q.staff)) {
 			_, held := b.stay(p, q.guests)
 			taken := b.taken(held, q.skip)
-			s.Free = fits.countWithout(&taken) + b.freeCombos(&q, &taken)
+			s.Free = fits.countWithout(&taken) + b.freeCombos(&together, &taken)
 		}
 		dst = append(dst, s)
 	}
