@@ -202,10 +202,13 @@ var authzRequests = map[string]func(c *authzCity, p person) *answer{
 		}
 		return a
 	},
-	"POST /holds":                 func(c *authzCity, p person) *answer { return c.holds(p) },
-	"POST /holds/{id}/confirm":    func(c *authzCity, p person) *answer { return p.do("POST", "/holds/"+c.held()+"/confirm", "") },
-	"DELETE /holds/{id}":          func(c *authzCity, p person) *answer { return p.do("DELETE", "/holds/"+c.held(), "") },
-	"GET /reservations/{id}.ics":  func(c *authzCity, p person) *answer { return p.do("GET", "/reservations/"+c.reservation()+".ics", "") },
+	"POST /holds":                func(c *authzCity, p person) *answer { return c.holds(p) },
+	"POST /holds/{id}/confirm":   func(c *authzCity, p person) *answer { return p.do("POST", "/holds/"+c.held()+"/confirm", "") },
+	"DELETE /holds/{id}":         func(c *authzCity, p person) *answer { return p.do("DELETE", "/holds/"+c.held(), "") },
+	"GET /reservations/{id}.ics": func(c *authzCity, p person) *answer { return p.do("GET", "/reservations/"+c.reservation()+".ics", "") },
+	"GET /restaurants/{id}/conflicts": func(c *authzCity, p person) *answer {
+		return p.do("GET", "/restaurants/"+c.restaurant+"/conflicts", "")
+	},
 	"GET /restaurants/{id}/rules": func(c *authzCity, p person) *answer { return p.do("GET", "/restaurants/"+c.restaurant+"/rules", "") },
 	"PATCH /restaurants/{id}/rules": func(c *authzCity, p person) *answer {
 		return p.do("PATCH", "/restaurants/"+c.restaurant+"/rules", `{"min_notice_minutes":0}`, "If-Match", "*")

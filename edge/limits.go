@@ -22,6 +22,7 @@ const (
 	maxListLimit     = 100
 	defaultListLimit = 50
 	maxHours         = engine.MaxShifts
+	maxConflicts     = 500
 	maxShiftName     = engine.MaxShiftName / 4
 
 	maxName           = 200

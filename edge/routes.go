@@ -77,6 +77,7 @@ func (s *Server) routes() {
 	s.calendar = s.route("GET", "/restaurants/{id}/availability", 0, s.getAvailability)
 	s.route("GET", "/restaurants/{id}/availability/explain", needCaller, s.getExplanation)
 	s.route("POST", "/restaurants/{id}/walk-ins", needCaller|needBody, s.postWalkIn)
+	s.route("GET", "/restaurants/{id}/conflicts", needCaller, s.getConflicts)
 	s.route("GET", "/restaurants/{id}/reservations", needCaller, s.getDaySheet)
 
 	s.route("GET", "/restaurants/{id}/reviews", 0, s.getReviews)

@@ -301,6 +301,52 @@ func TestHolds(t *testing.T) {
 	}
 }
 
+// Whoever narrows hours, closes a day or changes tables is told whom it affects, and nobody is dropped.
+func TestConflicts(t *testing.T) {
+	s := listen(t, openHouse(t))
+	owner, ada := s.register("owner@example.org", "owner"), s.register("ada@example.org", "customer")
+	id, tables := owner.trattoria()
+	book := func(date, slot string, guests int) string {
+		a := ada.do("POST", "/reservations", wish(id, date, slot, guests))
+		require.Equal(t, 201, a.StatusCode, a.text)
+		return a.doc["id"].(string)
+	}
+	conflicts := func() map[string]any {
+		a := owner.do("GET", "/restaurants/"+id+"/conflicts", "")
+		require.Equal(t, 200, a.StatusCode, a.text)
+		out := map[string]any{}
+		for _, item := range a.doc["items"].([]any) {
+			item := item.(map[string]any)
+			out[item["reservation_id"].(string)] = item["reasons"]
+		}
+		return out
+	}
+	change := func(path, body string) {
+		t.Helper()
+		require.Equal(t, 200, owner.do("PATCH", path, body, "If-Match", "*").StatusCode)
+	}
+	place := "/restaurants/" + id
+	change(place+"/rules", `{"combinations":[{"table_ids":["`+tables[1]+`","`+tables[2]+`"],"min_party":7,"max_party":10}]}`)
+	early, late, holiday, many := book(day(3), "09:00", 2), book(day(3), "20:00", 4), book(day(4), "20:00", 6), book(day(5), "20:00", 9)
+	require.Empty(t, conflicts())
+	change(place, `{"opening_hours":[{"days":["mon","tue","wed","thu","fri","sat","sun"],"open":"12:00","close":"23:00"}]}`)
+	change(place+"/rules", `{"special_days":[{"date":"`+day(4)+`"}],"combinations":[]}`)
+	change("/tables/"+tables[1], `{"capacity":3,"is_available":false,"blocks":[{"from":"`+day(3)+`T00:00:00Z","until":"`+day(4)+`T00:00:00Z"}]}`)
+	require.Equal(t, map[string]any{
+		early: []any{"closed"}, late: []any{"out_of_service", "blocked", "party"}, holiday: []any{"closed"}, many: []any{"out_of_service", "combination"},
+	}, conflicts())
+	for _, r := range []string{early, late, holiday, many} {
+		require.Equal(t, "confirmed", ada.do("GET", "/reservations/"+r, "").doc["status"], "nobody is dropped")
+	}
+	before := ada.do("GET", "/reservations/"+late, "").text
+	change(place, `{"time_zone":"America/New_York"}`)
+	after := ada.do("GET", "/reservations/"+late, "")
+	require.Equal(t, before, after.text, "a change of zone moves nobody")
+	require.Equal(t, 200, ada.do("POST", "/reservations/"+early+"/cancel", "").StatusCode)
+	require.NotContains(t, conflicts(), early)
+	require.Equal(t, 404, ada.do("GET", place+"/conflicts", "").StatusCode)
+}
+
 // TestContradictoryConfigurations: what cannot be, or contradicts itself, is 422 with the member's name, and changes nothing.
 func TestContradictoryConfigurations(t *testing.T) {
 	s := listen(t, openHouse(t))
