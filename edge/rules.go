@@ -27,6 +27,14 @@ type (
 		Approval     string            `json:"approval"`
 		ApprovalFrom int               `json:"approval_from"` // guests; 0 but for large parties
 		HoldMinutes  int               `json:"hold_minutes"`
+		Cancellation policyJSON        `json:"cancellation"`
+	}
+	// policyJSON has fees per guest, in minor units.
+	policyJSON struct {
+		FreeUntilMinutes int    `json:"free_until_minutes"`
+		LateFee          int    `json:"late_fee"`
+		NoShowFee        int    `json:"no_show_fee"`
+		Currency         string `json:"currency"`
 	}
 	combinationJSON struct {
 		TableIDs []string `json:"table_ids"`
@@ -75,6 +83,7 @@ type (
 		Approval     *string            `json:"approval"`
 		ApprovalFrom *int               `json:"approval_from"`
 		HoldMinutes  *int               `json:"hold_minutes"`
+		Cancellation *policyJSON        `json:"cancellation"`
 	}
 )
 
@@ -98,7 +107,8 @@ func rulesOfView(r *engine.Rules) rulesJSON {
 		Version: uint64(r.Version), MinNoticeMinutes: r.MinNoticeMin, HorizonDays: cmp.Or(r.HorizonDays, engine.HorizonDays),
 		BufferMinutes: r.BufferMin, NoShowMinutes: cmp.Or(r.NoShowMin, engine.DefaultNoShowMin), TurnTimes: []turnTimeJSON{}, SpecialDays: []specialJSON{}, Combinations: []combinationJSON{},
 		Approval: engine.ApprovalName(r.Approval), ApprovalFrom: r.ApprovalFrom, HoldMinutes: cmp.Or(r.HoldMin, engine.DefaultHoldMin),
-		Pacing: pacingJSON{cmp.Or(r.Pacing.WindowMin, engine.DefaultPacingWindow), r.Pacing.Covers, r.Pacing.Parties, r.Pacing.OnlineCovers, r.Pacing.OnlineParties},
+		Cancellation: policyJSON{r.Cancellation.FreeUntilMin, r.Cancellation.LateFee, r.Cancellation.NoShowFee, r.Cancellation.Currency},
+		Pacing:       pacingJSON{cmp.Or(r.Pacing.WindowMin, engine.DefaultPacingWindow), r.Pacing.Covers, r.Pacing.Parties, r.Pacing.OnlineCovers, r.Pacing.OnlineParties},
 	}
 	if r.PausedUntil != 0 {
 		out.PausedUntil = new(time.UnixMilli(int64(r.PausedUntil)).UTC().Format(time.RFC3339))
@@ -134,6 +144,9 @@ func checkRules(w *rulesRequest) (c engine.RulesChange, t *trouble) {
 		HoldMin: w.HoldMinutes}
 	if w.HoldMinutes != nil && *w.HoldMinutes == 0 {
 		return c, wrong("hold_minutes", "1 to "+strconv.Itoa(engine.MaxHoldMin))
+	}
+	if p := w.Cancellation; p != nil {
+		c.Cancellation = &engine.Policy{FreeUntilMin: p.FreeUntilMinutes, LateFee: p.LateFee, NoShowFee: p.NoShowFee, Currency: p.Currency}
 	}
 	if w.Approval != nil {
 		approval, ok := engine.ParseApproval(*w.Approval)

@@ -32,7 +32,8 @@ func TestRulesAtWork(t *testing.T) {
 	require.Equal(t, 200, a.StatusCode, a.text)
 	require.Equal(t, `"1"`, a.Header.Get("ETag"))
 	require.JSONEq(t, `{"version":1,"min_notice_minutes":0,"horizon_days":90,"buffer_minutes":0,"no_show_minutes":30,"paused_until":null,"turn_times":[],
-		"pacing":{"window_minutes":15,"covers":0,"parties":0,"online_covers":0,"online_parties":0},"special_days":[],"combinations":[],"approval":"automatic","approval_from":0,"hold_minutes":5}`, a.text)
+		"pacing":{"window_minutes":15,"covers":0,"parties":0,"online_covers":0,"online_parties":0},"special_days":[],"combinations":[],"approval":"automatic","approval_from":0,"hold_minutes":5,
+		"cancellation":{"free_until_minutes":0,"late_fee":0,"no_show_fee":0,"currency":""}}`, a.text)
 
 	// One party an hour, which keeps its table for two and a half hours and leaves it free for one more.
 	a = owner.do("PATCH", path, `{"buffer_minutes":60,"turn_times":[{"min_party":1,"max_party":2,"minutes":150}],
@@ -347,6 +348,47 @@ func TestConflicts(t *testing.T) {
 	require.Equal(t, 404, ada.do("GET", place+"/conflicts", "").StatusCode)
 }
 
+// A booking keeps the policy of its day: what a late cancellation or a no-show costs, and until when it is free.
+func TestCancellationPolicies(t *testing.T) {
+	s := listen(t, openHouse(t))
+	owner, ada := s.register("owner@example.org", "owner"), s.register("ada@example.org", "customer")
+	id, _ := owner.trattoria()
+	policy := func(minutes, late int) {
+		t.Helper()
+		a := owner.do("PATCH", "/restaurants/"+id+"/rules", fmt.Sprintf(`{"cancellation":{"free_until_minutes":%d,"late_fee":%d,"no_show_fee":3000,"currency":"EUR"}}`, minutes, late), "If-Match", "*")
+		require.Equal(t, 200, a.StatusCode, a.text)
+	}
+	book := func(slot string) (string, map[string]any) {
+		a := ada.do("POST", "/reservations", wish(id, day(2), slot, 2))
+		require.Equal(t, 201, a.StatusCode, a.text)
+		return "/reservations/" + a.doc["id"].(string), a.doc
+	}
+	free, doc := book("10:00")
+	require.NotContains(t, doc, "cancellation")
+	policy(4*1440, 1500) // it began the day before yesterday
+	late, doc := book("19:00")
+	was := doc["cancellation"].(map[string]any)
+	require.Equal(t, []any{1500.0, 3000.0, "EUR"}, []any{was["late_fee"], was["no_show_fee"], was["currency"]})
+	starts, err := time.Parse(time.RFC3339, doc["starts_at"].(string))
+	require.NoError(t, err)
+	until, err := time.Parse(time.RFC3339, was["free_until"].(string))
+	require.NoError(t, err)
+	require.Equal(t, 4*24*time.Hour, starts.Sub(until))
+	byHouse, _ := book("19:15")
+	missed, _ := book("14:00")
+	policy(60, 9999)
+	require.Equal(t, was, ada.do("GET", late, "").doc["cancellation"], "the one that was in force")
+	a := ada.do("POST", late+"/cancel", "")
+	require.Equal(t, []any{200, 3000.0}, []any{a.StatusCode, a.doc["fee_due"]}, "two guests")
+	require.NotContains(t, owner.do("POST", byHouse+"/cancel", "").doc, "fee_due", "the house's own cancellation")
+	require.NotContains(t, ada.do("POST", free+"/cancel", "").doc, "fee_due", "nothing was said when it was made")
+	a = owner.do("POST", missed+"/no-show", "")
+	require.Equal(t, []any{200, 6000.0}, []any{a.StatusCode, a.doc["fee_due"]})
+	require.NotContains(t, owner.do("POST", missed+"/reinstate", "").doc, "fee_due")
+	soon, _ := book("20:00")
+	require.NotContains(t, ada.do("POST", soon+"/cancel", "").doc, "fee_due", "in time")
+}
+
 // TestContradictoryConfigurations: what cannot be, or contradicts itself, is 422 with the member's name, and changes nothing.
 func TestContradictoryConfigurations(t *testing.T) {
 	s := listen(t, openHouse(t))
@@ -401,6 +443,8 @@ func TestContradictoryConfigurations(t *testing.T) {
 		"a combination twice":                       {"/rules", together(`{` + pair + `,"min_party":3,"max_party":6},{` + pair + `,"min_party":4,"max_party":5}`), "combinations.table_ids"},
 		"a combination for more than it seats":      {"/rules", together(`{` + pair + `,"min_party":5,"max_party":7}`), "combinations.max_party"},
 		"a combination of more for less":            {"/rules", together(`{` + pair + `,"min_party":6,"max_party":5}`), "combinations.max_party"},
+		"a fee of no currency":                      {"/rules", `{"cancellation":{"free_until_minutes":60,"late_fee":100}}`, "cancellation.currency"},
+		"a fee below zero":                          {"/rules", `{"cancellation":{"late_fee":-1,"currency":"EUR"}}`, "cancellation.late_fee"},
 		"a hold of no minute":                       {"/rules", `{"hold_minutes":0}`, "hold_minutes"},
 		"a hold of more than an hour":               {"/rules", `{"hold_minutes":61}`, "hold_minutes"},
 		"an approval that is none":                  {"/rules", `{"approval":"perhaps"}`, "approval"},

@@ -321,8 +321,24 @@ func appendReservation(dst []byte, r *engine.Reservation) []byte {
 	if r.Status == engine.StatusHeld {
 		dst = appendMillis(append(dst, `,"hold_until":`...), r.HoldUntil)
 	}
+	if r.Policy != (engine.Policy{}) {
+		dst = appendPolicy(dst, r)
+	}
+	if r.FeeDue > 0 {
+		dst = strconv.AppendInt(append(dst, `,"fee_due":`...), int64(r.FeeDue), 10)
+	}
 	dst = appendMillis(append(dst, `,"created_at":`...), r.Created)
 	dst = appendMillis(append(dst, `,"updated_at":`...), r.Updated)
+	return append(dst, '}')
+}
+
+// appendPolicy writes what a cancellation costs, with a comma before.
+func appendPolicy(dst []byte, r *engine.Reservation) []byte {
+	dst = append(dst, `,"cancellation":{"free_until":"`...)
+	dst = appendInstant(dst, r.Free(), offset(r.Day, r.LocalMin, r.StartsAt))
+	dst = strconv.AppendInt(append(dst, `","late_fee":`...), int64(r.Policy.LateFee), 10)
+	dst = strconv.AppendInt(append(dst, `,"no_show_fee":`...), int64(r.Policy.NoShowFee), 10)
+	dst = appendString(append(dst, `,"currency":`...), r.Policy.Currency)
 	return append(dst, '}')
 }
 

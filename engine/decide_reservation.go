@@ -20,7 +20,7 @@ func (d *decision) createReservation(c *CreateReservation) Outcome {
 		return invalid("id")
 	}
 	r := &Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact, Area: c.Area,
-		Status: StatusConfirmed, Version: 1, Created: d.now, Updated: d.now}
+		Policy: d.rules.Cancellation, Status: StatusConfirmed, Version: 1, Created: d.now, Updated: d.now}
 	if !staff {
 		r.Guest = d.cmd.Caller.Account
 		if d.rules.waits(c.GuestsCount) {
@@ -229,14 +229,22 @@ func (d *decision) transition(c *Transition) Outcome {
 			next = evolve(old, d.move(&r))
 		}
 	}
-	next = evolve(next, d.change(old.ID, to, c.Reason))
+	next = evolve(next, d.charge(old.ID, to, c.Reason, d.fee(old, to), old.Policy.Currency))
 	attach(d.cmd, d.events, string(c.ID), CodeOK)
 	return Outcome{Code: CodeOK, Reservation: next}
 }
 
 func (d *decision) change(id ReservationID, to Status, reason string) *Event {
-	return d.emit(&enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: &enginepb.ReservationStatusChanged{
-		Id: string(id), Status: to, Reason: reason}})
+	return d.charge(id, to, reason, 0, "")
+}
+
+// charge is change with what the guest owes.
+func (d *decision) charge(id ReservationID, to Status, reason string, fee int, currency string) *Event {
+	body := &enginepb.ReservationStatusChanged{Id: string(id), Status: to, Reason: reason}
+	if fee > 0 {
+		body.FeeDue, body.FeeCurrency = int64(fee), currency
+	}
+	return d.emit(&enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: body})
 }
 
 // sweep does what is due: who has not come, and who was not confirmed in time.
@@ -247,7 +255,7 @@ func (d *decision) sweep() Outcome {
 	for _, e := range d.led.due.until(&d.book, d.now, MaxEvents) {
 		switch r, _ := d.resv.get(e.key); r.Status {
 		case StatusConfirmed:
-			d.change(r.ID, StatusNoShow, "no_show")
+			d.charge(r.ID, StatusNoShow, "no_show", d.fee(r, StatusNoShow), r.Policy.Currency)
 		case StatusPending:
 			d.change(r.ID, StatusExpired, "not_confirmed")
 		case StatusHeld:

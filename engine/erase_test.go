@@ -121,7 +121,7 @@ func TestForgottenGuest(t *testing.T) {
 func TestPersonalStringsAreKnown(t *testing.T) {
 	open := map[string]bool{"Account.id": true, "Reservation.id": true, "Reservation.guest": true, "Reservation.table_ids": true,
 		"ReservationRescheduled.id": true, "ReservationRescheduled.table_ids": true, "ReservationStatusChanged.id": true,
-		"Reservation.area": true, "ReservationRescheduled.area": true} // an area is the location of a table: the house wrote it
+		"Reservation.area": true, "ReservationRescheduled.area": true, "ReservationStatusChanged.fee_currency": true, "Policy.currency": true} // an area is the location of a table: the house wrote it
 	for _, e := range []*engine.Event{
 		{Body: &enginepb.Event_AccountRegistered{AccountRegistered: &enginepb.AccountRegistered{Account: &enginepb.Account{}}}},
 		{Body: &enginepb.Event_AccountChanged{AccountChanged: &enginepb.AccountChanged{Account: &enginepb.Account{}}}},

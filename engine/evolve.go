@@ -26,7 +26,7 @@ func evolve(old *Reservation, e *Event) *Reservation {
 	case *enginepb.Event_ReservationStatusChanged:
 		assert(old != nil, "I5: an unknown reservation changes its status")
 		next := *old
-		next.Status = body.ReservationStatusChanged.Status
+		next.Status, next.FeeDue = body.ReservationStatusChanged.Status, int(body.ReservationStatusChanged.FeeDue)
 		assert(StatusName(next.Status) != "", "I5: an unknown status")
 		return next.touched(e)
 	case *enginepb.Event_ReviewAdded:
@@ -77,15 +77,17 @@ func tableStrings(ids []TableID) []string {
 
 func reservationFrom(p *enginepb.Reservation) *Reservation {
 	assert(p != nil, "I5: a reservation without content")
-	return &Reservation{
+	r := &Reservation{
 		ID: ReservationID(p.Id), Guest: AccountID(p.Guest), Tables: tableIDs(p.TableIds),
 		Day: Day(p.ServiceDay), LocalMin: int(p.LocalMin), StartsAt: p.StartsAt, EndsAt: p.EndsAt,
 		GuestsCount: int(p.GuestsCount), SpecialRequests: p.SpecialRequests,
 		Contact: contactFrom(p.Contact),
 		Status:  p.Status, Version: Version(p.Version), Key: hashFrom(p.Key), Payload: hashFrom(p.Body),
 		Created: Instant(p.CreatedMs), Updated: Instant(p.UpdatedMs), Reviewed: p.Reviewed, BufferMin: int(p.BufferMin), Area: p.Area,
-		HoldUntil: Instant(p.HoldUntilMs),
+		HoldUntil: Instant(p.HoldUntilMs), FeeDue: int(p.FeeDue),
 	}
+	set(&r.Policy, policyFrom(p.Policy))
+	return r
 }
 
 func (r *Reservation) proto() *enginepb.Reservation {
@@ -95,7 +97,7 @@ func (r *Reservation) proto() *enginepb.Reservation {
 		GuestsCount: int32(r.GuestsCount), SpecialRequests: r.SpecialRequests, Status: r.Status,
 		Version: uint64(r.Version), Key: hashBytes(r.Key), Body: hashBytes(r.Payload),
 		CreatedMs: int64(r.Created), UpdatedMs: int64(r.Updated), Reviewed: r.Reviewed, BufferMin: int32(r.BufferMin), Area: r.Area,
-		HoldUntilMs: int64(r.HoldUntil),
+		HoldUntilMs: int64(r.HoldUntil), Policy: r.Policy.proto(), FeeDue: int64(r.FeeDue),
 	}
 	p.Contact = r.Contact.proto()
 	return p

@@ -102,7 +102,7 @@ func (d *decision) hold(c *Hold) Outcome {
 		return invalid("id")
 	}
 	r := &Reservation{ID: c.ID, GuestsCount: c.GuestsCount, Contact: c.Contact, Area: c.Area, Status: StatusHeld, Version: 1,
-		Created: d.now, Updated: d.now, HoldUntil: d.now + Instant(d.rules.holdMs())}
+		Created: d.now, Updated: d.now, HoldUntil: d.now + Instant(d.rules.holdMs()), Policy: d.rules.Cancellation}
 	if !staff {
 		r.Guest = d.cmd.Caller.Account
 	}

@@ -25,9 +25,10 @@ const (
 	MaxStaff            = 200 // of one restaurant
 	MaxTurnTimes        = 64
 	MaxCombinations     = 200
-	MaxBlocks           = 20  // of one table
-	MaxHolds            = 500 // of one restaurant at a time
-	MaxHoldsPerGuest    = 4   // of one guest there
+	MaxBlocks           = 20        // of one table
+	MaxFee              = 1_000_000 // minor units a guest
+	MaxHolds            = 500       // of one restaurant at a time
+	MaxHoldsPerGuest    = 4         // of one guest there
 	MaxSpecialDays      = 100
 	MaxPacing           = 10_000                          // covers or parties that start in a window
 	maxParty            = MaxTablesPerParty * MaxCapacity // guests

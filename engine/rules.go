@@ -20,6 +20,7 @@ type Rules struct {
 	Pacing       Pacing
 	SpecialDays  []SpecialDay // by day
 	Combinations []Combination
+	Cancellation Policy
 	Approval     Approval
 	HoldMin      int // minutes that a hold lasts, 1–MaxHoldMin; 0 = DefaultHoldMin
 	ApprovalFrom int // guests: with ApprovalLarge parties of so many and more wait; 0 with the others
@@ -68,6 +69,7 @@ type RulesChange struct {
 	Pacing                                          *Pacing
 	SpecialDays                                     *[]SpecialDay
 	Combinations                                    *[]Combination
+	Cancellation                                    *Policy
 	Approval                                        *Approval
 	ApprovalFrom, HoldMin                           *int
 }
@@ -86,6 +88,7 @@ func (c *RulesChange) merge(r *Rules) {
 	set(&r.Pacing, c.Pacing)
 	set(&r.SpecialDays, c.SpecialDays)
 	set(&r.Combinations, c.Combinations)
+	set(&r.Cancellation, c.Cancellation)
 	set(&r.Approval, c.Approval)
 	set(&r.ApprovalFrom, c.ApprovalFrom)
 	set(&r.HoldMin, c.HoldMin)
@@ -115,7 +118,7 @@ func (r *Rules) settle(weekly []OpeningHours) string {
 	case r.PausedUntil < 0 || r.PausedUntil > lastInstant:
 		return "paused_until"
 	}
-	if field := r.Pacing.fault(); field != "" {
+	if field := cmp.Or(r.Pacing.fault(), r.Cancellation.fault()); field != "" {
 		return field
 	}
 	if field := settleSpecialDays(r.SpecialDays); field != "" {

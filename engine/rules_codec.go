@@ -6,7 +6,7 @@ func (r *Rules) proto() *enginepb.Rules {
 	p := &enginepb.Rules{Version: uint64(r.Version), MinNoticeMin: int64(r.MinNoticeMin), HorizonDays: int64(r.HorizonDays),
 		BufferMin: int64(r.BufferMin), NoShowMin: int64(r.NoShowMin), PausedUntilMs: int64(r.PausedUntil),
 		TurnTimes: turnsProto(r.TurnTimes), SpecialDays: specialProto(r.SpecialDays),
-		Combinations: combinationsProto(r.Combinations), Approval: r.Approval, ApprovalFrom: int64(r.ApprovalFrom), HoldMin: int64(r.HoldMin)}
+		Combinations: combinationsProto(r.Combinations), Approval: r.Approval, ApprovalFrom: int64(r.ApprovalFrom), HoldMin: int64(r.HoldMin), Cancellation: r.Cancellation.proto()}
 	if r.Pacing != (Pacing{}) {
 		p.Pacing = r.Pacing.proto()
 	}
@@ -19,6 +19,7 @@ func rulesFrom(p *enginepb.Rules) *Rules {
 		NoShowMin: int(p.NoShowMin), PausedUntil: Instant(p.PausedUntilMs), TurnTimes: turnsFrom(p.TurnTimes), SpecialDays: specialFrom(p.SpecialDays),
 		Combinations: combinationsFrom(p.Combinations), Approval: p.Approval, ApprovalFrom: int(p.ApprovalFrom), HoldMin: int(p.HoldMin)}
 	set(&r.Pacing, pacingFrom(p.Pacing))
+	set(&r.Cancellation, policyFrom(p.Cancellation))
 	return r
 }
 
@@ -99,7 +100,7 @@ func (c *SetRules) proto() *enginepb.SetRules {
 	r := &c.Change
 	p := &enginepb.SetRules{MinNoticeMin: wide(r.MinNoticeMin), HorizonDays: wide(r.HorizonDays), BufferMin: wide(r.BufferMin),
 		NoShowMin: wide(r.NoShowMin), Pacing: r.Pacing.proto(), Approval: r.Approval, ApprovalFrom: wide(r.ApprovalFrom),
-		HoldMin: wide(r.HoldMin)}
+		HoldMin: wide(r.HoldMin), Cancellation: r.Cancellation.whole()}
 	if r.PausedUntil != nil {
 		p.PausedUntilMs = new(int64(*r.PausedUntil))
 	}
@@ -118,7 +119,7 @@ func (c *SetRules) proto() *enginepb.SetRules {
 func setRulesFrom(p *enginepb.SetRules) *SetRules {
 	c := &SetRules{Change: RulesChange{MinNoticeMin: narrow(p.MinNoticeMin), HorizonDays: narrow(p.HorizonDays), BufferMin: narrow(p.BufferMin),
 		NoShowMin: narrow(p.NoShowMin), Pacing: pacingFrom(p.Pacing), Approval: p.Approval, ApprovalFrom: narrow(p.ApprovalFrom),
-		HoldMin: narrow(p.HoldMin)}}
+		HoldMin: narrow(p.HoldMin), Cancellation: policyFrom(p.Cancellation)}}
 	if p.PausedUntilMs != nil {
 		c.Change.PausedUntil = new(Instant(*p.PausedUntilMs))
 	}

@@ -35,6 +35,8 @@ type Reservation struct {
 	Created         Instant
 	Updated         Instant
 	HoldUntil       Instant // of what is or was held; 0 = never
+	Policy          Policy
+	FeeDue          int // of the guest, in minor units of the policy's currency
 }
 
 // TableSpec describes a table.

@@ -974,6 +974,7 @@ type SetRules struct {
 	Approval      *Approval              `protobuf:"varint,10,opt,name=approval,proto3,enum=maitred.engine.v1.Approval,oneof" json:"approval,omitempty"`
 	ApprovalFrom  *int64                 `protobuf:"varint,11,opt,name=approval_from,json=approvalFrom,proto3,oneof" json:"approval_from,omitempty"`
 	HoldMin       *int64                 `protobuf:"varint,12,opt,name=hold_min,json=holdMin,proto3,oneof" json:"hold_min,omitempty"`
+	Cancellation  *Policy                `protobuf:"bytes,13,opt,name=cancellation,proto3" json:"cancellation,omitempty"` // present: the whole of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1090,6 +1091,13 @@ func (x *SetRules) GetHoldMin() int64 {
 		return *x.HoldMin
 	}
 	return 0
+}
+
+func (x *SetRules) GetCancellation() *Policy {
+	if x != nil {
+		return x.Cancellation
+	}
+	return nil
 }
 
 type Combinations struct {
@@ -3483,7 +3491,7 @@ const file_command_proto_rawDesc = "" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\v\n" +
-	"\t_grid_min\"\xd6\x05\n" +
+	"\t_grid_min\"\x95\x06\n" +
 	"\bSetRules\x12)\n" +
 	"\x0emin_notice_min\x18\x01 \x01(\x03H\x00R\fminNoticeMin\x88\x01\x01\x12&\n" +
 	"\fhorizon_days\x18\x02 \x01(\x03H\x01R\vhorizonDays\x88\x01\x01\x12\"\n" +
@@ -3499,7 +3507,8 @@ const file_command_proto_rawDesc = "" +
 	"\bapproval\x18\n" +
 	" \x01(\x0e2\x1b.maitred.engine.v1.ApprovalH\x05R\bapproval\x88\x01\x01\x12(\n" +
 	"\rapproval_from\x18\v \x01(\x03H\x06R\fapprovalFrom\x88\x01\x01\x12\x1e\n" +
-	"\bhold_min\x18\f \x01(\x03H\aR\aholdMin\x88\x01\x01B\x11\n" +
+	"\bhold_min\x18\f \x01(\x03H\aR\aholdMin\x88\x01\x01\x12=\n" +
+	"\fcancellation\x18\r \x01(\v2\x19.maitred.engine.v1.PolicyR\fcancellationB\x11\n" +
 	"\x0f_min_notice_minB\x0f\n" +
 	"\r_horizon_daysB\r\n" +
 	"\v_buffer_minB\x0e\n" +
@@ -3759,20 +3768,21 @@ var file_command_proto_goTypes = []any{
 	(*Shift)(nil),               // 42: maitred.engine.v1.Shift
 	(*Pacing)(nil),              // 43: maitred.engine.v1.Pacing
 	(Approval)(0),               // 44: maitred.engine.v1.Approval
-	(*Combination)(nil),         // 45: maitred.engine.v1.Combination
-	(*TurnTime)(nil),            // 46: maitred.engine.v1.TurnTime
-	(*SpecialDay)(nil),          // 47: maitred.engine.v1.SpecialDay
-	(Channel)(0),                // 48: maitred.engine.v1.Channel
-	(*Block)(nil),               // 49: maitred.engine.v1.Block
-	(*Contact)(nil),             // 50: maitred.engine.v1.Contact
-	(*Reservation)(nil),         // 51: maitred.engine.v1.Reservation
-	(*Table)(nil),               // 52: maitred.engine.v1.Table
-	(*Restaurant)(nil),          // 53: maitred.engine.v1.Restaurant
-	(*Member)(nil),              // 54: maitred.engine.v1.Member
-	(*Account)(nil),             // 55: maitred.engine.v1.Account
-	(*ApiKey)(nil),              // 56: maitred.engine.v1.ApiKey
-	(*Rules)(nil),               // 57: maitred.engine.v1.Rules
-	(*AccountBase)(nil),         // 58: maitred.engine.v1.AccountBase
+	(*Policy)(nil),              // 45: maitred.engine.v1.Policy
+	(*Combination)(nil),         // 46: maitred.engine.v1.Combination
+	(*TurnTime)(nil),            // 47: maitred.engine.v1.TurnTime
+	(*SpecialDay)(nil),          // 48: maitred.engine.v1.SpecialDay
+	(Channel)(0),                // 49: maitred.engine.v1.Channel
+	(*Block)(nil),               // 50: maitred.engine.v1.Block
+	(*Contact)(nil),             // 51: maitred.engine.v1.Contact
+	(*Reservation)(nil),         // 52: maitred.engine.v1.Reservation
+	(*Table)(nil),               // 53: maitred.engine.v1.Table
+	(*Restaurant)(nil),          // 54: maitred.engine.v1.Restaurant
+	(*Member)(nil),              // 55: maitred.engine.v1.Member
+	(*Account)(nil),             // 56: maitred.engine.v1.Account
+	(*ApiKey)(nil),              // 57: maitred.engine.v1.ApiKey
+	(*Rules)(nil),               // 58: maitred.engine.v1.Rules
+	(*AccountBase)(nil),         // 59: maitred.engine.v1.AccountBase
 }
 var file_command_proto_depIdxs = []int32{
 	41, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
@@ -3815,38 +3825,39 @@ var file_command_proto_depIdxs = []int32{
 	7,  // 37: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
 	5,  // 38: maitred.engine.v1.SetRules.combinations:type_name -> maitred.engine.v1.Combinations
 	44, // 39: maitred.engine.v1.SetRules.approval:type_name -> maitred.engine.v1.Approval
-	45, // 40: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
-	46, // 41: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
-	47, // 42: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
-	48, // 43: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
-	49, // 44: maitred.engine.v1.AddTable.blocks:type_name -> maitred.engine.v1.Block
-	48, // 45: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
-	10, // 46: maitred.engine.v1.ChangeTable.blocks:type_name -> maitred.engine.v1.Blocks
-	49, // 47: maitred.engine.v1.Blocks.blocks:type_name -> maitred.engine.v1.Block
-	12, // 48: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
-	50, // 49: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
-	50, // 50: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
-	12, // 51: maitred.engine.v1.Hold.want:type_name -> maitred.engine.v1.When
-	50, // 52: maitred.engine.v1.Hold.contact:type_name -> maitred.engine.v1.Contact
-	12, // 53: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
-	41, // 54: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
-	41, // 55: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
-	41, // 56: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
-	26, // 57: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
-	51, // 58: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
-	52, // 59: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
-	53, // 60: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
-	54, // 61: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
-	55, // 62: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
-	56, // 63: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
-	39, // 64: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
-	57, // 65: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
-	58, // 66: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	45, // 40: maitred.engine.v1.SetRules.cancellation:type_name -> maitred.engine.v1.Policy
+	46, // 41: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
+	47, // 42: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
+	48, // 43: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
+	49, // 44: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
+	50, // 45: maitred.engine.v1.AddTable.blocks:type_name -> maitred.engine.v1.Block
+	49, // 46: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
+	10, // 47: maitred.engine.v1.ChangeTable.blocks:type_name -> maitred.engine.v1.Blocks
+	50, // 48: maitred.engine.v1.Blocks.blocks:type_name -> maitred.engine.v1.Block
+	12, // 49: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
+	51, // 50: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
+	51, // 51: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
+	12, // 52: maitred.engine.v1.Hold.want:type_name -> maitred.engine.v1.When
+	51, // 53: maitred.engine.v1.Hold.contact:type_name -> maitred.engine.v1.Contact
+	12, // 54: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
+	41, // 55: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
+	41, // 56: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
+	41, // 57: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
+	26, // 58: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
+	52, // 59: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
+	53, // 60: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
+	54, // 61: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
+	55, // 62: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
+	56, // 63: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
+	57, // 64: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
+	39, // 65: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
+	58, // 66: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
+	59, // 67: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
+	68, // [68:68] is the sub-list for method output_type
+	68, // [68:68] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }

@@ -466,6 +466,7 @@ func (m *SetRules) CloneVT() *SetRules {
 	r.Pacing = m.Pacing.CloneVT()
 	r.SpecialDays = m.SpecialDays.CloneVT()
 	r.Combinations = m.Combinations.CloneVT()
+	r.Cancellation = m.Cancellation.CloneVT()
 	if rhs := m.MinNoticeMin; rhs != nil {
 		tmpVal := *rhs
 		r.MinNoticeMin = &tmpVal
@@ -2374,6 +2375,16 @@ func (m *SetRules) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Cancellation != nil {
+		size, err := m.Cancellation.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
+		i--
+		dAtA[i] = 0x6a
 	}
 	if m.HoldMin != nil {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(*m.HoldMin))
@@ -5149,6 +5160,10 @@ func (m *SetRules) SizeVT() (n int) {
 	}
 	if m.HoldMin != nil {
 		n += 1 + protohelpers.SizeOfVarint(uint64(*m.HoldMin))
+	}
+	if m.Cancellation != nil {
+		l = m.Cancellation.SizeVT()
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -8768,6 +8783,42 @@ func (m *SetRules) UnmarshalVT(dAtA []byte) error {
 				}
 			}
 			m.HoldMin = &v
+		case 13:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Cancellation", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Cancellation == nil {
+				m.Cancellation = &Policy{}
+			}
+			if err := m.Cancellation.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -1039,6 +1039,7 @@ type Rules struct {
 	Approval      Approval               `protobuf:"varint,11,opt,name=approval,proto3,enum=maitred.engine.v1.Approval" json:"approval,omitempty"`
 	ApprovalFrom  int64                  `protobuf:"varint,12,opt,name=approval_from,json=approvalFrom,proto3" json:"approval_from,omitempty"` // guests: parties of so many and more, with APPROVAL_LARGE
 	HoldMin       int64                  `protobuf:"varint,13,opt,name=hold_min,json=holdMin,proto3" json:"hold_min,omitempty"`                // minutes that a hold lasts; 0 = 5
+	Cancellation  *Policy                `protobuf:"bytes,14,opt,name=cancellation,proto3" json:"cancellation,omitempty"`                      // absent = none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1164,6 +1165,82 @@ func (x *Rules) GetHoldMin() int64 {
 	return 0
 }
 
+func (x *Rules) GetCancellation() *Policy {
+	if x != nil {
+		return x.Cancellation
+	}
+	return nil
+}
+
+// Policy is what a cancellation or a no-show costs.
+type Policy struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FreeUntilMin  int64                  `protobuf:"varint,1,opt,name=free_until_min,json=freeUntilMin,proto3" json:"free_until_min,omitempty"` // minutes before the start until which a guest cancels for nothing
+	LateFee       int64                  `protobuf:"varint,2,opt,name=late_fee,json=lateFee,proto3" json:"late_fee,omitempty"`                  // per guest, in minor units of the currency
+	NoShowFee     int64                  `protobuf:"varint,3,opt,name=no_show_fee,json=noShowFee,proto3" json:"no_show_fee,omitempty"`          // per guest, in minor units
+	Currency      string                 `protobuf:"bytes,4,opt,name=currency,proto3" json:"currency,omitempty"`                                // ISO 4217
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Policy) Reset() {
+	*x = Policy{}
+	mi := &file_engine_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Policy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Policy) ProtoMessage() {}
+
+func (x *Policy) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Policy.ProtoReflect.Descriptor instead.
+func (*Policy) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Policy) GetFreeUntilMin() int64 {
+	if x != nil {
+		return x.FreeUntilMin
+	}
+	return 0
+}
+
+func (x *Policy) GetLateFee() int64 {
+	if x != nil {
+		return x.LateFee
+	}
+	return 0
+}
+
+func (x *Policy) GetNoShowFee() int64 {
+	if x != nil {
+		return x.NoShowFee
+	}
+	return 0
+}
+
+func (x *Policy) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
 // Combination is tables that are pushed together for one party.
 type Combination struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1176,7 +1253,7 @@ type Combination struct {
 
 func (x *Combination) Reset() {
 	*x = Combination{}
-	mi := &file_engine_proto_msgTypes[5]
+	mi := &file_engine_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1265,7 @@ func (x *Combination) String() string {
 func (*Combination) ProtoMessage() {}
 
 func (x *Combination) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[5]
+	mi := &file_engine_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1278,7 @@ func (x *Combination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Combination.ProtoReflect.Descriptor instead.
 func (*Combination) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{5}
+	return file_engine_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Combination) GetTableIds() []string {
@@ -1240,7 +1317,7 @@ type TurnTime struct {
 
 func (x *TurnTime) Reset() {
 	*x = TurnTime{}
-	mi := &file_engine_proto_msgTypes[6]
+	mi := &file_engine_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1329,7 @@ func (x *TurnTime) String() string {
 func (*TurnTime) ProtoMessage() {}
 
 func (x *TurnTime) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[6]
+	mi := &file_engine_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1342,7 @@ func (x *TurnTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TurnTime.ProtoReflect.Descriptor instead.
 func (*TurnTime) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{6}
+	return file_engine_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TurnTime) GetMinParty() int64 {
@@ -1324,7 +1401,7 @@ type Pacing struct {
 
 func (x *Pacing) Reset() {
 	*x = Pacing{}
-	mi := &file_engine_proto_msgTypes[7]
+	mi := &file_engine_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1413,7 @@ func (x *Pacing) String() string {
 func (*Pacing) ProtoMessage() {}
 
 func (x *Pacing) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[7]
+	mi := &file_engine_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1426,7 @@ func (x *Pacing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pacing.ProtoReflect.Descriptor instead.
 func (*Pacing) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{7}
+	return file_engine_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Pacing) GetWindowMin() int64 {
@@ -1399,7 +1476,7 @@ type SpecialDay struct {
 
 func (x *SpecialDay) Reset() {
 	*x = SpecialDay{}
-	mi := &file_engine_proto_msgTypes[8]
+	mi := &file_engine_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1411,7 +1488,7 @@ func (x *SpecialDay) String() string {
 func (*SpecialDay) ProtoMessage() {}
 
 func (x *SpecialDay) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[8]
+	mi := &file_engine_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1424,7 +1501,7 @@ func (x *SpecialDay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpecialDay.ProtoReflect.Descriptor instead.
 func (*SpecialDay) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{8}
+	return file_engine_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SpecialDay) GetDay() int64 {
@@ -1457,7 +1534,7 @@ type RulesSet struct {
 
 func (x *RulesSet) Reset() {
 	*x = RulesSet{}
-	mi := &file_engine_proto_msgTypes[9]
+	mi := &file_engine_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1546,7 @@ func (x *RulesSet) String() string {
 func (*RulesSet) ProtoMessage() {}
 
 func (x *RulesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[9]
+	mi := &file_engine_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1559,7 @@ func (x *RulesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RulesSet.ProtoReflect.Descriptor instead.
 func (*RulesSet) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{9}
+	return file_engine_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RulesSet) GetRules() *Rules {
@@ -1515,7 +1592,7 @@ type Restaurant struct {
 
 func (x *Restaurant) Reset() {
 	*x = Restaurant{}
-	mi := &file_engine_proto_msgTypes[10]
+	mi := &file_engine_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1604,7 @@ func (x *Restaurant) String() string {
 func (*Restaurant) ProtoMessage() {}
 
 func (x *Restaurant) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[10]
+	mi := &file_engine_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1617,7 @@ func (x *Restaurant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restaurant.ProtoReflect.Descriptor instead.
 func (*Restaurant) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{10}
+	return file_engine_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Restaurant) GetId() string {
@@ -1665,7 +1742,7 @@ type Table struct {
 
 func (x *Table) Reset() {
 	*x = Table{}
-	mi := &file_engine_proto_msgTypes[11]
+	mi := &file_engine_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +1754,7 @@ func (x *Table) String() string {
 func (*Table) ProtoMessage() {}
 
 func (x *Table) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[11]
+	mi := &file_engine_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +1767,7 @@ func (x *Table) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Table.ProtoReflect.Descriptor instead.
 func (*Table) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{11}
+	return file_engine_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Table) GetId() string {
@@ -1767,7 +1844,7 @@ type Block struct {
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +1856,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +1869,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{12}
+	return file_engine_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Block) GetFrom() int64 {
@@ -1818,7 +1895,7 @@ type RestaurantCreated struct {
 
 func (x *RestaurantCreated) Reset() {
 	*x = RestaurantCreated{}
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1830,7 +1907,7 @@ func (x *RestaurantCreated) String() string {
 func (*RestaurantCreated) ProtoMessage() {}
 
 func (x *RestaurantCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,7 +1920,7 @@ func (x *RestaurantCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantCreated.ProtoReflect.Descriptor instead.
 func (*RestaurantCreated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{13}
+	return file_engine_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RestaurantCreated) GetRestaurant() *Restaurant {
@@ -1862,7 +1939,7 @@ type RestaurantChanged struct {
 
 func (x *RestaurantChanged) Reset() {
 	*x = RestaurantChanged{}
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +1951,7 @@ func (x *RestaurantChanged) String() string {
 func (*RestaurantChanged) ProtoMessage() {}
 
 func (x *RestaurantChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +1964,7 @@ func (x *RestaurantChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantChanged.ProtoReflect.Descriptor instead.
 func (*RestaurantChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{14}
+	return file_engine_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RestaurantChanged) GetRestaurant() *Restaurant {
@@ -1906,7 +1983,7 @@ type TableAdded struct {
 
 func (x *TableAdded) Reset() {
 	*x = TableAdded{}
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +1995,7 @@ func (x *TableAdded) String() string {
 func (*TableAdded) ProtoMessage() {}
 
 func (x *TableAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2008,7 @@ func (x *TableAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableAdded.ProtoReflect.Descriptor instead.
 func (*TableAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{15}
+	return file_engine_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TableAdded) GetTable() *Table {
@@ -1950,7 +2027,7 @@ type TableChanged struct {
 
 func (x *TableChanged) Reset() {
 	*x = TableChanged{}
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1962,7 +2039,7 @@ func (x *TableChanged) String() string {
 func (*TableChanged) ProtoMessage() {}
 
 func (x *TableChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1975,7 +2052,7 @@ func (x *TableChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableChanged.ProtoReflect.Descriptor instead.
 func (*TableChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{16}
+	return file_engine_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TableChanged) GetTable() *Table {
@@ -1994,7 +2071,7 @@ type TableRemoved struct {
 
 func (x *TableRemoved) Reset() {
 	*x = TableRemoved{}
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2083,7 @@ func (x *TableRemoved) String() string {
 func (*TableRemoved) ProtoMessage() {}
 
 func (x *TableRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2096,7 @@ func (x *TableRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableRemoved.ProtoReflect.Descriptor instead.
 func (*TableRemoved) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{17}
+	return file_engine_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TableRemoved) GetTableId() string {
@@ -2038,7 +2115,7 @@ type ReservationCreated struct {
 
 func (x *ReservationCreated) Reset() {
 	*x = ReservationCreated{}
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2050,7 +2127,7 @@ func (x *ReservationCreated) String() string {
 func (*ReservationCreated) ProtoMessage() {}
 
 func (x *ReservationCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2063,7 +2140,7 @@ func (x *ReservationCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationCreated.ProtoReflect.Descriptor instead.
 func (*ReservationCreated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{18}
+	return file_engine_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReservationCreated) GetReservation() *Reservation {
@@ -2096,13 +2173,15 @@ type Reservation struct {
 	BufferMin       int32                  `protobuf:"varint,18,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"`         // after ends_at the tables stay free so long
 	Area            string                 `protobuf:"bytes,19,opt,name=area,proto3" json:"area,omitempty"`                                     // where the guest wants to sit; empty = anywhere
 	HoldUntilMs     int64                  `protobuf:"varint,20,opt,name=hold_until_ms,json=holdUntilMs,proto3" json:"hold_until_ms,omitempty"` // Unix ms; of what is or was held
+	Policy          *Policy                `protobuf:"bytes,21,opt,name=policy,proto3" json:"policy,omitempty"`                                 // in force when it was made
+	FeeDue          int64                  `protobuf:"varint,22,opt,name=fee_due,json=feeDue,proto3" json:"fee_due,omitempty"`                  // of the guest, in minor units of the policy's currency
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Reservation) Reset() {
 	*x = Reservation{}
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2114,7 +2193,7 @@ func (x *Reservation) String() string {
 func (*Reservation) ProtoMessage() {}
 
 func (x *Reservation) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2127,7 +2206,7 @@ func (x *Reservation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reservation.ProtoReflect.Descriptor instead.
 func (*Reservation) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{19}
+	return file_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Reservation) GetId() string {
@@ -2270,6 +2349,20 @@ func (x *Reservation) GetHoldUntilMs() int64 {
 	return 0
 }
 
+func (x *Reservation) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *Reservation) GetFeeDue() int64 {
+	if x != nil {
+		return x.FeeDue
+	}
+	return 0
+}
+
 type Contact struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2281,7 +2374,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2386,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2306,7 +2399,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{20}
+	return file_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Contact) GetName() string {
@@ -2348,7 +2441,7 @@ type ReservationRescheduled struct {
 
 func (x *ReservationRescheduled) Reset() {
 	*x = ReservationRescheduled{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2453,7 @@ func (x *ReservationRescheduled) String() string {
 func (*ReservationRescheduled) ProtoMessage() {}
 
 func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2466,7 @@ func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationRescheduled.ProtoReflect.Descriptor instead.
 func (*ReservationRescheduled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReservationRescheduled) GetId() string {
@@ -2451,13 +2544,15 @@ type ReservationStatusChanged struct {
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Status        Status                 `protobuf:"varint,2,opt,name=status,proto3,enum=maitred.engine.v1.Status" json:"status,omitempty"`
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	FeeDue        int64                  `protobuf:"varint,4,opt,name=fee_due,json=feeDue,proto3" json:"fee_due,omitempty"`               // of the guest from now on, in minor units
+	FeeCurrency   string                 `protobuf:"bytes,5,opt,name=fee_currency,json=feeCurrency,proto3" json:"fee_currency,omitempty"` // ISO 4217; empty without a fee
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReservationStatusChanged) Reset() {
 	*x = ReservationStatusChanged{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2469,7 +2564,7 @@ func (x *ReservationStatusChanged) String() string {
 func (*ReservationStatusChanged) ProtoMessage() {}
 
 func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2482,7 +2577,7 @@ func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationStatusChanged.ProtoReflect.Descriptor instead.
 func (*ReservationStatusChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReservationStatusChanged) GetId() string {
@@ -2506,6 +2601,20 @@ func (x *ReservationStatusChanged) GetReason() string {
 	return ""
 }
 
+func (x *ReservationStatusChanged) GetFeeDue() int64 {
+	if x != nil {
+		return x.FeeDue
+	}
+	return 0
+}
+
+func (x *ReservationStatusChanged) GetFeeCurrency() string {
+	if x != nil {
+		return x.FeeCurrency
+	}
+	return ""
+}
+
 // Member of a restaurant's staff.
 type Member struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2519,7 +2628,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2640,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2653,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Member) GetAccount() string {
@@ -2584,7 +2693,7 @@ type StaffSet struct {
 
 func (x *StaffSet) Reset() {
 	*x = StaffSet{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +2705,7 @@ func (x *StaffSet) String() string {
 func (*StaffSet) ProtoMessage() {}
 
 func (x *StaffSet) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +2718,7 @@ func (x *StaffSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffSet.ProtoReflect.Descriptor instead.
 func (*StaffSet) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StaffSet) GetMember() *Member {
@@ -2628,7 +2737,7 @@ type StaffRemoved struct {
 
 func (x *StaffRemoved) Reset() {
 	*x = StaffRemoved{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2640,7 +2749,7 @@ func (x *StaffRemoved) String() string {
 func (*StaffRemoved) ProtoMessage() {}
 
 func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2653,7 +2762,7 @@ func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffRemoved.ProtoReflect.Descriptor instead.
 func (*StaffRemoved) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StaffRemoved) GetAccount() string {
@@ -2676,7 +2785,7 @@ type ReviewAdded struct {
 
 func (x *ReviewAdded) Reset() {
 	*x = ReviewAdded{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2688,7 +2797,7 @@ func (x *ReviewAdded) String() string {
 func (*ReviewAdded) ProtoMessage() {}
 
 func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2701,7 +2810,7 @@ func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewAdded.ProtoReflect.Descriptor instead.
 func (*ReviewAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReviewAdded) GetId() string {
@@ -2742,7 +2851,7 @@ type GuestForgotten struct {
 
 func (x *GuestForgotten) Reset() {
 	*x = GuestForgotten{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2754,7 +2863,7 @@ func (x *GuestForgotten) String() string {
 func (*GuestForgotten) ProtoMessage() {}
 
 func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2767,7 +2876,7 @@ func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuestForgotten.ProtoReflect.Descriptor instead.
 func (*GuestForgotten) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GuestForgotten) GetGuest() string {
@@ -2786,7 +2895,7 @@ type AccountRegistered struct {
 
 func (x *AccountRegistered) Reset() {
 	*x = AccountRegistered{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2798,7 +2907,7 @@ func (x *AccountRegistered) String() string {
 func (*AccountRegistered) ProtoMessage() {}
 
 func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2811,7 +2920,7 @@ func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRegistered.ProtoReflect.Descriptor instead.
 func (*AccountRegistered) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AccountRegistered) GetAccount() *Account {
@@ -2830,7 +2939,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2842,7 +2951,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2855,7 +2964,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AccountChanged) GetAccount() *Account {
@@ -2882,7 +2991,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2894,7 +3003,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2907,7 +3016,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Account) GetId() string {
@@ -2984,7 +3093,7 @@ type SessionOpened struct {
 
 func (x *SessionOpened) Reset() {
 	*x = SessionOpened{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2996,7 +3105,7 @@ func (x *SessionOpened) String() string {
 func (*SessionOpened) ProtoMessage() {}
 
 func (x *SessionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3009,7 +3118,7 @@ func (x *SessionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionOpened.ProtoReflect.Descriptor instead.
 func (*SessionOpened) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SessionOpened) GetFamily() string {
@@ -3043,7 +3152,7 @@ type SessionRotated struct {
 
 func (x *SessionRotated) Reset() {
 	*x = SessionRotated{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3055,7 +3164,7 @@ func (x *SessionRotated) String() string {
 func (*SessionRotated) ProtoMessage() {}
 
 func (x *SessionRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3068,7 +3177,7 @@ func (x *SessionRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRotated.ProtoReflect.Descriptor instead.
 func (*SessionRotated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SessionRotated) GetFamily() string {
@@ -3095,7 +3204,7 @@ type SessionRevoked struct {
 
 func (x *SessionRevoked) Reset() {
 	*x = SessionRevoked{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3216,7 @@ func (x *SessionRevoked) String() string {
 func (*SessionRevoked) ProtoMessage() {}
 
 func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3229,7 @@ func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRevoked.ProtoReflect.Descriptor instead.
 func (*SessionRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SessionRevoked) GetFamily() string {
@@ -3145,7 +3254,7 @@ type AccountErased struct {
 
 func (x *AccountErased) Reset() {
 	*x = AccountErased{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3157,7 +3266,7 @@ func (x *AccountErased) String() string {
 func (*AccountErased) ProtoMessage() {}
 
 func (x *AccountErased) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3170,7 +3279,7 @@ func (x *AccountErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErased.ProtoReflect.Descriptor instead.
 func (*AccountErased) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 type AccountErasureCompleted struct {
@@ -3181,7 +3290,7 @@ type AccountErasureCompleted struct {
 
 func (x *AccountErasureCompleted) Reset() {
 	*x = AccountErasureCompleted{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3302,7 @@ func (x *AccountErasureCompleted) String() string {
 func (*AccountErasureCompleted) ProtoMessage() {}
 
 func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3315,7 @@ func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErasureCompleted.ProtoReflect.Descriptor instead.
 func (*AccountErasureCompleted) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 // SecondFactor is a time-based one-time password (RFC 6238). recovery: SHA-256 of each code that is left, 32 bytes each.
@@ -3222,7 +3331,7 @@ type SecondFactor struct {
 
 func (x *SecondFactor) Reset() {
 	*x = SecondFactor{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3234,7 +3343,7 @@ func (x *SecondFactor) String() string {
 func (*SecondFactor) ProtoMessage() {}
 
 func (x *SecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3247,7 +3356,7 @@ func (x *SecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactor.ProtoReflect.Descriptor instead.
 func (*SecondFactor) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SecondFactor) GetSecret() []byte {
@@ -3287,7 +3396,7 @@ type SecondFactorChanged struct {
 
 func (x *SecondFactorChanged) Reset() {
 	*x = SecondFactorChanged{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3299,7 +3408,7 @@ func (x *SecondFactorChanged) String() string {
 func (*SecondFactorChanged) ProtoMessage() {}
 
 func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3312,7 +3421,7 @@ func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorChanged.ProtoReflect.Descriptor instead.
 func (*SecondFactorChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SecondFactorChanged) GetFactor() *SecondFactor {
@@ -3332,7 +3441,7 @@ type SecondFactorUsed struct {
 
 func (x *SecondFactorUsed) Reset() {
 	*x = SecondFactorUsed{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3344,7 +3453,7 @@ func (x *SecondFactorUsed) String() string {
 func (*SecondFactorUsed) ProtoMessage() {}
 
 func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3357,7 +3466,7 @@ func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorUsed.ProtoReflect.Descriptor instead.
 func (*SecondFactorUsed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SecondFactorUsed) GetStep() int64 {
@@ -3388,7 +3497,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3400,7 +3509,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3413,7 +3522,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ApiKey) GetId() string {
@@ -3467,7 +3576,7 @@ type ApiKeyAdded struct {
 
 func (x *ApiKeyAdded) Reset() {
 	*x = ApiKeyAdded{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3479,7 +3588,7 @@ func (x *ApiKeyAdded) String() string {
 func (*ApiKeyAdded) ProtoMessage() {}
 
 func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3492,7 +3601,7 @@ func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyAdded.ProtoReflect.Descriptor instead.
 func (*ApiKeyAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ApiKeyAdded) GetKey() *ApiKey {
@@ -3511,7 +3620,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3523,7 +3632,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3536,7 +3645,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -3555,7 +3664,7 @@ type PasswordRehashed struct {
 
 func (x *PasswordRehashed) Reset() {
 	*x = PasswordRehashed{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3567,7 +3676,7 @@ func (x *PasswordRehashed) String() string {
 func (*PasswordRehashed) ProtoMessage() {}
 
 func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3580,7 +3689,7 @@ func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordRehashed.ProtoReflect.Descriptor instead.
 func (*PasswordRehashed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PasswordRehashed) GetPasswordHash() string {
@@ -3598,7 +3707,7 @@ type LoginThrottled struct {
 
 func (x *LoginThrottled) Reset() {
 	*x = LoginThrottled{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3610,7 +3719,7 @@ func (x *LoginThrottled) String() string {
 func (*LoginThrottled) ProtoMessage() {}
 
 func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3623,7 +3732,7 @@ func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginThrottled.ProtoReflect.Descriptor instead.
 func (*LoginThrottled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 // RestaurantBase is the whole state of a restaurant at one version.
@@ -3646,7 +3755,7 @@ type RestaurantBase struct {
 
 func (x *RestaurantBase) Reset() {
 	*x = RestaurantBase{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3658,7 +3767,7 @@ func (x *RestaurantBase) String() string {
 func (*RestaurantBase) ProtoMessage() {}
 
 func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3671,7 +3780,7 @@ func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantBase.ProtoReflect.Descriptor instead.
 func (*RestaurantBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RestaurantBase) GetRestaurant() *Restaurant {
@@ -3765,7 +3874,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3777,7 +3886,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3790,7 +3899,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{45}
+	return file_engine_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Session) GetFamily() string {
@@ -3846,7 +3955,7 @@ type AccountBase struct {
 
 func (x *AccountBase) Reset() {
 	*x = AccountBase{}
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3858,7 +3967,7 @@ func (x *AccountBase) String() string {
 func (*AccountBase) ProtoMessage() {}
 
 func (x *AccountBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3871,7 +3980,7 @@ func (x *AccountBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBase.ProtoReflect.Descriptor instead.
 func (*AccountBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{46}
+	return file_engine_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *AccountBase) GetAccount() *Account {
@@ -4005,7 +4114,7 @@ const file_engine_proto_rawDesc = "" +
 	"\tclose_min\x18\x03 \x01(\x03R\bcloseMin\x12(\n" +
 	"\x10last_seating_min\x18\x04 \x01(\x03R\x0elastSeatingMin\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x19\n" +
-	"\bgrid_min\x18\x06 \x01(\x03R\agridMin\"\xbf\x04\n" +
+	"\bgrid_min\x18\x06 \x01(\x03R\agridMin\"\xfe\x04\n" +
 	"\x05Rules\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12$\n" +
 	"\x0emin_notice_min\x18\x02 \x01(\x03R\fminNoticeMin\x12!\n" +
@@ -4022,7 +4131,13 @@ const file_engine_proto_rawDesc = "" +
 	" \x03(\v2\x1e.maitred.engine.v1.CombinationR\fcombinations\x127\n" +
 	"\bapproval\x18\v \x01(\x0e2\x1b.maitred.engine.v1.ApprovalR\bapproval\x12#\n" +
 	"\rapproval_from\x18\f \x01(\x03R\fapprovalFrom\x12\x19\n" +
-	"\bhold_min\x18\r \x01(\x03R\aholdMin\"d\n" +
+	"\bhold_min\x18\r \x01(\x03R\aholdMin\x12=\n" +
+	"\fcancellation\x18\x0e \x01(\v2\x19.maitred.engine.v1.PolicyR\fcancellation\"\x85\x01\n" +
+	"\x06Policy\x12$\n" +
+	"\x0efree_until_min\x18\x01 \x01(\x03R\ffreeUntilMin\x12\x19\n" +
+	"\blate_fee\x18\x02 \x01(\x03R\alateFee\x12\x1e\n" +
+	"\vno_show_fee\x18\x03 \x01(\x03R\tnoShowFee\x12\x1a\n" +
+	"\bcurrency\x18\x04 \x01(\tR\bcurrency\"d\n" +
 	"\vCombination\x12\x1b\n" +
 	"\ttable_ids\x18\x01 \x03(\tR\btableIds\x12\x1b\n" +
 	"\tmin_party\x18\x02 \x01(\x03R\bminParty\x12\x1b\n" +
@@ -4096,7 +4211,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fTableRemoved\x12\x19\n" +
 	"\btable_id\x18\x01 \x01(\tR\atableId\"V\n" +
 	"\x12ReservationCreated\x12@\n" +
-	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xec\x04\n" +
+	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xb8\x05\n" +
 	"\vReservation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05guest\x18\x02 \x01(\tR\x05guest\x12\x1b\n" +
@@ -4122,7 +4237,9 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"buffer_min\x18\x12 \x01(\x05R\tbufferMin\x12\x12\n" +
 	"\x04area\x18\x13 \x01(\tR\x04area\x12\"\n" +
-	"\rhold_until_ms\x18\x14 \x01(\x03R\vholdUntilMs\"I\n" +
+	"\rhold_until_ms\x18\x14 \x01(\x03R\vholdUntilMs\x121\n" +
+	"\x06policy\x18\x15 \x01(\v2\x19.maitred.engine.v1.PolicyR\x06policy\x12\x17\n" +
+	"\afee_due\x18\x16 \x01(\x03R\x06feeDue\"I\n" +
 	"\aContact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05phone\x18\x02 \x01(\tR\x05phone\x12\x14\n" +
@@ -4140,11 +4257,13 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"buffer_min\x18\t \x01(\x05R\tbufferMin\x12\x12\n" +
 	"\x04area\x18\n" +
-	" \x01(\tR\x04area\"u\n" +
+	" \x01(\tR\x04area\"\xb1\x01\n" +
 	"\x18ReservationStatusChanged\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x19.maitred.engine.v1.StatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x84\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x17\n" +
+	"\afee_due\x18\x04 \x01(\x03R\x06feeDue\x12!\n" +
+	"\ffee_currency\x18\x05 \x01(\tR\vfeeCurrency\"\x84\x01\n" +
 	"\x06Member\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12+\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x04role\x12\x19\n" +
@@ -4293,7 +4412,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
@@ -4304,119 +4423,122 @@ var file_engine_proto_goTypes = []any{
 	(*OpeningHours)(nil),             // 6: maitred.engine.v1.OpeningHours
 	(*Shift)(nil),                    // 7: maitred.engine.v1.Shift
 	(*Rules)(nil),                    // 8: maitred.engine.v1.Rules
-	(*Combination)(nil),              // 9: maitred.engine.v1.Combination
-	(*TurnTime)(nil),                 // 10: maitred.engine.v1.TurnTime
-	(*Pacing)(nil),                   // 11: maitred.engine.v1.Pacing
-	(*SpecialDay)(nil),               // 12: maitred.engine.v1.SpecialDay
-	(*RulesSet)(nil),                 // 13: maitred.engine.v1.RulesSet
-	(*Restaurant)(nil),               // 14: maitred.engine.v1.Restaurant
-	(*Table)(nil),                    // 15: maitred.engine.v1.Table
-	(*Block)(nil),                    // 16: maitred.engine.v1.Block
-	(*RestaurantCreated)(nil),        // 17: maitred.engine.v1.RestaurantCreated
-	(*RestaurantChanged)(nil),        // 18: maitred.engine.v1.RestaurantChanged
-	(*TableAdded)(nil),               // 19: maitred.engine.v1.TableAdded
-	(*TableChanged)(nil),             // 20: maitred.engine.v1.TableChanged
-	(*TableRemoved)(nil),             // 21: maitred.engine.v1.TableRemoved
-	(*ReservationCreated)(nil),       // 22: maitred.engine.v1.ReservationCreated
-	(*Reservation)(nil),              // 23: maitred.engine.v1.Reservation
-	(*Contact)(nil),                  // 24: maitred.engine.v1.Contact
-	(*ReservationRescheduled)(nil),   // 25: maitred.engine.v1.ReservationRescheduled
-	(*ReservationStatusChanged)(nil), // 26: maitred.engine.v1.ReservationStatusChanged
-	(*Member)(nil),                   // 27: maitred.engine.v1.Member
-	(*StaffSet)(nil),                 // 28: maitred.engine.v1.StaffSet
-	(*StaffRemoved)(nil),             // 29: maitred.engine.v1.StaffRemoved
-	(*ReviewAdded)(nil),              // 30: maitred.engine.v1.ReviewAdded
-	(*GuestForgotten)(nil),           // 31: maitred.engine.v1.GuestForgotten
-	(*AccountRegistered)(nil),        // 32: maitred.engine.v1.AccountRegistered
-	(*AccountChanged)(nil),           // 33: maitred.engine.v1.AccountChanged
-	(*Account)(nil),                  // 34: maitred.engine.v1.Account
-	(*SessionOpened)(nil),            // 35: maitred.engine.v1.SessionOpened
-	(*SessionRotated)(nil),           // 36: maitred.engine.v1.SessionRotated
-	(*SessionRevoked)(nil),           // 37: maitred.engine.v1.SessionRevoked
-	(*AccountErased)(nil),            // 38: maitred.engine.v1.AccountErased
-	(*AccountErasureCompleted)(nil),  // 39: maitred.engine.v1.AccountErasureCompleted
-	(*SecondFactor)(nil),             // 40: maitred.engine.v1.SecondFactor
-	(*SecondFactorChanged)(nil),      // 41: maitred.engine.v1.SecondFactorChanged
-	(*SecondFactorUsed)(nil),         // 42: maitred.engine.v1.SecondFactorUsed
-	(*ApiKey)(nil),                   // 43: maitred.engine.v1.ApiKey
-	(*ApiKeyAdded)(nil),              // 44: maitred.engine.v1.ApiKeyAdded
-	(*ApiKeyRevoked)(nil),            // 45: maitred.engine.v1.ApiKeyRevoked
-	(*PasswordRehashed)(nil),         // 46: maitred.engine.v1.PasswordRehashed
-	(*LoginThrottled)(nil),           // 47: maitred.engine.v1.LoginThrottled
-	(*RestaurantBase)(nil),           // 48: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 49: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 50: maitred.engine.v1.AccountBase
+	(*Policy)(nil),                   // 9: maitred.engine.v1.Policy
+	(*Combination)(nil),              // 10: maitred.engine.v1.Combination
+	(*TurnTime)(nil),                 // 11: maitred.engine.v1.TurnTime
+	(*Pacing)(nil),                   // 12: maitred.engine.v1.Pacing
+	(*SpecialDay)(nil),               // 13: maitred.engine.v1.SpecialDay
+	(*RulesSet)(nil),                 // 14: maitred.engine.v1.RulesSet
+	(*Restaurant)(nil),               // 15: maitred.engine.v1.Restaurant
+	(*Table)(nil),                    // 16: maitred.engine.v1.Table
+	(*Block)(nil),                    // 17: maitred.engine.v1.Block
+	(*RestaurantCreated)(nil),        // 18: maitred.engine.v1.RestaurantCreated
+	(*RestaurantChanged)(nil),        // 19: maitred.engine.v1.RestaurantChanged
+	(*TableAdded)(nil),               // 20: maitred.engine.v1.TableAdded
+	(*TableChanged)(nil),             // 21: maitred.engine.v1.TableChanged
+	(*TableRemoved)(nil),             // 22: maitred.engine.v1.TableRemoved
+	(*ReservationCreated)(nil),       // 23: maitred.engine.v1.ReservationCreated
+	(*Reservation)(nil),              // 24: maitred.engine.v1.Reservation
+	(*Contact)(nil),                  // 25: maitred.engine.v1.Contact
+	(*ReservationRescheduled)(nil),   // 26: maitred.engine.v1.ReservationRescheduled
+	(*ReservationStatusChanged)(nil), // 27: maitred.engine.v1.ReservationStatusChanged
+	(*Member)(nil),                   // 28: maitred.engine.v1.Member
+	(*StaffSet)(nil),                 // 29: maitred.engine.v1.StaffSet
+	(*StaffRemoved)(nil),             // 30: maitred.engine.v1.StaffRemoved
+	(*ReviewAdded)(nil),              // 31: maitred.engine.v1.ReviewAdded
+	(*GuestForgotten)(nil),           // 32: maitred.engine.v1.GuestForgotten
+	(*AccountRegistered)(nil),        // 33: maitred.engine.v1.AccountRegistered
+	(*AccountChanged)(nil),           // 34: maitred.engine.v1.AccountChanged
+	(*Account)(nil),                  // 35: maitred.engine.v1.Account
+	(*SessionOpened)(nil),            // 36: maitred.engine.v1.SessionOpened
+	(*SessionRotated)(nil),           // 37: maitred.engine.v1.SessionRotated
+	(*SessionRevoked)(nil),           // 38: maitred.engine.v1.SessionRevoked
+	(*AccountErased)(nil),            // 39: maitred.engine.v1.AccountErased
+	(*AccountErasureCompleted)(nil),  // 40: maitred.engine.v1.AccountErasureCompleted
+	(*SecondFactor)(nil),             // 41: maitred.engine.v1.SecondFactor
+	(*SecondFactorChanged)(nil),      // 42: maitred.engine.v1.SecondFactorChanged
+	(*SecondFactorUsed)(nil),         // 43: maitred.engine.v1.SecondFactorUsed
+	(*ApiKey)(nil),                   // 44: maitred.engine.v1.ApiKey
+	(*ApiKeyAdded)(nil),              // 45: maitred.engine.v1.ApiKeyAdded
+	(*ApiKeyRevoked)(nil),            // 46: maitred.engine.v1.ApiKeyRevoked
+	(*PasswordRehashed)(nil),         // 47: maitred.engine.v1.PasswordRehashed
+	(*LoginThrottled)(nil),           // 48: maitred.engine.v1.LoginThrottled
+	(*RestaurantBase)(nil),           // 49: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 50: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 51: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
 	5,  // 1: maitred.engine.v1.Event.receipt:type_name -> maitred.engine.v1.Receipt
-	17, // 2: maitred.engine.v1.Event.restaurant_created:type_name -> maitred.engine.v1.RestaurantCreated
-	18, // 3: maitred.engine.v1.Event.restaurant_changed:type_name -> maitred.engine.v1.RestaurantChanged
-	19, // 4: maitred.engine.v1.Event.table_added:type_name -> maitred.engine.v1.TableAdded
-	20, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
-	21, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
-	22, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
-	25, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
-	26, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
-	28, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
-	29, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
-	30, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
-	31, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
-	13, // 14: maitred.engine.v1.Event.rules_set:type_name -> maitred.engine.v1.RulesSet
-	32, // 15: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
-	33, // 16: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
-	35, // 17: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
-	36, // 18: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
-	37, // 19: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
-	38, // 20: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	41, // 21: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
-	44, // 22: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
-	45, // 23: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
-	46, // 24: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
-	42, // 25: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
-	47, // 26: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
-	39, // 27: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
-	10, // 28: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
-	11, // 29: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
-	12, // 30: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
-	9,  // 31: maitred.engine.v1.Rules.combinations:type_name -> maitred.engine.v1.Combination
+	18, // 2: maitred.engine.v1.Event.restaurant_created:type_name -> maitred.engine.v1.RestaurantCreated
+	19, // 3: maitred.engine.v1.Event.restaurant_changed:type_name -> maitred.engine.v1.RestaurantChanged
+	20, // 4: maitred.engine.v1.Event.table_added:type_name -> maitred.engine.v1.TableAdded
+	21, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
+	22, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
+	23, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
+	26, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
+	27, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
+	29, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
+	30, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
+	31, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
+	32, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
+	14, // 14: maitred.engine.v1.Event.rules_set:type_name -> maitred.engine.v1.RulesSet
+	33, // 15: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
+	34, // 16: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
+	36, // 17: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
+	37, // 18: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
+	38, // 19: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
+	39, // 20: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
+	42, // 21: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
+	45, // 22: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
+	46, // 23: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
+	47, // 24: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
+	43, // 25: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
+	48, // 26: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
+	40, // 27: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
+	11, // 28: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
+	12, // 29: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
+	13, // 30: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
+	10, // 31: maitred.engine.v1.Rules.combinations:type_name -> maitred.engine.v1.Combination
 	2,  // 32: maitred.engine.v1.Rules.approval:type_name -> maitred.engine.v1.Approval
-	7,  // 33: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
-	8,  // 34: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
-	6,  // 35: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
-	3,  // 36: maitred.engine.v1.Table.channel:type_name -> maitred.engine.v1.Channel
-	16, // 37: maitred.engine.v1.Table.blocks:type_name -> maitred.engine.v1.Block
-	14, // 38: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	14, // 39: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	15, // 40: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	15, // 41: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	23, // 42: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 43: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	24, // 44: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	1,  // 45: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	0,  // 46: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
-	27, // 47: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
-	34, // 48: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	34, // 49: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 50: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	40, // 51: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
-	43, // 52: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
-	14, // 53: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	15, // 54: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	23, // 55: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	5,  // 56: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	27, // 57: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
-	8,  // 58: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
-	34, // 59: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	49, // 60: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	5,  // 61: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	40, // 62: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
-	43, // 63: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
-	64, // [64:64] is the sub-list for method output_type
-	64, // [64:64] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	9,  // 33: maitred.engine.v1.Rules.cancellation:type_name -> maitred.engine.v1.Policy
+	7,  // 34: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
+	8,  // 35: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
+	6,  // 36: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
+	3,  // 37: maitred.engine.v1.Table.channel:type_name -> maitred.engine.v1.Channel
+	17, // 38: maitred.engine.v1.Table.blocks:type_name -> maitred.engine.v1.Block
+	15, // 39: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	15, // 40: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	16, // 41: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	16, // 42: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	24, // 43: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 44: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	25, // 45: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	9,  // 46: maitred.engine.v1.Reservation.policy:type_name -> maitred.engine.v1.Policy
+	1,  // 47: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	0,  // 48: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
+	28, // 49: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
+	35, // 50: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	35, // 51: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 52: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	41, // 53: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
+	44, // 54: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
+	15, // 55: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	16, // 56: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	24, // 57: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	5,  // 58: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	28, // 59: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
+	8,  // 60: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
+	35, // 61: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	50, // 62: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	5,  // 63: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	41, // 64: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
+	44, // 65: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
+	66, // [66:66] is the sub-list for method output_type
+	66, // [66:66] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -4458,7 +4580,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   47,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -97,7 +97,7 @@ func (b *Book) hold(now engine.Instant, cmd *engine.Command, c *engine.Hold) (en
 		minutes = 5
 	}
 	r := &engine.Reservation{ID: c.ID, GuestsCount: c.GuestsCount, Contact: c.Contact, Area: c.Area, Status: engine.StatusHeld, Version: 1,
-		Created: now, Updated: now, HoldUntil: now + minutes*60_000}
+		Created: now, Updated: now, HoldUntil: now + minutes*60_000, Policy: b.rules().Cancellation}
 	if !staff {
 		r.Guest = cmd.Caller.Account
 	}

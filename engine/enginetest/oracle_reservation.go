@@ -23,7 +23,7 @@ func (b *Book) create(now engine.Instant, cmd *engine.Command, c *engine.CreateR
 		return refused(engine.CodeStale, "")
 	}
 	r := &engine.Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact, Area: c.Area,
-		Status: engine.StatusConfirmed, Version: 1, Created: now, Updated: now}
+		Policy: b.rules().Cancellation, Status: engine.StatusConfirmed, Version: 1, Created: now, Updated: now}
 	if !staff {
 		r.Guest = cmd.Caller.Account
 		if b.waits(c.GuestsCount) {
@@ -320,7 +320,14 @@ func (b *Book) transition(now engine.Instant, cmd *engine.Command, c *engine.Tra
 			events = 2
 		}
 	}
-	r.Status = to
+	r.Status, r.FeeDue = to, 0
+	switch free := engine.Instant(old.StartsAt-int64(old.Policy.FreeUntilMin)*60) * 1000; {
+	case old.Status != engine.StatusConfirmed:
+	case to == engine.StatusNoShow:
+		r.FeeDue = old.Policy.NoShowFee * old.GuestsCount
+	case to == engine.StatusCancelled && now > free && !b.staff(cmd.Caller):
+		r.FeeDue = old.Policy.LateFee * old.GuestsCount
+	}
 	r.Version += engine.Version(events)
 	r.Updated = now
 	b.put(&r)
@@ -335,9 +342,9 @@ func (b *Book) sweep(now engine.Instant, cmd *engine.Command) (engine.Outcome, s
 	due = due[:min(len(due), 64)]
 	for _, old := range due {
 		r := *old
-		r.Status, r.Updated = engine.StatusNoShow, now
+		r.Status, r.Updated, r.FeeDue = engine.StatusNoShow, now, old.Policy.NoShowFee*old.GuestsCount
 		if old.Status == engine.StatusPending || old.Status == engine.StatusHeld {
-			r.Status = engine.StatusExpired
+			r.Status, r.FeeDue = engine.StatusExpired, 0
 		}
 		r.Version++
 		b.put(&r)

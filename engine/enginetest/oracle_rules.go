@@ -48,6 +48,9 @@ func (b *Book) setRules(cmd *engine.Command, c *engine.SetRules) (engine.Outcome
 	if c.Change.Combinations != nil {
 		next.Combinations = *c.Change.Combinations
 	}
+	if c.Change.Cancellation != nil {
+		next.Cancellation = *c.Change.Cancellation
+	}
 	if c.Change.Approval != nil {
 		next.Approval = *c.Change.Approval
 	}
@@ -97,6 +100,9 @@ func (b *Book) settleRules(r *engine.Rules) string {
 		return "approval_from"
 	case p.Covers != 0 && p.OnlineCovers > p.Covers:
 		return "pacing.online_covers"
+	}
+	if p := r.Cancellation; p.Currency == "" && p.LateFee+p.NoShowFee > 0 {
+		return "cancellation.currency"
 	}
 	for i, d := range r.SpecialDays {
 		if i > 0 && r.SpecialDays[i-1].Day == d.Day {

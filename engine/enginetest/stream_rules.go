@@ -42,6 +42,12 @@ func (s *Stream) rules() *engine.SetRules {
 	if s.one(6) {
 		c.HoldMin = minutes(0, 1, 30)
 	}
+	if s.one(3) {
+		c.Cancellation = &engine.Policy{FreeUntilMin: s.src.IntN(3) * 720, LateFee: s.src.IntN(2) * 1500, NoShowFee: s.src.IntN(2) * 3000, Currency: "EUR"}
+		if s.one(5) {
+			c.Cancellation.Currency = ""
+		}
+	}
 	if s.one(2) {
 		c.Combinations = new(s.combinations())
 	}

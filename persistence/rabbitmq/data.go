@@ -38,7 +38,9 @@ type (
 		ID           string `json:"id"`
 		RestaurantID string `json:"restaurant_id"`
 		Status       string `json:"status"`
-		Reason       string `json:"reason,omitempty"` // of maitred's own timers only: what people write is personal
+		Reason       string `json:"reason,omitempty"`  // of maitred's own timers only: what people write is personal
+		FeeDue       int64  `json:"fee_due,omitempty"` // of the guest, in minor units
+		FeeCurrency  string `json:"fee_currency,omitempty"`
 		ByRole       string `json:"by_role,omitempty"`
 	}
 	openingHours struct {
@@ -82,12 +84,19 @@ type (
 		Approval         string        `json:"approval"`
 		ApprovalFrom     int64         `json:"approval_from,omitempty"`
 		HoldMinutes      int64         `json:"hold_minutes"`
+		Cancellation     policy        `json:"cancellation"`
 		ByRole           string        `json:"by_role,omitempty"`
 	}
 	combination struct {
 		TableIDs []string `json:"table_ids"`
 		MinParty int64    `json:"min_party"`
 		MaxParty int64    `json:"max_party"`
+	}
+	policy struct {
+		FreeUntilMinutes int64  `json:"free_until_minutes"`
+		LateFee          int64  `json:"late_fee"` // per guest, in minor units
+		NoShowFee        int64  `json:"no_show_fee"`
+		Currency         string `json:"currency"`
 	}
 	turnTime struct {
 		MinParty int64  `json:"min_party"`
@@ -182,7 +191,7 @@ func describe(restaurant string, e *engine.Event) about {
 		if status == "" {
 			return about{}
 		}
-		return about{"reservation_" + status, r.GetId(), reservationStatus{r.GetId(), restaurant, status, r.GetReason(), by}}
+		return about{"reservation_" + status, r.GetId(), reservationStatus{r.GetId(), restaurant, status, r.GetReason(), r.GetFeeDue(), r.GetFeeCurrency(), by}}
 	case *enginepb.Event_RestaurantCreated:
 		return about{"restaurant_created", "", restaurantOf(restaurant, b.RestaurantCreated.GetRestaurant(), by)}
 	case *enginepb.Event_RestaurantChanged:
@@ -210,6 +219,10 @@ func describe(restaurant string, e *engine.Event) about {
 		return about{"guest_forgotten", b.GuestForgotten.GetGuest(), aboutUser{restaurant, b.GuestForgotten.GetGuest(), by}}
 	}
 	return about{}
+}
+
+func policyOf(p *enginepb.Policy) policy {
+	return policy{p.GetFreeUntilMin(), p.GetLateFee(), p.GetNoShowFee(), p.GetCurrency()}
 }
 
 func holdUntil(r *enginepb.Reservation) string {
@@ -264,7 +277,7 @@ func rulesOf(restaurant string, r *enginepb.Rules, by string) rulesSet {
 	p := r.GetPacing()
 	d := rulesSet{RestaurantID: restaurant, Version: r.GetVersion(), MinNoticeMinutes: r.GetMinNoticeMin(), HorizonDays: cmp.Or(r.GetHorizonDays(), engine.HorizonDays),
 		BufferMinutes: r.GetBufferMin(), NoShowMinutes: cmp.Or(r.GetNoShowMin(), engine.DefaultNoShowMin), TurnTimes: []turnTime{}, SpecialDays: []specialDay{}, Combinations: []combination{}, ByRole: by,
-		Approval: engine.ApprovalName(r.GetApproval()), ApprovalFrom: r.GetApprovalFrom(), HoldMinutes: cmp.Or(r.GetHoldMin(), engine.DefaultHoldMin),
+		Approval: engine.ApprovalName(r.GetApproval()), ApprovalFrom: r.GetApprovalFrom(), HoldMinutes: cmp.Or(r.GetHoldMin(), engine.DefaultHoldMin), Cancellation: policyOf(r.GetCancellation()),
 		Pacing: pacing{cmp.Or(p.GetWindowMin(), engine.DefaultPacingWindow), p.GetCovers(), p.GetParties(), p.GetOnlineCovers(), p.GetOnlineParties()}}
 	if until := r.GetPausedUntilMs(); until != 0 {
 		d.PausedUntil = instant(time.UnixMilli(until))

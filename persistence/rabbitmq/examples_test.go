@@ -30,7 +30,8 @@ func exampleEvents() []persistence.Committed {
 		Pacing:    &enginepb.Pacing{WindowMin: 15, Covers: 24, OnlineCovers: 16},
 		SpecialDays: []*enginepb.SpecialDay{{Day: 20_812, Note: "Christmas"},
 			{Day: 20_818, Shifts: []*enginepb.Shift{{Days: 127, OpenMin: 1140, CloseMin: 1560, LastSeatingMin: 1260, Name: "Late", GridMin: 30}}}},
-		Combinations: []*enginepb.Combination{{TableIds: []string{exampleTable, "tbl_0123456789abc0000000000002"}, MinParty: 5, MaxParty: 8}}, Approval: engine.ApprovalLarge, ApprovalFrom: 8}
+		Combinations: []*enginepb.Combination{{TableIds: []string{exampleTable, "tbl_0123456789abc0000000000002"}, MinParty: 5, MaxParty: 8}}, Approval: engine.ApprovalLarge, ApprovalFrom: 8,
+		Cancellation: &enginepb.Policy{FreeUntilMin: 1440, LateFee: 1500, NoShowFee: 3000, Currency: "EUR"}}
 	table := &enginepb.Table{Id: exampleTable, TableNumber: "12", Capacity: 4, MinCapacity: 2, Location: "terrace", InService: true, Version: 1, Channel: engine.ChannelInHouse,
 		Blocks: []*enginepb.Block{{From: 1_798_131_600, Until: 1_798_138_800}}}
 	contact := &enginepb.Contact{Name: secret, Phone: secret, Email: secret}
@@ -56,6 +57,10 @@ func exampleEvents() []persistence.Committed {
 		enginepb.Status_STATUS_DECLINED, engine.StatusSeated, engine.StatusCompleted, engine.StatusNoShow, engine.StatusCancelled} {
 		events = append(events, &enginepb.Event{ByRole: engine.RoleHost, Body: &enginepb.Event_ReservationStatusChanged{
 			ReservationStatusChanged: &enginepb.ReservationStatusChanged{Id: exampleReservation, Status: status, Reason: secret}}})
+		if status == engine.StatusNoShow {
+			body := events[len(events)-1].GetReservationStatusChanged()
+			body.FeeDue, body.FeeCurrency = 6000, "EUR"
+		}
 	}
 	events = append(events,
 		&enginepb.Event{ByRole: engine.RoleSystem, Body: &enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: &enginepb.ReservationStatusChanged{
