@@ -107,7 +107,7 @@ func (s *script) shifts(text string) (list []engine.OpeningHours) {
 func (s *script) free(args map[string]string) string {
 	v := s.view.(*engine.RestaurantView)
 	var text []string
-	for _, f := range v.AvailabilityIn(s.now, day(s.t, args["date"]), s.number(args, "guests", 2), "", engine.ReservationID(args["own"]), nil) {
+	for _, f := range v.AvailabilityIn(s.now, day(s.t, args["date"]), s.number(args, "guests", 2), "", s.reservation(args["own"]), nil) {
 		n := "–"
 		if f.Free > 0 {
 			n = fmt.Sprint(f.Free)
