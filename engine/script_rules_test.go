@@ -11,7 +11,7 @@ import (
 )
 
 // rules reads "notice=60 horizon=30 buffer=15 late=20 hold=5 pause=TIME|- turn=1-2:90,3-4:120@Dinner,1-9:180/DATE..DATE pacing=WINDOW:COVERS:PARTIES:ONLINE
-// COVERS:ONLINE PARTIES special=DATE:SHIFTS;DATE: combine=T1+T2:5-8,… approval=large_parties:8".
+// COVERS:ONLINE PARTIES special=DATE:SHIFTS;DATE: combine=T1+T2:5-8,… approval=large_parties:8 policy=FREE MINUTES:LATE FEE:NO-SHOW FEE:CURRENCY".
 func (s *script) rules(args map[string]string) engine.Body {
 	c := &engine.SetRules{}
 	for key, field := range map[string]**int{"notice": &c.Change.MinNoticeMin, "horizon": &c.Change.HorizonDays, "buffer": &c.Change.BufferMin, "late": &c.Change.NoShowMin,
@@ -55,6 +55,12 @@ func (s *script) rules(args map[string]string) engine.Body {
 			_, err := fmt.Sscan(from, c.Change.ApprovalFrom)
 			require.NoError(s.t, err)
 		}
+	}
+	if args["policy"] != "" {
+		p := new(engine.Policy)
+		_, err := fmt.Sscanf(args["policy"], "%d:%d:%d:%s", &p.FreeUntilMin, &p.LateFee, &p.NoShowFee, &p.Currency)
+		require.NoError(s.t, err)
+		c.Change.Cancellation = p
 	}
 	if list, given := args["combine"]; given {
 		c.Change.Combinations = new([]engine.Combination)

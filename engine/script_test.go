@@ -352,8 +352,12 @@ func (s *script) line(r *engine.Reservation) string {
 	for _, t := range r.Tables {
 		tables = append(tables, s.name(string(t)))
 	}
-	return fmt.Sprintf("%s %s %s %s–%s for %d at %s v%d%s", s.name(string(r.ID)), engine.StatusName(r.Status), r.Day,
-		engine.AppendClock(nil, r.LocalMin), time.Unix(r.EndsAt, 0).UTC().Format("15:04Z"), r.GuestsCount, strings.Join(tables, "+"), r.Version, map[bool]string{true: " reviewed"}[r.Reviewed])
+	owes := ""
+	if r.FeeDue != 0 {
+		owes = fmt.Sprintf(" owes %d %s", r.FeeDue, r.Policy.Currency)
+	}
+	return fmt.Sprintf("%s %s %s %s–%s for %d at %s v%d%s%s", s.name(string(r.ID)), engine.StatusName(r.Status), r.Day,
+		engine.AppendClock(nil, r.LocalMin), time.Unix(r.EndsAt, 0).UTC().Format("15:04Z"), r.GuestsCount, strings.Join(tables, "+"), r.Version, map[bool]string{true: " reviewed"}[r.Reviewed], owes)
 }
 
 // state shows the day sheets of a fortnight, and when the next timer is due.
