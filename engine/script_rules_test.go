@@ -122,3 +122,17 @@ func (s *script) free(args map[string]string) string {
 	}
 	return "  " + strings.Join(text, "\n  ")
 }
+
+// conflicts shows what lies ahead and does not fit any more.
+func (s *script) conflicts() string {
+	list, more := s.view.(*engine.RestaurantView).Conflicts(s.now, 10)
+	require.False(s.t, more)
+	if len(list) == 0 {
+		return "none"
+	}
+	var text []string
+	for _, c := range list {
+		text = append(text, fmt.Sprintf("  %s: %v", s.line(c.Reservation), c.Reasons))
+	}
+	return strings.Join(text, "\n")
+}

@@ -87,6 +87,8 @@ func (s *script) run(command string) string {
 		return s.state()
 	case "free":
 		return s.free(args)
+	case "conflicts":
+		return s.conflicts()
 	}
 	if body := s.accountBody(verb, args); body != nil {
 		if s.acct == nil {
