@@ -27,14 +27,8 @@ func (d *decision) createReservation(c *CreateReservation) Outcome {
 			r.Status = StatusPending
 		}
 	}
-	if hasReceipt(d.cmd) {
-		r.Key, r.Payload = d.cmd.Key, d.cmd.Payload
-	}
-	if out := r.fault(); out.Code != CodeOK {
+	if out := d.prepare(r); out.Code != CodeOK {
 		return out
-	}
-	if !d.floor.hasArea(r.Area) {
-		return invalid("area")
 	}
 	if out := d.place(r, &c.Want, c.Table, nil, true); out.Code != CodeOK {
 		return out
@@ -44,6 +38,20 @@ func (d *decision) createReservation(c *CreateReservation) Outcome {
 	}
 	d.emit(&enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: r.proto()}})
 	return Outcome{Code: CodeCreated, Reservation: r}
+}
+
+// prepare gives a reservation that is being made its receipt, and checks what it says of itself.
+func (d *decision) prepare(r *Reservation) Outcome {
+	if hasReceipt(d.cmd) {
+		r.Key, r.Payload = d.cmd.Key, d.cmd.Payload
+	}
+	if out := r.fault(); out.Code != CodeOK {
+		return out
+	}
+	if !d.floor.hasArea(r.Area) {
+		return invalid("area")
+	}
+	return Outcome{}
 }
 
 // fault looks for nonsense that has nothing to do with the book.

@@ -106,14 +106,8 @@ func (d *decision) hold(c *Hold) Outcome {
 	if !staff {
 		r.Guest = d.cmd.Caller.Account
 	}
-	if hasReceipt(d.cmd) {
-		r.Key, r.Payload = d.cmd.Key, d.cmd.Payload
-	}
-	if out := r.fault(); out.Code != CodeOK {
+	if out := d.prepare(r); out.Code != CodeOK {
 		return out
-	}
-	if !d.floor.hasArea(c.Area) {
-		return invalid("area")
 	}
 	if out := d.place(r, &c.Want, c.Table, old, true); out.Code != CodeOK {
 		return out

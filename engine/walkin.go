@@ -17,14 +17,8 @@ func (d *decision) seatWalkIn(c *SeatWalkIn) Outcome {
 	}
 	r := &Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact, Area: c.Area,
 		Status: StatusSeated, Version: 1, Created: d.now, Updated: d.now}
-	if hasReceipt(d.cmd) {
-		r.Key, r.Payload = d.cmd.Key, d.cmd.Payload
-	}
-	if out := r.fault(); out.Code != CodeOK {
+	if out := d.prepare(r); out.Code != CodeOK {
 		return out
-	}
-	if !d.floor.hasArea(c.Area) {
-		return invalid("area")
 	}
 	if out := d.placeWalkIn(r, c.Table); out.Code != CodeOK {
 		return out
