@@ -28,6 +28,7 @@ type book struct {
 	busy   trie[*chunk]       // by tick / chunkTicks
 
 	holds []*Reservation // by expiry
+	waits []*Reservation // by joining
 
 	version  Version // events applied
 	everyDay Version // version of the last event that touched every day
@@ -187,7 +188,7 @@ func (b *book) replace(old, next *Reservation) {
 		b.live++
 	}
 	b.enter(old, next)
-	b.keepHolds(old, next)
+	b.keepLists(old, next)
 	if next == nil {
 		b.resv.remove(b.own, mustOwnPart(old.ID))
 	} else {

@@ -23,7 +23,7 @@ func (c *Command) Protocol() uint16 {
 		return slices.ContainsFunc(list, func(h OpeningHours) bool { return h.Name != "" || h.GridMin != 0 })
 	}
 	switch b := c.Body.(type) {
-	case *SetRules, *SeatWalkIn, *Hold, *ConfirmHold:
+	case *SetRules, *SeatWalkIn, *Hold, *ConfirmHold, *JoinWaitlist, *OfferTable:
 		return 2
 	case *AddTable:
 		if b.Table.Channel != ChannelOnline || len(b.Table.Blocks) > 0 {
@@ -138,6 +138,10 @@ func bodyProto(b Body) enginepb.CommandBody {
 		return &enginepb.Command_ConfirmHold{ConfirmHold: &enginepb.ConfirmHold{Id: string(b.ID), SpecialRequests: b.SpecialRequests}}
 	case *SeatWalkIn:
 		return &enginepb.Command_SeatWalkIn{SeatWalkIn: b.proto()}
+	case *JoinWaitlist:
+		return &enginepb.Command_JoinWaitlist{JoinWaitlist: b.proto()}
+	case *OfferTable:
+		return &enginepb.Command_OfferTable{OfferTable: &enginepb.OfferTable{Id: string(b.ID)}}
 	case *Reschedule:
 		return &enginepb.Command_Reschedule{Reschedule: b.proto()}
 	case *Transition:
@@ -207,6 +211,10 @@ func bodyFrom(p enginepb.CommandBody) Body {
 		return &ConfirmHold{ReservationID(p.ConfirmHold.Id), p.ConfirmHold.SpecialRequests}
 	case *enginepb.Command_SeatWalkIn:
 		return seatWalkInFrom(p.SeatWalkIn)
+	case *enginepb.Command_JoinWaitlist:
+		return joinWaitlistFrom(p.JoinWaitlist)
+	case *enginepb.Command_OfferTable:
+		return &OfferTable{ReservationID(p.OfferTable.Id)}
 	case *enginepb.Command_Reschedule:
 		return rescheduleFrom(p.Reschedule)
 	case *enginepb.Command_Transition:
@@ -286,7 +294,7 @@ func narrow(p *int64) *int {
 // ForRestaurant reports whether restaurants decide that kind of command; accounts decide the others.
 func ForRestaurant(b Body) bool {
 	switch b.(type) {
-	case *CreateRestaurant, *ChangeRestaurant, *SetRules, *AddTable, *ChangeTable, *RemoveTable, *CreateReservation, *SeatWalkIn, *Hold, *ConfirmHold, *Reschedule, *Transition,
+	case *CreateRestaurant, *ChangeRestaurant, *SetRules, *AddTable, *ChangeTable, *RemoveTable, *CreateReservation, *SeatWalkIn, *Hold, *ConfirmHold, *JoinWaitlist, *OfferTable, *Reschedule, *Transition,
 		*AddStaff, *ChangeStaff, *RemoveStaff, *AddReview, *ForgetGuest, *Sweep:
 		return true
 	}

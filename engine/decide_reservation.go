@@ -36,8 +36,7 @@ func (d *decision) createReservation(c *CreateReservation) Outcome {
 	if out := d.room(); out.Code != CodeOK {
 		return out
 	}
-	d.emit(&enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: r.proto()}})
-	return Outcome{Code: CodeCreated, Reservation: r}
+	return d.begin(r)
 }
 
 // prepare gives a reservation that is being made its receipt, and checks what it says of itself.
@@ -191,6 +190,8 @@ var arcs = [...]arc{
 	{ActionDecline, StatusPending, StatusDeclined},
 	{ActionCancel, StatusHeld, StatusCancelled},
 	{ActionRelease, StatusHeld, StatusCancelled},
+	{ActionCancel, StatusWaiting, StatusCancelled},
+	{ActionRelease, StatusWaiting, StatusCancelled},
 	{ActionCancel, StatusPending, StatusCancelled},
 	{ActionCancel, StatusConfirmed, StatusCancelled},
 	{ActionSeat, StatusConfirmed, StatusSeated},
@@ -255,7 +256,7 @@ func (d *decision) charge(id ReservationID, to Status, reason string, fee int, c
 	return d.emit(&enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: body})
 }
 
-// sweep does what is due: who has not come, and who was not confirmed in time.
+// sweep does what is due: reminders, who has not come, who was not confirmed in time, who waited for nothing.
 func (d *decision) sweep() Outcome {
 	if role := d.cmd.Caller.Role; role != RoleSystem && role != RoleAdmin {
 		return refuse(CodeForbidden)
@@ -263,7 +264,13 @@ func (d *decision) sweep() Outcome {
 	for _, e := range d.led.due.until(&d.book, d.now, MaxEvents) {
 		switch r, _ := d.resv.get(e.key); r.Status {
 		case StatusConfirmed:
+			if r.nextReminder() != 0 {
+				d.remind(r)
+				continue
+			}
 			d.charge(r.ID, StatusNoShow, "no_show", d.fee(r, StatusNoShow), r.Policy.Currency)
+		case StatusWaiting:
+			d.change(r.ID, StatusExpired, "not_offered")
 		case StatusPending:
 			d.change(r.ID, StatusExpired, "not_confirmed")
 		case StatusHeld:

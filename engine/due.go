@@ -11,13 +11,18 @@ type dueEntry struct {
 	key uint64
 }
 
-// dueOf is when the book itself does something with a reservation; 0 = never. Who was confirmed and has not come is a no-show some time after
-// the start, who was not confirmed by the start expires, and so does a hold.
+// dueOf is when the book itself does something with a reservation; 0 = never. Who was confirmed is reminded, and is a no-show some time after
+// the start; who was not confirmed by the start expires, so does a hold, and who waits after the last start that suits.
 func (b *book) dueOf(r *Reservation) Instant {
 	switch r.Status {
 	case StatusHeld:
 		return r.HoldUntil
+	case StatusWaiting:
+		return Instant(r.Waiting.Until * msPerSec)
 	case StatusConfirmed:
+		if at := r.nextReminder(); at != 0 {
+			return at
+		}
 		return Instant(r.StartsAt*msPerSec + b.rules.noShowMs())
 	case StatusPending:
 		return Instant(r.StartsAt * msPerSec)
@@ -72,7 +77,7 @@ func (h *dueHeap) tidy(b *book) {
 	for len(*h) > 0 && !(*h)[0].holds(b) {
 		h.pop()
 	}
-	if len(*h) > 2*b.live+64 {
+	if len(*h) > 2*(b.live+len(b.waits))+64 {
 		h.fill(b)
 	}
 }

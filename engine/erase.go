@@ -72,7 +72,7 @@ func (d *decision) forgetGuest(c *ForgetGuest) Outcome {
 	}
 	var ahead []*Reservation
 	for _, r := range d.guestOf(c.Guest) {
-		if blocks(r.Status) && r.Status != StatusSeated && Instant(r.StartsAt*msPerSec) > d.now {
+		if blocks(r.Status) && r.Status != StatusSeated && Instant(r.StartsAt*msPerSec) > d.now || r.Status == StatusWaiting {
 			ahead = append(ahead, r)
 		}
 	}

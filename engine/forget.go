@@ -16,7 +16,7 @@ func forgottenOn(r *Reservation) Day {
 	return max(r.Day+forgetDays, utcDay(r.Updated)+forgetLateDays)
 }
 
-func final(s Status) bool { return !blocks(s) }
+func final(s Status) bool { return !blocks(s) && s != StatusWaiting }
 
 // rememberLate notes a reservation that the pass over its service day will not let go.
 func (b *book) rememberLate(r *Reservation) {

@@ -10,24 +10,30 @@ import (
 // A hold keeps tables for a guest who is still writing. It ends by itself at HoldUntil: what is decided or shown at that time or later is
 // decided or shown without it, whether the timer has fired or not.
 
-// keepHolds follows book.replace. The list is never changed in place: views share it.
-func (b *book) keepHolds(old, next *Reservation) {
-	had, has := old != nil && old.Status == StatusHeld, next != nil && next.Status == StatusHeld
+// keepLists follows book.replace. The lists are never changed in place: views share them.
+func (b *book) keepLists(old, next *Reservation) {
+	b.holds = follow(b.holds, old, next, StatusHeld, byExpiry)
+	b.waits = follow(b.waits, old, next, StatusWaiting, byJoining)
+	assert(len(b.holds) <= MaxHolds && len(b.waits) <= MaxWaiting, "I9: too many holds, or too many who wait")
+}
+
+// follow is the list of those of one status after next came in the place of old; nil = there is none.
+func follow(list []*Reservation, old, next *Reservation, of Status, order func(a, b *Reservation) int) []*Reservation {
+	had, has := old != nil && old.Status == of, next != nil && next.Status == of
 	if !had && !has {
-		return
+		return list
 	}
-	list := slices.Clone(b.holds)
+	list = slices.Clone(list)
 	if had {
-		i, found := slices.BinarySearchFunc(list, old, byExpiry)
-		assert(found, "I7: a hold is not on the list of holds")
+		i, found := slices.BinarySearchFunc(list, old, order)
+		assert(found, "I7: a reservation is not on the list of its status")
 		list = slices.Delete(list, i, i+1)
 	}
 	if has {
-		i, _ := slices.BinarySearchFunc(list, next, byExpiry)
+		i, _ := slices.BinarySearchFunc(list, next, order)
 		list = slices.Insert(list, i, next)
 	}
-	assert(len(list) <= MaxHolds, "I9: too many holds")
-	b.holds = list
+	return list
 }
 
 func byExpiry(a, b *Reservation) int {
@@ -43,7 +49,8 @@ func (b *book) expired(now Instant, most int) []*Reservation {
 	return b.holds[:n]
 }
 
-// at is the book without the holds that are over, and the events that make it so. It is b itself when there is none.
+// at is the book without the holds that are over and with what that frees offered to who waits, and the events that make it so. It is b
+// itself when there is none.
 func (b *book) at(now Instant, most int) (*book, []*Event) {
 	over := b.expired(now, most)
 	if len(over) == 0 {
@@ -57,7 +64,7 @@ func (b *book) at(now Instant, most int) (*book, []*Event) {
 		next.apply(e, nil)
 		events = append(events, e)
 	}
-	return &next, events
+	return &next, append(events, next.promote(max(now, b.last), most)...)
 }
 
 func holdExpired(r *Reservation) enginepb.EventBody {
@@ -70,14 +77,14 @@ const reasonHoldExpired = "hold_expired"
 // meetsHolds reports whether the command's answer depends on which tables are free, or on a hold.
 func meetsHolds(b Body) bool {
 	switch b.(type) {
-	case *CreateReservation, *Reschedule, *Transition, *SeatWalkIn, *Hold, *ConfirmHold, *RemoveTable:
+	case *CreateReservation, *Reschedule, *Transition, *SeatWalkIn, *Hold, *ConfirmHold, *RemoveTable, *JoinWaitlist, *OfferTable:
 		return true
 	}
 	return false
 }
 
-// maxExpired is how many holds one command lets go before it decides; the timer does the rest.
-const maxExpired = MaxEvents / 2
+// maxExpired is how many holds one command lets go before it decides, and offers what they held to as many; the timer does the rest.
+const maxExpired = MaxEvents / 4
 
 func (d *decision) hold(c *Hold) Outcome {
 	staff := d.staff()
@@ -118,8 +125,7 @@ func (d *decision) hold(c *Hold) Outcome {
 	if old != nil {
 		d.change(old.ID, StatusCancelled, "")
 	}
-	d.emit(&enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: r.proto()}})
-	return Outcome{Code: CodeCreated, Reservation: r}
+	return d.begin(r)
 }
 
 // roomForHold bounds the holds of a guest, and of the house, beside the one that is replaced.

@@ -145,17 +145,17 @@ func better(a, b place) place {
 // judge says whether a party may start at p, pacing and tables apart. Staff need no notice, and a pause is not for them.
 func (b *book) judge(q *search, p place) Code {
 	notice := int64(0)
-	if !q.staff {
+	if !q.staff && !q.waited {
 		notice = int64(b.rules.MinNoticeMin) * 60 * msPerSec
 	}
 	switch {
-	case !q.staff && q.now < b.rules.PausedUntil:
+	case !q.staff && !q.waited && q.now < b.rules.PausedUntil:
 		return CodePaused
 	case !p.covered:
 		return CodeClosed
 	case p.at*msPerSec < int64(q.now)+notice:
 		return CodeTooLate
-	case p.at*msPerSec > int64(q.now)+int64(b.rules.horizonDays())*minutesPerDay*60*msPerSec:
+	case !q.waited && p.at*msPerSec > b.rules.horizon(q.now):
 		return CodeTooEarly
 	case !p.offered:
 		return CodeNotOnGrid

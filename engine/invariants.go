@@ -42,24 +42,30 @@ func (b *book) checkReservations() (err error) {
 			broken(ok && own == key, "I5: %s is kept under %d", r.ID, key),
 			broken(r.StartsAt < r.EndsAt && r.StartsAt > 0, "I2: %s has no interval", r.ID),
 			broken(r.Version >= 1 && Instant(r.Created) <= r.Updated && r.Updated <= b.last, "I4: %s has version %d", r.ID, r.Version),
-			broken(len(r.Tables) >= 1 && len(r.Tables) <= MaxTablesPerParty, "I9: %s has %d tables", r.ID, len(r.Tables)))
+			broken((len(r.Tables) >= 1 || r.Waiting != nil && !blocks(r.Status)) && len(r.Tables) <= MaxTablesPerParty, "I9: %s has %d tables", r.ID, len(r.Tables)))
 		if blocks(r.Status) {
 			live++
 			for _, t := range r.Tables {
 				err = errors.Join(err, broken(b.floor.table(t) != nil, "I3: %s is on unknown table %s", r.ID, t))
 			}
+		} else if r.Status == StatusWaiting {
+			err = errors.Join(err, broken(slices.Contains(b.waits, r) && len(r.Tables) == 0, "I7: %s does not wait", r.ID))
 		} else {
 			err = errors.Join(err, broken(forgottenOn(r) > utcDay(b.last), "I9: %s is not forgotten", r.ID))
 		}
 	})
-	held := 0
+	held, waiting := 0, 0
 	b.resv.walk(func(_ uint64, r *Reservation) {
+		if r.Status == StatusWaiting {
+			waiting++
+		}
 		if r.Status == StatusHeld {
 			held++
 			err = errors.Join(err, broken(slices.Contains(b.holds, r), "I7: %s is not on the list of holds", r.ID))
 		}
 	})
-	err = errors.Join(err, broken(held == len(b.holds) && slices.IsSortedFunc(b.holds, byExpiry), "I7: the list of holds is another"))
+	err = errors.Join(err, broken(held == len(b.holds) && slices.IsSortedFunc(b.holds, byExpiry), "I7: the list of holds is another"),
+		broken(waiting == len(b.waits) && slices.IsSortedFunc(b.waits, byJoining), "I7: the waitlist is another"))
 	for i, m := range b.members {
 		err = errors.Join(err, broken(i == 0 || b.members[i-1].Account < m.Account, "I7: staff out of order"),
 			broken(hirable(m.Role) && m.Version >= 1, "I4: %s is an impossible member", m.Account))
@@ -136,7 +142,16 @@ func (r *restaurant) checkLedger() (err error) {
 		at := Instant(v.StartsAt * msPerSec)
 		switch v.Status {
 		case StatusConfirmed:
-			at += Instant(r.rules.noShowMs())
+			switch v.Reminded {
+			case 0, 2:
+				at -= 24 * 3600 * msPerSec
+			case 1:
+				at -= 2 * 3600 * msPerSec
+			default:
+				at += Instant(r.rules.noShowMs())
+			}
+		case StatusWaiting:
+			at = Instant(v.Waiting.Until * msPerSec)
 		case StatusHeld:
 			at = v.HoldUntil
 		case StatusPending:
@@ -150,7 +165,7 @@ func (r *restaurant) checkLedger() (err error) {
 	return errors.Join(err, r.led.receipts.check(),
 		broken(keys == len(r.led.creates), "I8: %d keys for %d reservations", len(r.led.creates), keys),
 		broken(due == r.NextDue(), "I13: next due is %d, not %d", r.NextDue(), due),
-		broken(len(r.led.due) <= 2*r.live+64, "I9: %d timers for %d reservations", len(r.led.due), r.live))
+		broken(len(r.led.due) <= 2*(r.live+len(r.waits))+64, "I9: %d timers for %d reservations", len(r.led.due), r.live))
 }
 
 func (r *receipts) check() (err error) {

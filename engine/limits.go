@@ -29,6 +29,8 @@ const (
 	MaxFee              = 1_000_000 // minor units a guest
 	MaxHolds            = 500       // of one restaurant at a time
 	MaxHoldsPerGuest    = 4         // of one guest there
+	MaxWaiting          = 300       // on the waitlist of one restaurant
+	MaxWaitingPerGuest  = 4         // of one guest there
 	MaxSpecialDays      = 100
 	MaxPacing           = 10_000                          // covers or parties that start in a window
 	maxParty            = MaxTablesPerParty * MaxCapacity // guests
@@ -74,6 +76,9 @@ const (
 
 	DefaultHoldMin   = 5
 	MaxHoldMin       = 60
+	DefaultOfferMin  = 10
+	maxWaitSec       = 12 * 3600 // between the first and the last start that suit a waiting party
+	waitFromNowSec   = 3 * 3600  // who comes without a wish waits so long
 	DefaultNoShowMin = 30
 	minNoShowMin     = 5
 	MaxNoShowMin     = minutesPerDay

@@ -28,6 +28,7 @@ const (
 	StatusExpired   = enginepb.Status_STATUS_EXPIRED
 	StatusDeclined  = enginepb.Status_STATUS_DECLINED
 	StatusNoShow    = enginepb.Status_STATUS_NO_SHOW
+	StatusWaiting   = enginepb.Status_STATUS_WAITING // on the waitlist: holds no table
 )
 
 // Channel says who may book a table.
@@ -114,6 +115,7 @@ var statusNames = [...]string{
 	StatusConfirmed: "confirmed", StatusSeated: "seated", StatusCompleted: "completed",
 	StatusCancelled: "cancelled", StatusExpired: "expired",
 	StatusDeclined: "declined", StatusNoShow: "no_show",
+	StatusWaiting: "waiting",
 }
 
 // StatusName is the status as the API spells it; "" for an unknown one.

@@ -62,6 +62,9 @@ func (r *restaurant) Decide(now Instant, cmd *Command) (Outcome, []*Event) {
 	if n := len(d.events); n > 0 && out.Reservation != nil {
 		r.memo = Fact{Event: d.events[n-1], Made: out.Reservation}
 	}
+	if !out.Code.Refused() && len(d.events) > over {
+		d.offerFreed(d.events[over:], &out)
+	}
 	return out, d.events
 }
 
@@ -108,6 +111,10 @@ func (d *decision) decide() Outcome {
 		return d.confirmHold(body)
 	case *SeatWalkIn:
 		return d.seatWalkIn(body)
+	case *JoinWaitlist:
+		return d.joinWaitlist(body)
+	case *OfferTable:
+		return d.offerTable(body)
 	case *Reschedule:
 		return d.reschedule(body)
 	case *Transition:

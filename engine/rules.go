@@ -24,6 +24,7 @@ type Rules struct {
 	Approval     Approval
 	HoldMin      int // minutes that a hold lasts, 1–MaxHoldMin; 0 = DefaultHoldMin
 	ApprovalFrom int // guests: with ApprovalLarge parties of so many and more wait; 0 with the others
+	OfferMin     int // minutes that an offer to a waiting party lasts, 1–MaxHoldMin; 0 = DefaultOfferMin
 }
 
 // waits reports whether a guest's booking for so many waits for the house.
@@ -71,7 +72,7 @@ type RulesChange struct {
 	Combinations                                    *[]Combination
 	Cancellation                                    *Policy
 	Approval                                        *Approval
-	ApprovalFrom, HoldMin                           *int
+	ApprovalFrom, HoldMin, OfferMin                 *int
 }
 
 // neverSet is what holds where nobody has said anything.
@@ -92,6 +93,7 @@ func (c *RulesChange) merge(r *Rules) {
 	set(&r.Approval, c.Approval)
 	set(&r.ApprovalFrom, c.ApprovalFrom)
 	set(&r.HoldMin, c.HoldMin)
+	set(&r.OfferMin, c.OfferMin)
 }
 
 // settle puts the rules into their canonical form and names the first member that is nonsense, or contradicts another one or the shifts
@@ -111,6 +113,8 @@ func (r *Rules) settle(weekly []OpeningHours) string {
 		return "no_show_minutes"
 	case r.HoldMin < 0 || r.HoldMin > MaxHoldMin:
 		return "hold_minutes"
+	case r.OfferMin < 0 || r.OfferMin > MaxHoldMin:
+		return "offer_minutes"
 	case ApprovalName(r.Approval) == "":
 		return "approval"
 	case r.Approval == ApprovalLarge && (r.ApprovalFrom < 1 || r.ApprovalFrom > maxParty) || r.Approval != ApprovalLarge && r.ApprovalFrom != 0:
@@ -230,7 +234,14 @@ func (r *Rules) special(day Day) *SpecialDay {
 
 func (r *Rules) horizonDays() int { return cmp.Or(r.HorizonDays, HorizonDays) }
 
+// horizon is the last start that may be booked at now, Unix milliseconds.
+func (r *Rules) horizon(now Instant) int64 {
+	return int64(now) + int64(r.horizonDays())*minutesPerDay*60*msPerSec
+}
+
 func (r *Rules) holdMs() int64 { return int64(cmp.Or(r.HoldMin, DefaultHoldMin)) * 60 * msPerSec }
+
+func (r *Rules) offerMs() int64 { return int64(cmp.Or(r.OfferMin, DefaultOfferMin)) * 60 * msPerSec }
 
 func (r *Rules) noShowMs() int64 { return int64(cmp.Or(r.NoShowMin, DefaultNoShowMin)) * 60 * msPerSec }
 

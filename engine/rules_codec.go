@@ -6,7 +6,7 @@ func (r *Rules) proto() *enginepb.Rules {
 	p := &enginepb.Rules{Version: uint64(r.Version), MinNoticeMin: int64(r.MinNoticeMin), HorizonDays: int64(r.HorizonDays),
 		BufferMin: int64(r.BufferMin), NoShowMin: int64(r.NoShowMin), PausedUntilMs: int64(r.PausedUntil),
 		TurnTimes: turnsProto(r.TurnTimes), SpecialDays: specialProto(r.SpecialDays),
-		Combinations: combinationsProto(r.Combinations), Approval: r.Approval, ApprovalFrom: int64(r.ApprovalFrom), HoldMin: int64(r.HoldMin), Cancellation: r.Cancellation.proto()}
+		Combinations: combinationsProto(r.Combinations), Approval: r.Approval, ApprovalFrom: int64(r.ApprovalFrom), HoldMin: int64(r.HoldMin), OfferMin: int64(r.OfferMin), Cancellation: r.Cancellation.proto()}
 	if r.Pacing != (Pacing{}) {
 		p.Pacing = r.Pacing.proto()
 	}
@@ -17,7 +17,7 @@ func rulesFrom(p *enginepb.Rules) *Rules {
 	assert(p != nil, "I5: rules without content")
 	r := &Rules{Version: Version(p.Version), MinNoticeMin: int(p.MinNoticeMin), HorizonDays: int(p.HorizonDays), BufferMin: int(p.BufferMin),
 		NoShowMin: int(p.NoShowMin), PausedUntil: Instant(p.PausedUntilMs), TurnTimes: turnsFrom(p.TurnTimes), SpecialDays: specialFrom(p.SpecialDays),
-		Combinations: combinationsFrom(p.Combinations), Approval: p.Approval, ApprovalFrom: int(p.ApprovalFrom), HoldMin: int(p.HoldMin)}
+		Combinations: combinationsFrom(p.Combinations), Approval: p.Approval, ApprovalFrom: int(p.ApprovalFrom), HoldMin: int(p.HoldMin), OfferMin: int(p.OfferMin)}
 	set(&r.Pacing, pacingFrom(p.Pacing))
 	set(&r.Cancellation, policyFrom(p.Cancellation))
 	return r
@@ -100,7 +100,7 @@ func (c *SetRules) proto() *enginepb.SetRules {
 	r := &c.Change
 	p := &enginepb.SetRules{MinNoticeMin: wide(r.MinNoticeMin), HorizonDays: wide(r.HorizonDays), BufferMin: wide(r.BufferMin),
 		NoShowMin: wide(r.NoShowMin), Pacing: r.Pacing.proto(), Approval: r.Approval, ApprovalFrom: wide(r.ApprovalFrom),
-		HoldMin: wide(r.HoldMin), Cancellation: r.Cancellation.whole()}
+		HoldMin: wide(r.HoldMin), OfferMin: wide(r.OfferMin), Cancellation: r.Cancellation.whole()}
 	if r.PausedUntil != nil {
 		p.PausedUntilMs = new(int64(*r.PausedUntil))
 	}
@@ -119,7 +119,7 @@ func (c *SetRules) proto() *enginepb.SetRules {
 func setRulesFrom(p *enginepb.SetRules) *SetRules {
 	c := &SetRules{Change: RulesChange{MinNoticeMin: narrow(p.MinNoticeMin), HorizonDays: narrow(p.HorizonDays), BufferMin: narrow(p.BufferMin),
 		NoShowMin: narrow(p.NoShowMin), Pacing: pacingFrom(p.Pacing), Approval: p.Approval, ApprovalFrom: narrow(p.ApprovalFrom),
-		HoldMin: narrow(p.HoldMin), Cancellation: policyFrom(p.Cancellation)}}
+		HoldMin: narrow(p.HoldMin), OfferMin: narrow(p.OfferMin), Cancellation: policyFrom(p.Cancellation)}}
 	if p.PausedUntilMs != nil {
 		c.Change.PausedUntil = new(Instant(*p.PausedUntilMs))
 	}

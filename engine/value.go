@@ -36,7 +36,9 @@ type Reservation struct {
 	Updated         Instant
 	HoldUntil       Instant // of what is or was held; 0 = never
 	Policy          Policy
-	FeeDue          int // of the guest, in minor units of the policy's currency
+	FeeDue          int      // of the guest, in minor units of the policy's currency
+	Waiting         *Waiting // of who is or was on the waitlist
+	Reminded        uint8    // bit i: the i-th of ReminderLeads was sent, or its time was past already
 }
 
 // TableSpec describes a table.

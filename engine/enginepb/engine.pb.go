@@ -105,21 +105,23 @@ const (
 	Status_STATUS_EXPIRED     Status = 7
 	Status_STATUS_DECLINED    Status = 8
 	Status_STATUS_NO_SHOW     Status = 9
+	Status_STATUS_WAITING     Status = 10 // on the waitlist: holds no table
 )
 
 // Enum value maps for Status.
 var (
 	Status_name = map[int32]string{
-		0: "STATUS_UNSPECIFIED",
-		1: "STATUS_HELD",
-		2: "STATUS_PENDING",
-		3: "STATUS_CONFIRMED",
-		4: "STATUS_SEATED",
-		5: "STATUS_COMPLETED",
-		6: "STATUS_CANCELLED",
-		7: "STATUS_EXPIRED",
-		8: "STATUS_DECLINED",
-		9: "STATUS_NO_SHOW",
+		0:  "STATUS_UNSPECIFIED",
+		1:  "STATUS_HELD",
+		2:  "STATUS_PENDING",
+		3:  "STATUS_CONFIRMED",
+		4:  "STATUS_SEATED",
+		5:  "STATUS_COMPLETED",
+		6:  "STATUS_CANCELLED",
+		7:  "STATUS_EXPIRED",
+		8:  "STATUS_DECLINED",
+		9:  "STATUS_NO_SHOW",
+		10: "STATUS_WAITING",
 	}
 	Status_value = map[string]int32{
 		"STATUS_UNSPECIFIED": 0,
@@ -132,6 +134,7 @@ var (
 		"STATUS_EXPIRED":     7,
 		"STATUS_DECLINED":    8,
 		"STATUS_NO_SHOW":     9,
+		"STATUS_WAITING":     10,
 	}
 )
 
@@ -286,6 +289,8 @@ type Event struct {
 	//	*Event_ReviewAdded
 	//	*Event_GuestForgotten
 	//	*Event_RulesSet
+	//	*Event_ReservationOffered
+	//	*Event_ReservationReminded
 	//	*Event_AccountRegistered
 	//	*Event_AccountChanged
 	//	*Event_SessionOpened
@@ -500,6 +505,24 @@ func (x *Event) GetRulesSet() *RulesSet {
 	return nil
 }
 
+func (x *Event) GetReservationOffered() *ReservationOffered {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ReservationOffered); ok {
+			return x.ReservationOffered
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetReservationReminded() *ReservationReminded {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ReservationReminded); ok {
+			return x.ReservationReminded
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetAccountRegistered() *AccountRegistered {
 	if x != nil {
 		if x, ok := x.Body.(*Event_AccountRegistered); ok {
@@ -673,6 +696,14 @@ type Event_RulesSet struct {
 	RulesSet *RulesSet `protobuf:"bytes,22,opt,name=rules_set,json=rulesSet,proto3,oneof"`
 }
 
+type Event_ReservationOffered struct {
+	ReservationOffered *ReservationOffered `protobuf:"bytes,23,opt,name=reservation_offered,json=reservationOffered,proto3,oneof"`
+}
+
+type Event_ReservationReminded struct {
+	ReservationReminded *ReservationReminded `protobuf:"bytes,25,opt,name=reservation_reminded,json=reservationReminded,proto3,oneof"`
+}
+
 type Event_AccountRegistered struct {
 	AccountRegistered *AccountRegistered `protobuf:"bytes,40,opt,name=account_registered,json=accountRegistered,proto3,oneof"`
 }
@@ -750,6 +781,10 @@ func (*Event_ReviewAdded) isEvent_Body() {}
 func (*Event_GuestForgotten) isEvent_Body() {}
 
 func (*Event_RulesSet) isEvent_Body() {}
+
+func (*Event_ReservationOffered) isEvent_Body() {}
+
+func (*Event_ReservationReminded) isEvent_Body() {}
 
 func (*Event_AccountRegistered) isEvent_Body() {}
 
@@ -1040,6 +1075,7 @@ type Rules struct {
 	ApprovalFrom  int64                  `protobuf:"varint,12,opt,name=approval_from,json=approvalFrom,proto3" json:"approval_from,omitempty"` // guests: parties of so many and more, with APPROVAL_LARGE
 	HoldMin       int64                  `protobuf:"varint,13,opt,name=hold_min,json=holdMin,proto3" json:"hold_min,omitempty"`                // minutes that a hold lasts; 0 = 5
 	Cancellation  *Policy                `protobuf:"bytes,14,opt,name=cancellation,proto3" json:"cancellation,omitempty"`                      // absent = none
+	OfferMin      int64                  `protobuf:"varint,15,opt,name=offer_min,json=offerMin,proto3" json:"offer_min,omitempty"`             // minutes that an offer to a waiting party lasts; 0 = 10
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1170,6 +1206,13 @@ func (x *Rules) GetCancellation() *Policy {
 		return x.Cancellation
 	}
 	return nil
+}
+
+func (x *Rules) GetOfferMin() int64 {
+	if x != nil {
+		return x.OfferMin
+	}
+	return 0
 }
 
 // Policy is what a cancellation or a no-show costs.
@@ -2175,6 +2218,8 @@ type Reservation struct {
 	HoldUntilMs     int64                  `protobuf:"varint,20,opt,name=hold_until_ms,json=holdUntilMs,proto3" json:"hold_until_ms,omitempty"` // Unix ms; of what is or was held
 	Policy          *Policy                `protobuf:"bytes,21,opt,name=policy,proto3" json:"policy,omitempty"`                                 // in force when it was made
 	FeeDue          int64                  `protobuf:"varint,22,opt,name=fee_due,json=feeDue,proto3" json:"fee_due,omitempty"`                  // of the guest, in minor units of the policy's currency
+	Waiting         *Waiting               `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`                               // of who is or was on the waitlist
+	Reminded        uint32                 `protobuf:"varint,24,opt,name=reminded,proto3" json:"reminded,omitempty"`                            // bit i: the i-th reminder was sent, or its time was past already
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2363,6 +2408,81 @@ func (x *Reservation) GetFeeDue() int64 {
 	return 0
 }
 
+func (x *Reservation) GetWaiting() *Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *Reservation) GetReminded() uint32 {
+	if x != nil {
+		return x.Reminded
+	}
+	return 0
+}
+
+// Waiting is what the waitlist knows of a party. Its starts_at is the earliest that suits until a table is offered.
+type Waiting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Until         int64                  `protobuf:"varint,1,opt,name=until,proto3" json:"until,omitempty"`                          // the latest start that suits, Unix seconds
+	QuotedMin     int64                  `protobuf:"varint,2,opt,name=quoted_min,json=quotedMin,proto3" json:"quoted_min,omitempty"` // minutes after the wished start that it was told when it joined
+	Unquoted      bool                   `protobuf:"varint,3,opt,name=unquoted,proto3" json:"unquoted,omitempty"`                    // nothing could be told: that day has no table for it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiting) Reset() {
+	*x = Waiting{}
+	mi := &file_engine_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiting) ProtoMessage() {}
+
+func (x *Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
+func (*Waiting) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Waiting) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *Waiting) GetQuotedMin() int64 {
+	if x != nil {
+		return x.QuotedMin
+	}
+	return 0
+}
+
+func (x *Waiting) GetUnquoted() bool {
+	if x != nil {
+		return x.Unquoted
+	}
+	return false
+}
+
 type Contact struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2374,7 +2494,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2506,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2519,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Contact) GetName() string {
@@ -2441,7 +2561,7 @@ type ReservationRescheduled struct {
 
 func (x *ReservationRescheduled) Reset() {
 	*x = ReservationRescheduled{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2453,7 +2573,7 @@ func (x *ReservationRescheduled) String() string {
 func (*ReservationRescheduled) ProtoMessage() {}
 
 func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2466,7 +2586,7 @@ func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationRescheduled.ProtoReflect.Descriptor instead.
 func (*ReservationRescheduled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReservationRescheduled) GetId() string {
@@ -2552,7 +2672,7 @@ type ReservationStatusChanged struct {
 
 func (x *ReservationStatusChanged) Reset() {
 	*x = ReservationStatusChanged{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +2684,7 @@ func (x *ReservationStatusChanged) String() string {
 func (*ReservationStatusChanged) ProtoMessage() {}
 
 func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +2697,7 @@ func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationStatusChanged.ProtoReflect.Descriptor instead.
 func (*ReservationStatusChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReservationStatusChanged) GetId() string {
@@ -2615,6 +2735,152 @@ func (x *ReservationStatusChanged) GetFeeCurrency() string {
 	return ""
 }
 
+// ReservationOffered holds tables for a party of the waitlist until hold_until_ms.
+type ReservationOffered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	TableIds      []string               `protobuf:"bytes,2,rep,name=table_ids,json=tableIds,proto3" json:"table_ids,omitempty"`
+	LocalMin      int32                  `protobuf:"varint,3,opt,name=local_min,json=localMin,proto3" json:"local_min,omitempty"` // of the service day for which it waits
+	StartsAt      int64                  `protobuf:"varint,4,opt,name=starts_at,json=startsAt,proto3" json:"starts_at,omitempty"`
+	EndsAt        int64                  `protobuf:"varint,5,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
+	BufferMin     int32                  `protobuf:"varint,6,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"`
+	HoldUntilMs   int64                  `protobuf:"varint,7,opt,name=hold_until_ms,json=holdUntilMs,proto3" json:"hold_until_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReservationOffered) Reset() {
+	*x = ReservationOffered{}
+	mi := &file_engine_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReservationOffered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReservationOffered) ProtoMessage() {}
+
+func (x *ReservationOffered) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReservationOffered.ProtoReflect.Descriptor instead.
+func (*ReservationOffered) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ReservationOffered) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReservationOffered) GetTableIds() []string {
+	if x != nil {
+		return x.TableIds
+	}
+	return nil
+}
+
+func (x *ReservationOffered) GetLocalMin() int32 {
+	if x != nil {
+		return x.LocalMin
+	}
+	return 0
+}
+
+func (x *ReservationOffered) GetStartsAt() int64 {
+	if x != nil {
+		return x.StartsAt
+	}
+	return 0
+}
+
+func (x *ReservationOffered) GetEndsAt() int64 {
+	if x != nil {
+		return x.EndsAt
+	}
+	return 0
+}
+
+func (x *ReservationOffered) GetBufferMin() int32 {
+	if x != nil {
+		return x.BufferMin
+	}
+	return 0
+}
+
+func (x *ReservationOffered) GetHoldUntilMs() int64 {
+	if x != nil {
+		return x.HoldUntilMs
+	}
+	return 0
+}
+
+// ReservationReminded says that the guest is to be reminded now.
+type ReservationReminded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	LeadMin       int64                  `protobuf:"varint,2,opt,name=lead_min,json=leadMin,proto3" json:"lead_min,omitempty"` // the reminder: so many minutes before the start, or a little later; 0 = the start is past, nobody is reminded
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReservationReminded) Reset() {
+	*x = ReservationReminded{}
+	mi := &file_engine_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReservationReminded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReservationReminded) ProtoMessage() {}
+
+func (x *ReservationReminded) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReservationReminded.ProtoReflect.Descriptor instead.
+func (*ReservationReminded) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ReservationReminded) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReservationReminded) GetLeadMin() int64 {
+	if x != nil {
+		return x.LeadMin
+	}
+	return 0
+}
+
 // Member of a restaurant's staff.
 type Member struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2628,7 +2894,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2640,7 +2906,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2653,7 +2919,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Member) GetAccount() string {
@@ -2693,7 +2959,7 @@ type StaffSet struct {
 
 func (x *StaffSet) Reset() {
 	*x = StaffSet{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2705,7 +2971,7 @@ func (x *StaffSet) String() string {
 func (*StaffSet) ProtoMessage() {}
 
 func (x *StaffSet) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,7 +2984,7 @@ func (x *StaffSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffSet.ProtoReflect.Descriptor instead.
 func (*StaffSet) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StaffSet) GetMember() *Member {
@@ -2737,7 +3003,7 @@ type StaffRemoved struct {
 
 func (x *StaffRemoved) Reset() {
 	*x = StaffRemoved{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2749,7 +3015,7 @@ func (x *StaffRemoved) String() string {
 func (*StaffRemoved) ProtoMessage() {}
 
 func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2762,7 +3028,7 @@ func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffRemoved.ProtoReflect.Descriptor instead.
 func (*StaffRemoved) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StaffRemoved) GetAccount() string {
@@ -2785,7 +3051,7 @@ type ReviewAdded struct {
 
 func (x *ReviewAdded) Reset() {
 	*x = ReviewAdded{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +3063,7 @@ func (x *ReviewAdded) String() string {
 func (*ReviewAdded) ProtoMessage() {}
 
 func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +3076,7 @@ func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewAdded.ProtoReflect.Descriptor instead.
 func (*ReviewAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReviewAdded) GetId() string {
@@ -2851,7 +3117,7 @@ type GuestForgotten struct {
 
 func (x *GuestForgotten) Reset() {
 	*x = GuestForgotten{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2863,7 +3129,7 @@ func (x *GuestForgotten) String() string {
 func (*GuestForgotten) ProtoMessage() {}
 
 func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2876,7 +3142,7 @@ func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuestForgotten.ProtoReflect.Descriptor instead.
 func (*GuestForgotten) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GuestForgotten) GetGuest() string {
@@ -2895,7 +3161,7 @@ type AccountRegistered struct {
 
 func (x *AccountRegistered) Reset() {
 	*x = AccountRegistered{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3173,7 @@ func (x *AccountRegistered) String() string {
 func (*AccountRegistered) ProtoMessage() {}
 
 func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3186,7 @@ func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRegistered.ProtoReflect.Descriptor instead.
 func (*AccountRegistered) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AccountRegistered) GetAccount() *Account {
@@ -2939,7 +3205,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +3217,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +3230,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AccountChanged) GetAccount() *Account {
@@ -2991,7 +3257,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3269,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3016,7 +3282,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Account) GetId() string {
@@ -3093,7 +3359,7 @@ type SessionOpened struct {
 
 func (x *SessionOpened) Reset() {
 	*x = SessionOpened{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3105,7 +3371,7 @@ func (x *SessionOpened) String() string {
 func (*SessionOpened) ProtoMessage() {}
 
 func (x *SessionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3118,7 +3384,7 @@ func (x *SessionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionOpened.ProtoReflect.Descriptor instead.
 func (*SessionOpened) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SessionOpened) GetFamily() string {
@@ -3152,7 +3418,7 @@ type SessionRotated struct {
 
 func (x *SessionRotated) Reset() {
 	*x = SessionRotated{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3164,7 +3430,7 @@ func (x *SessionRotated) String() string {
 func (*SessionRotated) ProtoMessage() {}
 
 func (x *SessionRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3177,7 +3443,7 @@ func (x *SessionRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRotated.ProtoReflect.Descriptor instead.
 func (*SessionRotated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SessionRotated) GetFamily() string {
@@ -3204,7 +3470,7 @@ type SessionRevoked struct {
 
 func (x *SessionRevoked) Reset() {
 	*x = SessionRevoked{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3216,7 +3482,7 @@ func (x *SessionRevoked) String() string {
 func (*SessionRevoked) ProtoMessage() {}
 
 func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3229,7 +3495,7 @@ func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRevoked.ProtoReflect.Descriptor instead.
 func (*SessionRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SessionRevoked) GetFamily() string {
@@ -3254,7 +3520,7 @@ type AccountErased struct {
 
 func (x *AccountErased) Reset() {
 	*x = AccountErased{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3266,7 +3532,7 @@ func (x *AccountErased) String() string {
 func (*AccountErased) ProtoMessage() {}
 
 func (x *AccountErased) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3279,7 +3545,7 @@ func (x *AccountErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErased.ProtoReflect.Descriptor instead.
 func (*AccountErased) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 type AccountErasureCompleted struct {
@@ -3290,7 +3556,7 @@ type AccountErasureCompleted struct {
 
 func (x *AccountErasureCompleted) Reset() {
 	*x = AccountErasureCompleted{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3302,7 +3568,7 @@ func (x *AccountErasureCompleted) String() string {
 func (*AccountErasureCompleted) ProtoMessage() {}
 
 func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3315,7 +3581,7 @@ func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErasureCompleted.ProtoReflect.Descriptor instead.
 func (*AccountErasureCompleted) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 // SecondFactor is a time-based one-time password (RFC 6238). recovery: SHA-256 of each code that is left, 32 bytes each.
@@ -3331,7 +3597,7 @@ type SecondFactor struct {
 
 func (x *SecondFactor) Reset() {
 	*x = SecondFactor{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3343,7 +3609,7 @@ func (x *SecondFactor) String() string {
 func (*SecondFactor) ProtoMessage() {}
 
 func (x *SecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3356,7 +3622,7 @@ func (x *SecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactor.ProtoReflect.Descriptor instead.
 func (*SecondFactor) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SecondFactor) GetSecret() []byte {
@@ -3396,7 +3662,7 @@ type SecondFactorChanged struct {
 
 func (x *SecondFactorChanged) Reset() {
 	*x = SecondFactorChanged{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3408,7 +3674,7 @@ func (x *SecondFactorChanged) String() string {
 func (*SecondFactorChanged) ProtoMessage() {}
 
 func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3421,7 +3687,7 @@ func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorChanged.ProtoReflect.Descriptor instead.
 func (*SecondFactorChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SecondFactorChanged) GetFactor() *SecondFactor {
@@ -3441,7 +3707,7 @@ type SecondFactorUsed struct {
 
 func (x *SecondFactorUsed) Reset() {
 	*x = SecondFactorUsed{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3453,7 +3719,7 @@ func (x *SecondFactorUsed) String() string {
 func (*SecondFactorUsed) ProtoMessage() {}
 
 func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3466,7 +3732,7 @@ func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorUsed.ProtoReflect.Descriptor instead.
 func (*SecondFactorUsed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SecondFactorUsed) GetStep() int64 {
@@ -3497,7 +3763,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3509,7 +3775,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3522,7 +3788,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ApiKey) GetId() string {
@@ -3576,7 +3842,7 @@ type ApiKeyAdded struct {
 
 func (x *ApiKeyAdded) Reset() {
 	*x = ApiKeyAdded{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3588,7 +3854,7 @@ func (x *ApiKeyAdded) String() string {
 func (*ApiKeyAdded) ProtoMessage() {}
 
 func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3601,7 +3867,7 @@ func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyAdded.ProtoReflect.Descriptor instead.
 func (*ApiKeyAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ApiKeyAdded) GetKey() *ApiKey {
@@ -3620,7 +3886,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3632,7 +3898,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3645,7 +3911,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -3664,7 +3930,7 @@ type PasswordRehashed struct {
 
 func (x *PasswordRehashed) Reset() {
 	*x = PasswordRehashed{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3676,7 +3942,7 @@ func (x *PasswordRehashed) String() string {
 func (*PasswordRehashed) ProtoMessage() {}
 
 func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3689,7 +3955,7 @@ func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordRehashed.ProtoReflect.Descriptor instead.
 func (*PasswordRehashed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PasswordRehashed) GetPasswordHash() string {
@@ -3707,7 +3973,7 @@ type LoginThrottled struct {
 
 func (x *LoginThrottled) Reset() {
 	*x = LoginThrottled{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3719,7 +3985,7 @@ func (x *LoginThrottled) String() string {
 func (*LoginThrottled) ProtoMessage() {}
 
 func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3732,7 +3998,7 @@ func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginThrottled.ProtoReflect.Descriptor instead.
 func (*LoginThrottled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{47}
 }
 
 // RestaurantBase is the whole state of a restaurant at one version.
@@ -3748,14 +4014,15 @@ type RestaurantBase struct {
 	Staff             []*Member              `protobuf:"bytes,8,rep,name=staff,proto3" json:"staff,omitempty"`                                                   // by account
 	RatingSum         int64                  `protobuf:"varint,9,opt,name=rating_sum,json=ratingSum,proto3" json:"rating_sum,omitempty"`                         // of all reviews
 	RatingCount       int64                  `protobuf:"varint,10,opt,name=rating_count,json=ratingCount,proto3" json:"rating_count,omitempty"`
-	Rules             *Rules                 `protobuf:"bytes,11,opt,name=rules,proto3" json:"rules,omitempty"` // absent = never set
+	Rules             *Rules                 `protobuf:"bytes,11,opt,name=rules,proto3" json:"rules,omitempty"`          // absent = never set
+	Reminders         bool                   `protobuf:"varint,12,opt,name=reminders,proto3" json:"reminders,omitempty"` // `reminded` says something: builds before did not know reminders
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *RestaurantBase) Reset() {
 	*x = RestaurantBase{}
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3767,7 +4034,7 @@ func (x *RestaurantBase) String() string {
 func (*RestaurantBase) ProtoMessage() {}
 
 func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3780,7 +4047,7 @@ func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantBase.ProtoReflect.Descriptor instead.
 func (*RestaurantBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{45}
+	return file_engine_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RestaurantBase) GetRestaurant() *Restaurant {
@@ -3860,6 +4127,13 @@ func (x *RestaurantBase) GetRules() *Rules {
 	return nil
 }
 
+func (x *RestaurantBase) GetReminders() bool {
+	if x != nil {
+		return x.Reminders
+	}
+	return false
+}
+
 // Session is a refresh token family. previous: the hashes seen before, 32 bytes each, oldest first, bounded.
 type Session struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3874,7 +4148,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3886,7 +4160,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3899,7 +4173,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{46}
+	return file_engine_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Session) GetFamily() string {
@@ -3955,7 +4229,7 @@ type AccountBase struct {
 
 func (x *AccountBase) Reset() {
 	*x = AccountBase{}
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3967,7 +4241,7 @@ func (x *AccountBase) String() string {
 func (*AccountBase) ProtoMessage() {}
 
 func (x *AccountBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3980,7 +4254,7 @@ func (x *AccountBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBase.ProtoReflect.Descriptor instead.
 func (*AccountBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{47}
+	return file_engine_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *AccountBase) GetAccount() *Account {
@@ -4057,7 +4331,7 @@ var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
 	"\n" +
-	"\fengine.proto\x12\x11maitred.engine.v1\"\xff\x11\n" +
+	"\fengine.proto\x12\x11maitred.engine.v1\"\xb6\x13\n" +
 	"\x05Event\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x1d\n" +
 	"\n" +
@@ -4080,7 +4354,9 @@ const file_engine_proto_rawDesc = "" +
 	"\rstaff_removed\x18\x13 \x01(\v2\x1f.maitred.engine.v1.StaffRemovedH\x00R\fstaffRemoved\x12C\n" +
 	"\freview_added\x18\x14 \x01(\v2\x1e.maitred.engine.v1.ReviewAddedH\x00R\vreviewAdded\x12L\n" +
 	"\x0fguest_forgotten\x18\x15 \x01(\v2!.maitred.engine.v1.GuestForgottenH\x00R\x0eguestForgotten\x12:\n" +
-	"\trules_set\x18\x16 \x01(\v2\x1b.maitred.engine.v1.RulesSetH\x00R\brulesSet\x12U\n" +
+	"\trules_set\x18\x16 \x01(\v2\x1b.maitred.engine.v1.RulesSetH\x00R\brulesSet\x12X\n" +
+	"\x13reservation_offered\x18\x17 \x01(\v2%.maitred.engine.v1.ReservationOfferedH\x00R\x12reservationOffered\x12[\n" +
+	"\x14reservation_reminded\x18\x19 \x01(\v2&.maitred.engine.v1.ReservationRemindedH\x00R\x13reservationReminded\x12U\n" +
 	"\x12account_registered\x18( \x01(\v2$.maitred.engine.v1.AccountRegisteredH\x00R\x11accountRegistered\x12L\n" +
 	"\x0faccount_changed\x18) \x01(\v2!.maitred.engine.v1.AccountChangedH\x00R\x0eaccountChanged\x12I\n" +
 	"\x0esession_opened\x18* \x01(\v2 .maitred.engine.v1.SessionOpenedH\x00R\rsessionOpened\x12L\n" +
@@ -4114,7 +4390,7 @@ const file_engine_proto_rawDesc = "" +
 	"\tclose_min\x18\x03 \x01(\x03R\bcloseMin\x12(\n" +
 	"\x10last_seating_min\x18\x04 \x01(\x03R\x0elastSeatingMin\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x19\n" +
-	"\bgrid_min\x18\x06 \x01(\x03R\agridMin\"\xfe\x04\n" +
+	"\bgrid_min\x18\x06 \x01(\x03R\agridMin\"\x9b\x05\n" +
 	"\x05Rules\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12$\n" +
 	"\x0emin_notice_min\x18\x02 \x01(\x03R\fminNoticeMin\x12!\n" +
@@ -4132,7 +4408,8 @@ const file_engine_proto_rawDesc = "" +
 	"\bapproval\x18\v \x01(\x0e2\x1b.maitred.engine.v1.ApprovalR\bapproval\x12#\n" +
 	"\rapproval_from\x18\f \x01(\x03R\fapprovalFrom\x12\x19\n" +
 	"\bhold_min\x18\r \x01(\x03R\aholdMin\x12=\n" +
-	"\fcancellation\x18\x0e \x01(\v2\x19.maitred.engine.v1.PolicyR\fcancellation\"\x85\x01\n" +
+	"\fcancellation\x18\x0e \x01(\v2\x19.maitred.engine.v1.PolicyR\fcancellation\x12\x1b\n" +
+	"\toffer_min\x18\x0f \x01(\x03R\bofferMin\"\x85\x01\n" +
 	"\x06Policy\x12$\n" +
 	"\x0efree_until_min\x18\x01 \x01(\x03R\ffreeUntilMin\x12\x19\n" +
 	"\blate_fee\x18\x02 \x01(\x03R\alateFee\x12\x1e\n" +
@@ -4211,7 +4488,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fTableRemoved\x12\x19\n" +
 	"\btable_id\x18\x01 \x01(\tR\atableId\"V\n" +
 	"\x12ReservationCreated\x12@\n" +
-	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xb8\x05\n" +
+	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\x8a\x06\n" +
 	"\vReservation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05guest\x18\x02 \x01(\tR\x05guest\x12\x1b\n" +
@@ -4239,7 +4516,14 @@ const file_engine_proto_rawDesc = "" +
 	"\x04area\x18\x13 \x01(\tR\x04area\x12\"\n" +
 	"\rhold_until_ms\x18\x14 \x01(\x03R\vholdUntilMs\x121\n" +
 	"\x06policy\x18\x15 \x01(\v2\x19.maitred.engine.v1.PolicyR\x06policy\x12\x17\n" +
-	"\afee_due\x18\x16 \x01(\x03R\x06feeDue\"I\n" +
+	"\afee_due\x18\x16 \x01(\x03R\x06feeDue\x124\n" +
+	"\awaiting\x18\x17 \x01(\v2\x1a.maitred.engine.v1.WaitingR\awaiting\x12\x1a\n" +
+	"\breminded\x18\x18 \x01(\rR\breminded\"Z\n" +
+	"\aWaiting\x12\x14\n" +
+	"\x05until\x18\x01 \x01(\x03R\x05until\x12\x1d\n" +
+	"\n" +
+	"quoted_min\x18\x02 \x01(\x03R\tquotedMin\x12\x1a\n" +
+	"\bunquoted\x18\x03 \x01(\bR\bunquoted\"I\n" +
 	"\aContact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05phone\x18\x02 \x01(\tR\x05phone\x12\x14\n" +
@@ -4263,7 +4547,19 @@ const file_engine_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\x0e2\x19.maitred.engine.v1.StatusR\x06status\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x17\n" +
 	"\afee_due\x18\x04 \x01(\x03R\x06feeDue\x12!\n" +
-	"\ffee_currency\x18\x05 \x01(\tR\vfeeCurrency\"\x84\x01\n" +
+	"\ffee_currency\x18\x05 \x01(\tR\vfeeCurrency\"\xd7\x01\n" +
+	"\x12ReservationOffered\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
+	"\ttable_ids\x18\x02 \x03(\tR\btableIds\x12\x1b\n" +
+	"\tlocal_min\x18\x03 \x01(\x05R\blocalMin\x12\x1b\n" +
+	"\tstarts_at\x18\x04 \x01(\x03R\bstartsAt\x12\x17\n" +
+	"\aends_at\x18\x05 \x01(\x03R\x06endsAt\x12\x1d\n" +
+	"\n" +
+	"buffer_min\x18\x06 \x01(\x05R\tbufferMin\x12\"\n" +
+	"\rhold_until_ms\x18\a \x01(\x03R\vholdUntilMs\"@\n" +
+	"\x13ReservationReminded\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
+	"\blead_min\x18\x02 \x01(\x03R\aleadMin\"\x84\x01\n" +
 	"\x06Member\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12+\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x04role\x12\x19\n" +
@@ -4333,7 +4629,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"7\n" +
 	"\x10PasswordRehashed\x12#\n" +
 	"\rpassword_hash\x18\x01 \x01(\tR\fpasswordHash\"\x10\n" +
-	"\x0eLoginThrottled\"\x82\x04\n" +
+	"\x0eLoginThrottled\"\xa0\x04\n" +
 	"\x0eRestaurantBase\x12=\n" +
 	"\n" +
 	"restaurant\x18\x01 \x01(\v2\x1d.maitred.engine.v1.RestaurantR\n" +
@@ -4349,7 +4645,8 @@ const file_engine_proto_rawDesc = "" +
 	"rating_sum\x18\t \x01(\x03R\tratingSum\x12!\n" +
 	"\frating_count\x18\n" +
 	" \x01(\x03R\vratingCount\x12.\n" +
-	"\x05rules\x18\v \x01(\v2\x18.maitred.engine.v1.RulesR\x05rules\"\x93\x01\n" +
+	"\x05rules\x18\v \x01(\v2\x18.maitred.engine.v1.RulesR\x05rules\x12\x1c\n" +
+	"\treminders\x18\f \x01(\bR\treminders\"\x93\x01\n" +
 	"\aSession\x12\x16\n" +
 	"\x06family\x18\x01 \x01(\tR\x06family\x12\x18\n" +
 	"\arefresh\x18\x02 \x01(\fR\arefresh\x12\x1a\n" +
@@ -4378,7 +4675,7 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"ROLE_ADMIN\x10\x04\x12\x10\n" +
 	"\fROLE_MANAGER\x10\x05\x12\r\n" +
-	"\tROLE_HOST\x10\x06*\xd7\x01\n" +
+	"\tROLE_HOST\x10\x06*\xeb\x01\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSTATUS_HELD\x10\x01\x12\x12\n" +
@@ -4389,7 +4686,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x10STATUS_CANCELLED\x10\x06\x12\x12\n" +
 	"\x0eSTATUS_EXPIRED\x10\a\x12\x13\n" +
 	"\x0fSTATUS_DECLINED\x10\b\x12\x12\n" +
-	"\x0eSTATUS_NO_SHOW\x10\t*K\n" +
+	"\x0eSTATUS_NO_SHOW\x10\t\x12\x12\n" +
+	"\x0eSTATUS_WAITING\x10\n" +
+	"*K\n" +
 	"\bApproval\x12\x16\n" +
 	"\x12APPROVAL_AUTOMATIC\x10\x00\x12\x13\n" +
 	"\x0fAPPROVAL_MANUAL\x10\x01\x12\x12\n" +
@@ -4412,7 +4711,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
@@ -4439,33 +4738,36 @@ var file_engine_proto_goTypes = []any{
 	(*TableRemoved)(nil),             // 22: maitred.engine.v1.TableRemoved
 	(*ReservationCreated)(nil),       // 23: maitred.engine.v1.ReservationCreated
 	(*Reservation)(nil),              // 24: maitred.engine.v1.Reservation
-	(*Contact)(nil),                  // 25: maitred.engine.v1.Contact
-	(*ReservationRescheduled)(nil),   // 26: maitred.engine.v1.ReservationRescheduled
-	(*ReservationStatusChanged)(nil), // 27: maitred.engine.v1.ReservationStatusChanged
-	(*Member)(nil),                   // 28: maitred.engine.v1.Member
-	(*StaffSet)(nil),                 // 29: maitred.engine.v1.StaffSet
-	(*StaffRemoved)(nil),             // 30: maitred.engine.v1.StaffRemoved
-	(*ReviewAdded)(nil),              // 31: maitred.engine.v1.ReviewAdded
-	(*GuestForgotten)(nil),           // 32: maitred.engine.v1.GuestForgotten
-	(*AccountRegistered)(nil),        // 33: maitred.engine.v1.AccountRegistered
-	(*AccountChanged)(nil),           // 34: maitred.engine.v1.AccountChanged
-	(*Account)(nil),                  // 35: maitred.engine.v1.Account
-	(*SessionOpened)(nil),            // 36: maitred.engine.v1.SessionOpened
-	(*SessionRotated)(nil),           // 37: maitred.engine.v1.SessionRotated
-	(*SessionRevoked)(nil),           // 38: maitred.engine.v1.SessionRevoked
-	(*AccountErased)(nil),            // 39: maitred.engine.v1.AccountErased
-	(*AccountErasureCompleted)(nil),  // 40: maitred.engine.v1.AccountErasureCompleted
-	(*SecondFactor)(nil),             // 41: maitred.engine.v1.SecondFactor
-	(*SecondFactorChanged)(nil),      // 42: maitred.engine.v1.SecondFactorChanged
-	(*SecondFactorUsed)(nil),         // 43: maitred.engine.v1.SecondFactorUsed
-	(*ApiKey)(nil),                   // 44: maitred.engine.v1.ApiKey
-	(*ApiKeyAdded)(nil),              // 45: maitred.engine.v1.ApiKeyAdded
-	(*ApiKeyRevoked)(nil),            // 46: maitred.engine.v1.ApiKeyRevoked
-	(*PasswordRehashed)(nil),         // 47: maitred.engine.v1.PasswordRehashed
-	(*LoginThrottled)(nil),           // 48: maitred.engine.v1.LoginThrottled
-	(*RestaurantBase)(nil),           // 49: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 50: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 51: maitred.engine.v1.AccountBase
+	(*Waiting)(nil),                  // 25: maitred.engine.v1.Waiting
+	(*Contact)(nil),                  // 26: maitred.engine.v1.Contact
+	(*ReservationRescheduled)(nil),   // 27: maitred.engine.v1.ReservationRescheduled
+	(*ReservationStatusChanged)(nil), // 28: maitred.engine.v1.ReservationStatusChanged
+	(*ReservationOffered)(nil),       // 29: maitred.engine.v1.ReservationOffered
+	(*ReservationReminded)(nil),      // 30: maitred.engine.v1.ReservationReminded
+	(*Member)(nil),                   // 31: maitred.engine.v1.Member
+	(*StaffSet)(nil),                 // 32: maitred.engine.v1.StaffSet
+	(*StaffRemoved)(nil),             // 33: maitred.engine.v1.StaffRemoved
+	(*ReviewAdded)(nil),              // 34: maitred.engine.v1.ReviewAdded
+	(*GuestForgotten)(nil),           // 35: maitred.engine.v1.GuestForgotten
+	(*AccountRegistered)(nil),        // 36: maitred.engine.v1.AccountRegistered
+	(*AccountChanged)(nil),           // 37: maitred.engine.v1.AccountChanged
+	(*Account)(nil),                  // 38: maitred.engine.v1.Account
+	(*SessionOpened)(nil),            // 39: maitred.engine.v1.SessionOpened
+	(*SessionRotated)(nil),           // 40: maitred.engine.v1.SessionRotated
+	(*SessionRevoked)(nil),           // 41: maitred.engine.v1.SessionRevoked
+	(*AccountErased)(nil),            // 42: maitred.engine.v1.AccountErased
+	(*AccountErasureCompleted)(nil),  // 43: maitred.engine.v1.AccountErasureCompleted
+	(*SecondFactor)(nil),             // 44: maitred.engine.v1.SecondFactor
+	(*SecondFactorChanged)(nil),      // 45: maitred.engine.v1.SecondFactorChanged
+	(*SecondFactorUsed)(nil),         // 46: maitred.engine.v1.SecondFactorUsed
+	(*ApiKey)(nil),                   // 47: maitred.engine.v1.ApiKey
+	(*ApiKeyAdded)(nil),              // 48: maitred.engine.v1.ApiKeyAdded
+	(*ApiKeyRevoked)(nil),            // 49: maitred.engine.v1.ApiKeyRevoked
+	(*PasswordRehashed)(nil),         // 50: maitred.engine.v1.PasswordRehashed
+	(*LoginThrottled)(nil),           // 51: maitred.engine.v1.LoginThrottled
+	(*RestaurantBase)(nil),           // 52: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 53: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 54: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
@@ -4476,69 +4778,72 @@ var file_engine_proto_depIdxs = []int32{
 	21, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
 	22, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
 	23, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
-	26, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
-	27, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
-	29, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
-	30, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
-	31, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
-	32, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
+	27, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
+	28, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
+	32, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
+	33, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
+	34, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
+	35, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
 	14, // 14: maitred.engine.v1.Event.rules_set:type_name -> maitred.engine.v1.RulesSet
-	33, // 15: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
-	34, // 16: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
-	36, // 17: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
-	37, // 18: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
-	38, // 19: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
-	39, // 20: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	42, // 21: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
-	45, // 22: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
-	46, // 23: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
-	47, // 24: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
-	43, // 25: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
-	48, // 26: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
-	40, // 27: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
-	11, // 28: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
-	12, // 29: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
-	13, // 30: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
-	10, // 31: maitred.engine.v1.Rules.combinations:type_name -> maitred.engine.v1.Combination
-	2,  // 32: maitred.engine.v1.Rules.approval:type_name -> maitred.engine.v1.Approval
-	9,  // 33: maitred.engine.v1.Rules.cancellation:type_name -> maitred.engine.v1.Policy
-	7,  // 34: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
-	8,  // 35: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
-	6,  // 36: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
-	3,  // 37: maitred.engine.v1.Table.channel:type_name -> maitred.engine.v1.Channel
-	17, // 38: maitred.engine.v1.Table.blocks:type_name -> maitred.engine.v1.Block
-	15, // 39: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	15, // 40: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	16, // 41: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	16, // 42: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	24, // 43: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 44: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	25, // 45: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	9,  // 46: maitred.engine.v1.Reservation.policy:type_name -> maitred.engine.v1.Policy
-	1,  // 47: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	0,  // 48: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
-	28, // 49: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
-	35, // 50: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	35, // 51: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 52: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	41, // 53: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
-	44, // 54: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
-	15, // 55: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	16, // 56: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	24, // 57: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	5,  // 58: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	28, // 59: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
-	8,  // 60: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
-	35, // 61: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	50, // 62: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	5,  // 63: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	41, // 64: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
-	44, // 65: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
-	66, // [66:66] is the sub-list for method output_type
-	66, // [66:66] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	29, // 15: maitred.engine.v1.Event.reservation_offered:type_name -> maitred.engine.v1.ReservationOffered
+	30, // 16: maitred.engine.v1.Event.reservation_reminded:type_name -> maitred.engine.v1.ReservationReminded
+	36, // 17: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
+	37, // 18: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
+	39, // 19: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
+	40, // 20: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
+	41, // 21: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
+	42, // 22: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
+	45, // 23: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
+	48, // 24: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
+	49, // 25: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
+	50, // 26: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
+	46, // 27: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
+	51, // 28: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
+	43, // 29: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
+	11, // 30: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
+	12, // 31: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
+	13, // 32: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
+	10, // 33: maitred.engine.v1.Rules.combinations:type_name -> maitred.engine.v1.Combination
+	2,  // 34: maitred.engine.v1.Rules.approval:type_name -> maitred.engine.v1.Approval
+	9,  // 35: maitred.engine.v1.Rules.cancellation:type_name -> maitred.engine.v1.Policy
+	7,  // 36: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
+	8,  // 37: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
+	6,  // 38: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
+	3,  // 39: maitred.engine.v1.Table.channel:type_name -> maitred.engine.v1.Channel
+	17, // 40: maitred.engine.v1.Table.blocks:type_name -> maitred.engine.v1.Block
+	15, // 41: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	15, // 42: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	16, // 43: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	16, // 44: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	24, // 45: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 46: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	26, // 47: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	9,  // 48: maitred.engine.v1.Reservation.policy:type_name -> maitred.engine.v1.Policy
+	25, // 49: maitred.engine.v1.Reservation.waiting:type_name -> maitred.engine.v1.Waiting
+	1,  // 50: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	0,  // 51: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
+	31, // 52: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
+	38, // 53: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	38, // 54: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 55: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	44, // 56: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
+	47, // 57: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
+	15, // 58: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	16, // 59: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	24, // 60: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	5,  // 61: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	31, // 62: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
+	8,  // 63: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
+	38, // 64: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	53, // 65: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	5,  // 66: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	44, // 67: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
+	47, // 68: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -4560,6 +4865,8 @@ func file_engine_proto_init() {
 		(*Event_ReviewAdded)(nil),
 		(*Event_GuestForgotten)(nil),
 		(*Event_RulesSet)(nil),
+		(*Event_ReservationOffered)(nil),
+		(*Event_ReservationReminded)(nil),
 		(*Event_AccountRegistered)(nil),
 		(*Event_AccountChanged)(nil),
 		(*Event_SessionOpened)(nil),
@@ -4580,7 +4887,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   48,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -156,7 +156,7 @@ func variable(t *testing.T, name string, missing uint64) uint64 {
 // TestDifferential runs until every code was given, and at least a fixed number of streams. CodeUnauthorized belongs to accounts,
 // CodeLimit to the tests of bounds.
 func TestDifferential(t *testing.T) {
-	const commands = 18
+	const commands = 20
 	first, seeds := variable(t, "MAITRED_ORACLE_SEED", 1), variable(t, "MAITRED_ORACLE_SEEDS", 20)
 	seen, accepted := map[engine.Code]int{}, map[string]int{}
 	missing := func() (codes []engine.Code) {

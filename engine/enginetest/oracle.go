@@ -64,7 +64,8 @@ func (b *Book) Do(now engine.Instant, cmd *engine.Command) engine.Outcome {
 		_, books := cmd.Body.(*engine.CreateReservation)
 		_, seats := cmd.Body.(*engine.SeatWalkIn)
 		_, keeps := cmd.Body.(*engine.Hold)
-		if !books && !seats && !keeps && cmd.Key != (engine.Hash{}) {
+		_, joins := cmd.Body.(*engine.JoinWaitlist)
+		if !books && !seats && !keeps && !joins && cmd.Key != (engine.Hash{}) {
 			b.receipts = append(b.receipts, receipt{cmd.Key, cmd.Payload, subject, out.Code})
 			b.receipts = b.receipts[max(0, len(b.receipts)-engine.MaxReceipts):]
 		}
@@ -139,7 +140,7 @@ func (b *Book) shown(cmd *engine.Command, out engine.Outcome) engine.Outcome {
 func (b *Book) forget() {
 	today := b.Last / 86_400_000
 	b.List = slices.DeleteFunc(b.List, func(r *engine.Reservation) bool {
-		over := !holds(r.Status)
+		over := !holds(r.Status) && r.Status != engine.StatusWaiting
 		return over && today >= engine.Instant(r.Day)+33 && today >= r.Updated/86_400_000+2
 	})
 }
@@ -170,6 +171,10 @@ func (b *Book) act(now engine.Instant, cmd *engine.Command) (out engine.Outcome,
 		return b.confirmHold(now, cmd, c)
 	case *engine.SeatWalkIn:
 		return b.seatWalkIn(now, cmd, c)
+	case *engine.JoinWaitlist:
+		return b.join(now, cmd, c)
+	case *engine.OfferTable:
+		return b.offerTable(now, cmd, c)
 	case *engine.Reschedule:
 		return b.reschedule(now, cmd, c)
 	case *engine.Transition:
@@ -242,6 +247,7 @@ type ask struct {
 	guests int
 	staff  bool
 	walkIn bool
+	waited bool // notice, horizon and pause are for others
 	area   string
 	except engine.ReservationID // its own
 }
@@ -405,23 +411,23 @@ func (b *Book) look(day engine.Day, local int) start {
 	return s
 }
 
-func (b *Book) judge(now engine.Instant, s start, staff bool) engine.Code {
+func (b *Book) judge(now engine.Instant, s start, a ask) engine.Code {
 	rules := b.rules()
 	notice, horizon := engine.Instant(rules.MinNoticeMin)*60_000, engine.Instant(rules.HorizonDays)
-	if staff {
+	if a.staff || a.waited {
 		notice = 0
 	}
 	if horizon == 0 {
 		horizon = 90
 	}
 	switch {
-	case !staff && now < rules.PausedUntil:
+	case !a.staff && !a.waited && now < rules.PausedUntil:
 		return engine.CodePaused
 	case !s.covered:
 		return engine.CodeClosed
 	case engine.Instant(s.at*1000) < now+notice:
 		return engine.CodeTooLate
-	case engine.Instant(s.at*1000) > now+horizon*86_400_000:
+	case !a.waited && engine.Instant(s.at*1000) > now+horizon*86_400_000:
 		return engine.CodeTooEarly
 	case !s.offered:
 		return engine.CodeNotOnGrid
@@ -448,7 +454,7 @@ func (b *Book) availability(now engine.Instant, day engine.Day, a ask) (out []en
 		if !s.offered {
 			continue
 		}
-		open := b.judge(now, s, a.staff) == engine.CodeOK && b.paced(s, a.guests, a.staff, a.except)
+		open := b.judge(now, s, a) == engine.CodeOK && b.paced(s, a.guests, a.staff, a.except)
 		n := 0
 		for _, t := range b.Tables {
 			if open && b.suits(t, a, s) {

@@ -39,7 +39,9 @@ func (b *Book) expire(now engine.Instant, most int) int {
 // without looks at the book as if the timer had ended every hold that is over.
 func (b *Book) without(now engine.Instant, look func()) {
 	before := slices.Clone(b.List)
-	b.expire(now, len(b.List))
+	if b.expire(now, len(b.List)) > 0 {
+		b.promote(max(now, b.Last), engine.MaxHolds)
+	}
 	look()
 	b.List = before
 }
@@ -47,7 +49,8 @@ func (b *Book) without(now engine.Instant, look func()) {
 // meets says whether holds matter to a command.
 func meets(body engine.Body) bool {
 	switch body.(type) {
-	case *engine.CreateReservation, *engine.Reschedule, *engine.Transition, *engine.SeatWalkIn, *engine.Hold, *engine.ConfirmHold, *engine.RemoveTable:
+	case *engine.CreateReservation, *engine.Reschedule, *engine.Transition, *engine.SeatWalkIn, *engine.Hold, *engine.ConfirmHold, *engine.RemoveTable,
+		*engine.JoinWaitlist, *engine.OfferTable:
 		return true
 	}
 	return false
@@ -56,15 +59,16 @@ func meets(body engine.Body) bool {
 // actBeside acts without the holds that are over; a refusal leaves them.
 func (b *Book) actBeside(now engine.Instant, cmd *engine.Command) (out engine.Outcome, subject string, events int) {
 	if !meets(cmd.Body) || b.Info == nil {
-		return b.act(now, cmd)
+		return b.actAndOffer(now, cmd, 0)
 	}
 	list, last := slices.Clone(b.List), b.Last
-	over := b.expire(now, 32)
+	over := b.expire(now, 16)
 	if over > 0 {
+		over += b.promote(now, 16)
 		b.Last = now
 		b.forget()
 	}
-	out, subject, events = b.act(now, cmd)
+	out, subject, events = b.actAndOffer(now, cmd, over)
 	if out.Code > engine.CodeCreated || events == 0 {
 		b.List, b.Last = list, last
 		return out, subject, events
@@ -134,6 +138,7 @@ func (b *Book) hold(now engine.Instant, cmd *engine.Command, c *engine.Hold) (en
 		b.put(&gone)
 		events++
 	}
+	r.Reminded = reminded(r, now)
 	b.put(r)
 	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), events
 }
@@ -161,6 +166,8 @@ func (b *Book) confirmHold(now engine.Instant, cmd *engine.Command, c *engine.Co
 	r.Status, r.Updated = engine.StatusConfirmed, now
 	if !b.staff(cmd.Caller) && b.waits(r.GuestsCount) {
 		r.Status = engine.StatusPending
+	} else {
+		r.Reminded |= reminded(&r, now)
 	}
 	r.Version += engine.Version(events)
 	b.put(&r)

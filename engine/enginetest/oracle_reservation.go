@@ -42,6 +42,7 @@ func (b *Book) create(now engine.Instant, cmd *engine.Command, c *engine.CreateR
 	if out := b.place(now, r, nil, &c.Want, c.Table, staff); out.Code != engine.CodeOK {
 		return out, "", 0
 	}
+	r.Reminded = reminded(r, now)
 	b.put(r)
 	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
 }
@@ -80,6 +81,7 @@ func (b *Book) seatWalkIn(now engine.Instant, cmd *engine.Command, c *engine.Sea
 	if r.Tables = b.choose(a, s, nil, wished); r.Tables == nil {
 		return refused(engine.CodeSlotUnavailable, "")
 	}
+	r.Reminded = reminded(r, now)
 	b.put(r)
 	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
 }
@@ -170,7 +172,7 @@ func (b *Book) placeBeside(now engine.Instant, r, old *engine.Reservation, want 
 	a := ask{guests: r.GuestsCount, staff: staff, area: r.Area, except: except}
 	alternatives := func() []engine.Alternative { return b.alternatives(now, s, a) }
 	if moved {
-		if code := b.judge(now, s, staff); code != engine.CodeOK {
+		if code := b.judge(now, s, a); code != engine.CodeOK {
 			return engine.Outcome{Code: code, Alternatives: alternatives()}
 		}
 	}
@@ -266,6 +268,9 @@ func (b *Book) reschedule(now engine.Instant, cmd *engine.Command, c *engine.Res
 		}
 	}
 	events := 1
+	if r.StartsAt != old.StartsAt {
+		r.Reminded = reminded(&r, now)
+	}
 	if bigger := r.GuestsCount > old.GuestsCount; old.Status == engine.StatusConfirmed && !b.staff(cmd.Caller) && b.waits(r.GuestsCount) && (bigger || r.StartsAt != old.StartsAt) {
 		r.Status, events = engine.StatusPending, 2
 	}
@@ -297,10 +302,10 @@ func (b *Book) transition(now engine.Instant, cmd *engine.Command, c *engine.Tra
 		return engine.Outcome{Code: engine.CodeStale, Reservation: old}, "", 0
 	}
 	allowed := map[engine.Action]map[engine.Status]engine.Status{
-		engine.ActionRelease:  {engine.StatusHeld: engine.StatusCancelled},
+		engine.ActionRelease:  {engine.StatusHeld: engine.StatusCancelled, engine.StatusWaiting: engine.StatusCancelled},
 		engine.ActionConfirm:  {engine.StatusPending: engine.StatusConfirmed},
 		engine.ActionDecline:  {engine.StatusPending: engine.StatusDeclined},
-		engine.ActionCancel:   {engine.StatusHeld: engine.StatusCancelled, engine.StatusConfirmed: engine.StatusCancelled, engine.StatusPending: engine.StatusCancelled},
+		engine.ActionCancel:   {engine.StatusWaiting: engine.StatusCancelled, engine.StatusHeld: engine.StatusCancelled, engine.StatusConfirmed: engine.StatusCancelled, engine.StatusPending: engine.StatusCancelled},
 		engine.ActionSeat:     {engine.StatusConfirmed: engine.StatusSeated},
 		engine.ActionComplete: {engine.StatusSeated: engine.StatusCompleted},
 		engine.ActionNoShow:   {engine.StatusConfirmed: engine.StatusNoShow},
@@ -321,6 +326,9 @@ func (b *Book) transition(now engine.Instant, cmd *engine.Command, c *engine.Tra
 		}
 	}
 	r.Status, r.FeeDue = to, 0
+	if to == engine.StatusConfirmed {
+		r.Reminded |= reminded(&r, now)
+	}
 	switch free := engine.Instant(old.StartsAt-int64(old.Policy.FreeUntilMin)*60) * 1000; {
 	case old.Status != engine.StatusConfirmed:
 	case to == engine.StatusNoShow:
@@ -343,8 +351,12 @@ func (b *Book) sweep(now engine.Instant, cmd *engine.Command) (engine.Outcome, s
 	for _, old := range due {
 		r := *old
 		r.Status, r.Updated, r.FeeDue = engine.StatusNoShow, now, old.Policy.NoShowFee*old.GuestsCount
-		if old.Status == engine.StatusPending || old.Status == engine.StatusHeld {
+		switch {
+		case old.Status != engine.StatusConfirmed:
 			r.Status, r.FeeDue = engine.StatusExpired, 0
+		case reminder(old) != 0:
+			r.Status, r.FeeDue = old.Status, old.FeeDue
+			r.Reminded |= reminded(old, now)
 		}
 		r.Version++
 		b.put(&r)
@@ -377,7 +389,12 @@ func (b *Book) dueAt(r *engine.Reservation) engine.Instant {
 	switch r.Status {
 	case engine.StatusHeld:
 		return r.HoldUntil
+	case engine.StatusWaiting:
+		return engine.Instant(r.Waiting.Until) * 1000
 	case engine.StatusConfirmed:
+		if at := reminder(r); at != 0 {
+			return at
+		}
 		return engine.Instant(r.StartsAt*1000) + late
 	case engine.StatusPending:
 		return engine.Instant(r.StartsAt * 1000)

@@ -28,7 +28,7 @@ func (b *Book) setRules(cmd *engine.Command, c *engine.SetRules) (engine.Outcome
 	next.Version++
 	for to, from := range map[*int]*int{&next.MinNoticeMin: c.Change.MinNoticeMin, &next.HorizonDays: c.Change.HorizonDays,
 		&next.BufferMin: c.Change.BufferMin, &next.NoShowMin: c.Change.NoShowMin,
-		&next.HoldMin: c.Change.HoldMin} {
+		&next.HoldMin: c.Change.HoldMin, &next.OfferMin: c.Change.OfferMin} {
 		if from != nil {
 			*to = *from
 		}

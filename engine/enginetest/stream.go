@@ -31,7 +31,8 @@ type Stream struct {
 	tables       []engine.TableID
 	reservations []engine.ReservationID
 	held         *engine.Reservation // the last that was; nil = none
-	sent         []*engine.Command   // with keys, to be repeated
+	waits        []engine.ReservationID
+	sent         []*engine.Command // with keys, to be repeated
 	ids          uint64
 	started      bool
 }
@@ -85,8 +86,11 @@ func (s *Stream) Next() (engine.Instant, *engine.Command) {
 func (s *Stream) Saw(out engine.Outcome) {
 	if out.Code == engine.CodeCreated && !out.Replayed && out.Reservation != nil {
 		s.reservations = append(s.reservations, out.Reservation.ID)
-		if out.Reservation.Status == engine.StatusHeld {
+		switch out.Reservation.Status {
+		case engine.StatusHeld:
 			s.held = out.Reservation
+		case engine.StatusWaiting:
+			s.waits = append(s.waits, out.Reservation.ID)
 		}
 	}
 }
@@ -104,7 +108,11 @@ func (s *Stream) command() *engine.Command {
 	if s.one(2) {
 		whose = s.Owner
 	}
-	switch n := s.src.IntN(146); {
+	switch n := s.src.IntN(160); {
+	case n >= 158:
+		return &engine.Command{Caller: whose, Body: &engine.OfferTable{ID: s.waitingParty()}}
+	case n >= 146:
+		return &engine.Command{Caller: either, Body: s.join()}
 	case n >= 136:
 		c := s.confirmHold()
 		if s.held != nil && !s.one(4) {
@@ -223,6 +231,14 @@ func (s *Stream) reservation() engine.ReservationID {
 		return engine.MakeReservationID(s.ID, 1)
 	}
 	return s.reservations[max(0, len(s.reservations)-1-s.src.IntN(25))]
+}
+
+// waitingParty is one that waited when it joined, mostly.
+func (s *Stream) waitingParty() engine.ReservationID {
+	if len(s.waits) == 0 || s.one(5) {
+		return s.reservation()
+	}
+	return s.waits[max(0, len(s.waits)-1-s.src.IntN(5))]
 }
 
 func (s *Stream) details() engine.Details {

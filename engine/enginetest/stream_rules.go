@@ -42,6 +42,9 @@ func (s *Stream) rules() *engine.SetRules {
 	if s.one(6) {
 		c.HoldMin = minutes(0, 1, 30)
 	}
+	if s.one(6) {
+		c.OfferMin = minutes(0, 1, 60)
+	}
 	if s.one(3) {
 		c.Cancellation = &engine.Policy{FreeUntilMin: s.src.IntN(3) * 720, LateFee: s.src.IntN(2) * 1500, NoShowFee: s.src.IntN(2) * 3000, Currency: "EUR"}
 		if s.one(5) {
@@ -122,6 +125,20 @@ func (s *Stream) confirmHold() *engine.ConfirmHold {
 	c := &engine.ConfirmHold{ID: s.reservation()}
 	if s.one(3) {
 		c.SpecialRequests = new("a quiet corner")
+	}
+	return c
+}
+
+func (s *Stream) join() *engine.JoinWaitlist {
+	c := &engine.JoinWaitlist{ID: engine.MakeReservationID(s.ID, s.next()), Want: s.when(), GuestsCount: s.party()}
+	if s.one(4) {
+		c.Want = engine.When{}
+	}
+	if s.one(2) && c.Want.HasLocal {
+		c.Until = int64(c.Want.Day)*86_400 + int64(c.Want.LocalMin)*60 + int64(s.src.IntN(14)-2)*3600
+	}
+	if s.one(5) {
+		c.Area = s.area()
 	}
 	return c
 }

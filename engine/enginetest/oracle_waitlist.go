@@ -1,0 +1,237 @@
+package enginetest
+
+import (
+	"slices"
+	"sort"
+
+	"maitred/engine"
+)
+
+// reminded are the reminders of a reservation that are past: 1 a day before, 2 two hours before.
+func reminded(r *engine.Reservation, now engine.Instant) (bits uint8) {
+	if now >= engine.Instant(r.StartsAt-86_400)*1000 {
+		bits = 1
+	}
+	if now >= engine.Instant(r.StartsAt-7_200)*1000 {
+		bits = 3
+	}
+	return bits
+}
+
+// reminder is when the next one is due; 0 = none is left.
+func reminder(r *engine.Reservation) engine.Instant {
+	switch r.Reminded {
+	case 0, 2:
+		return engine.Instant(r.StartsAt-86_400) * 1000
+	case 1:
+		return engine.Instant(r.StartsAt-7_200) * 1000
+	}
+	return 0
+}
+
+// waiting are those on the waitlist, who joined first first.
+func (b *Book) waiting() (list []*engine.Reservation) {
+	for _, r := range b.List {
+		if r.Status == engine.StatusWaiting {
+			list = append(list, r)
+		}
+	}
+	sort.Slice(list, func(i, j int) bool {
+		if list[i].Created != list[j].Created {
+			return list[i].Created < list[j].Created
+		}
+		return list[i].ID < list[j].ID
+	})
+	return list
+}
+
+// earliest tries every minute of the day from the wished one on.
+func (b *Book) earliest(now engine.Instant, r *engine.Reservation, a ask, until int64) (start, []engine.TableID) {
+	for local := 0; local < 2*1440; local++ {
+		s := start{}
+		if slices.ContainsFunc(b.hours(r.Day), func(h engine.OpeningHours) bool { return local >= h.Open && local <= h.LastSeating }) {
+			s = b.look(r.Day, local)
+		}
+		if !s.offered || s.at < r.StartsAt || s.at > until || b.judge(now, s, a) != engine.CodeOK || !b.paced(s, r.GuestsCount, a.staff, "") {
+			continue
+		}
+		if tables := b.choose(a, s, nil, nil); tables != nil {
+			return s, tables
+		}
+	}
+	return start{}, nil
+}
+
+func asks(r *engine.Reservation) ask {
+	return ask{guests: r.GuestsCount, staff: r.Guest == "", waited: true, area: r.Area}
+}
+
+// offer gives a waiting party the first tables that suit.
+func (b *Book) offer(now engine.Instant, r *engine.Reservation, a ask) *engine.Reservation {
+	s, tables := b.earliest(now, r, a, r.Waiting.Until)
+	if tables == nil {
+		return nil
+	}
+	minutes := engine.Instant(b.rules().OfferMin)
+	if minutes == 0 {
+		minutes = 10
+	}
+	next := *r
+	next.Status, next.Tables, next.LocalMin, next.StartsAt, next.EndsAt = engine.StatusHeld, tables, s.local, s.at, s.at+b.turn(r.GuestsCount, s)
+	next.BufferMin, next.HoldUntil, next.Updated = b.rules().BufferMin, now+minutes*60_000, now
+	next.Reminded = reminded(&next, now)
+	next.Version++
+	b.put(&next)
+	return &next
+}
+
+func (b *Book) promote(now engine.Instant, most int) (offers int) {
+	for _, r := range b.waiting() {
+		if offers < most && b.offer(now, r, asks(r)) != nil {
+			offers++
+		}
+	}
+	return offers
+}
+
+// actAndOffer acts, and then offers to who waits: after everything that was done.
+func (b *Book) actAndOffer(now engine.Instant, cmd *engine.Command, before int) (engine.Outcome, string, int) {
+	out, subject, events := b.act(now, cmd)
+	if out.Code > engine.CodeCreated || events == 0 {
+		return out, subject, events
+	}
+	events += b.promote(now, engine.MaxEvents-before-events)
+	if r := out.Reservation; r != nil {
+		out.Reservation = b.find(r.ID)
+	}
+	return out, subject, events
+}
+
+func (b *Book) join(now engine.Instant, cmd *engine.Command, c *engine.JoinWaitlist) (engine.Outcome, string, int) {
+	staff := b.staff(cmd.Caller)
+	switch {
+	case !staff && cmd.Caller.Account == "":
+		return refused(engine.CodeForbidden, "")
+	case b.find(c.ID) != nil:
+		return refused(engine.CodeExists, "")
+	case cmd.IfMatch != 0:
+		return refused(engine.CodeStale, "")
+	}
+	r := &engine.Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact, Area: c.Area,
+		Policy: b.rules().Cancellation, Status: engine.StatusWaiting, Version: 1, Created: now, Updated: now, Waiting: &engine.Waiting{Until: c.Until}}
+	if !staff {
+		r.Guest = cmd.Caller.Account
+	}
+	if cmd.Key != (engine.Hash{}) {
+		r.Key, r.Payload = cmd.Key, cmd.Payload
+	}
+	if f := nonsense(r); f != "" {
+		return refused(engine.CodeInvalid, f)
+	}
+	if !b.somewhere(c.Area) {
+		return refused(engine.CodeInvalid, "area")
+	}
+	s, out := b.from(now, c.Want)
+	if out.Code != engine.CodeOK {
+		return out, "", 0
+	}
+	if !staff && now < b.rules().PausedUntil {
+		return refused(engine.CodePaused, "")
+	}
+	if c.Until == 0 {
+		r.Waiting.Until = s.at
+		if c.Want == (engine.When{}) {
+			r.Waiting.Until += 3 * 3600
+		}
+	}
+	if r.Waiting.Until < s.at || r.Waiting.Until > s.at+12*3600 {
+		return refused(engine.CodeInvalid, "until")
+	}
+	party := asks(r)
+	code := b.judge(now, s, party)
+	party.waited = false
+	if early := b.judge(now, s, ask{staff: true}) == engine.CodeTooEarly; code == engine.CodeOK && early {
+		code = engine.CodeTooEarly
+	}
+	if code != engine.CodeOK {
+		return engine.Outcome{Code: code, Alternatives: b.alternatives(now, s, party)}, "", 0
+	}
+	if !b.ever(r.GuestsCount) {
+		return refused(engine.CodePartyTooLarge, "")
+	}
+	mine := 0
+	for _, w := range b.waiting() {
+		if r.Guest != "" && w.Guest == r.Guest {
+			mine++
+		}
+	}
+	if mine >= 4 {
+		return refused(engine.CodeLimit, "waitlist")
+	}
+	r.Day, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = s.day, s.local, s.at, s.at+b.turn(r.GuestsCount, s), b.rules().BufferMin
+	r.Waiting.QuotedMin = b.quote(now, r)
+	r.Reminded = reminded(r, now)
+	b.put(r)
+	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
+}
+
+// from is the wished start, or the next of the day.
+func (b *Book) from(now engine.Instant, w engine.When) (start, engine.Outcome) {
+	if w != (engine.When{}) {
+		s, field := b.locate(w)
+		if field != "" {
+			return s, engine.Outcome{Code: engine.CodeInvalid, Field: field}
+		}
+		return s, engine.Outcome{}
+	}
+	here, _ := b.locate(engine.When{StartsAt: int64(now / 1000)})
+	for local := here.local; local < 2*1440; local++ {
+		if s := b.look(here.day, local); s.offered && engine.Instant(s.at)*1000 >= now {
+			return s, engine.Outcome{}
+		}
+	}
+	return here, engine.Outcome{Code: engine.CodeClosed}
+}
+
+// quote seats everybody who is ahead, and looks when it is r's turn.
+func (b *Book) quote(now engine.Instant, r *engine.Reservation) int {
+	before := slices.Clone(b.List)
+	defer func() { b.List = before }()
+	for _, w := range b.waiting() {
+		if w.Day != r.Day {
+			continue
+		}
+		if s, tables := b.earliest(now, w, asks(w), w.Waiting.Until); tables != nil {
+			next := *w
+			next.Status, next.Tables, next.LocalMin, next.StartsAt, next.EndsAt = engine.StatusSeated, tables, s.local, s.at, s.at+b.turn(w.GuestsCount, s)
+			next.BufferMin = b.rules().BufferMin
+			b.put(&next)
+		}
+	}
+	s, tables := b.earliest(now, r, asks(r), 1<<40)
+	if tables == nil {
+		return -1
+	}
+	return int(s.at-r.StartsAt) / 60
+}
+
+func (b *Book) offerTable(now engine.Instant, cmd *engine.Command, c *engine.OfferTable) (engine.Outcome, string, int) {
+	old := b.subject(cmd, c.ID)
+	switch {
+	case old == nil:
+		return refused(engine.CodeNotFound, "")
+	case !b.staff(cmd.Caller):
+		return refused(engine.CodeForbidden, "")
+	case cmd.IfMatch != 0 && cmd.IfMatch != old.Version:
+		return engine.Outcome{Code: engine.CodeStale, Reservation: old}, "", 0
+	case old.Status != engine.StatusWaiting:
+		return engine.Outcome{Code: engine.CodeInvalidTransition, Reservation: old}, "", 0
+	}
+	a := asks(old)
+	a.staff = true
+	next := b.offer(now, old, a)
+	if next == nil {
+		return refused(engine.CodeSlotUnavailable, "")
+	}
+	return engine.Outcome{Code: engine.CodeOK, Reservation: next}, string(c.ID), 1
+}
