@@ -33,7 +33,7 @@ func bodies() []engine.Body {
 		&engine.Register{}, &engine.ChangeProfile{}, &engine.OpenSession{}, &engine.RotateSession{}, &engine.RevokeSession{},
 		&engine.BeginSecondFactor{}, &engine.ConfirmSecondFactor{}, &engine.RemoveSecondFactor{}, &engine.RehashPassword{},
 		&engine.NoteThrottle{}, &engine.AddAPIKey{}, &engine.RevokeAPIKey{}, &engine.EraseAccount{}, &engine.CompleteErasure{},
-		&engine.SetRules{}, &engine.SeatWalkIn{}, &engine.Hold{}, &engine.ConfirmHold{},
+		&engine.SetRules{}, &engine.SeatWalkIn{}, &engine.Hold{}, &engine.ConfirmHold{}, &engine.JoinWaitlist{}, &engine.OfferTable{},
 	}
 }
 

@@ -264,7 +264,7 @@ func (d *decision) sweep() Outcome {
 	for _, e := range d.led.due.until(&d.book, d.now, MaxEvents) {
 		switch r, _ := d.resv.get(e.key); r.Status {
 		case StatusConfirmed:
-			if r.nextReminder() != 0 {
+			if d.now < d.noShowAt(r) { // a reminder, then
 				d.remind(r)
 				continue
 			}

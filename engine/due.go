@@ -23,11 +23,15 @@ func (b *book) dueOf(r *Reservation) Instant {
 		if at := r.nextReminder(); at != 0 {
 			return at
 		}
-		return Instant(r.StartsAt*msPerSec + b.rules.noShowMs())
+		return b.noShowAt(r)
 	case StatusPending:
 		return Instant(r.StartsAt * msPerSec)
 	}
 	return 0
+}
+
+func (b *book) noShowAt(r *Reservation) Instant {
+	return Instant(r.StartsAt*msPerSec + b.rules.noShowMs())
 }
 
 func (e dueEntry) compare(o dueEntry) int {

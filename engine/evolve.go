@@ -13,41 +13,31 @@ func evolve(old *Reservation, e *Event) *Reservation {
 		assert(old == nil, "I5: a reservation is created twice")
 		r := reservationFrom(body.ReservationCreated.Reservation)
 		assert(r.Version == 1 && r.Created == Instant(e.AtMs), "I4: a reservation begins with version 1")
-		r.Reminded = r.remindersPast(r.Created)
 		return r
 	case *enginepb.Event_ReservationRescheduled:
 		assert(old != nil, "I5: an unknown reservation is rescheduled")
 		next, p := *old, body.ReservationRescheduled
-		moved := next.StartsAt != p.StartsAt
 		next.Tables = tableIDs(p.TableIds)
 		next.Day, next.LocalMin = Day(p.ServiceDay), int(p.LocalMin)
 		next.StartsAt, next.EndsAt, next.BufferMin = p.StartsAt, p.EndsAt, int(p.BufferMin)
 		next.Area = p.Area
 		next.GuestsCount, next.SpecialRequests = int(p.GuestsCount), p.SpecialRequests
-		if moved {
-			next.Reminded = next.remindersPast(Instant(e.AtMs))
-		}
 		return next.touched(e)
 	case *enginepb.Event_ReservationOffered:
 		assert(old != nil && old.Status == StatusWaiting, "I5: an offer to who does not wait")
 		next, p := *old, body.ReservationOffered
 		next.Status, next.Tables, next.HoldUntil = StatusHeld, tableIDs(p.TableIds), Instant(p.HoldUntilMs)
 		next.LocalMin, next.StartsAt, next.EndsAt, next.BufferMin = int(p.LocalMin), p.StartsAt, p.EndsAt, int(p.BufferMin)
-		next.Reminded = next.remindersPast(Instant(e.AtMs))
 		return next.touched(e)
 	case *enginepb.Event_ReservationReminded:
 		assert(old != nil, "I5: an unknown reservation is reminded of")
 		next := *old
-		next.Reminded |= next.remindersPast(Instant(e.AtMs))
 		return next.touched(e)
 	case *enginepb.Event_ReservationStatusChanged:
 		assert(old != nil, "I5: an unknown reservation changes its status")
 		next := *old
 		next.Status, next.FeeDue = body.ReservationStatusChanged.Status, int(body.ReservationStatusChanged.FeeDue)
 		assert(StatusName(next.Status) != "", "I5: an unknown status")
-		if next.Status == StatusConfirmed { // what was due while nobody had confirmed it is too late
-			next.Reminded |= next.remindersPast(Instant(e.AtMs))
-		}
 		return next.touched(e)
 	case *enginepb.Event_ReviewAdded:
 		assert(old != nil && !old.Reviewed, "I5: a review of nothing, or a second one")
@@ -111,7 +101,7 @@ func reservationFrom(p *enginepb.Reservation) *Reservation {
 		Contact: contactFrom(p.Contact),
 		Status:  p.Status, Version: Version(p.Version), Key: hashFrom(p.Key), Payload: hashFrom(p.Body),
 		Created: Instant(p.CreatedMs), Updated: Instant(p.UpdatedMs), Reviewed: p.Reviewed, BufferMin: int(p.BufferMin), Area: p.Area,
-		HoldUntil: Instant(p.HoldUntilMs), FeeDue: int(p.FeeDue), Waiting: waitingFrom(p.Waiting), Reminded: uint8(p.Reminded),
+		HoldUntil: Instant(p.HoldUntilMs), FeeDue: int(p.FeeDue), Waiting: waitingFrom(p.Waiting),
 	}
 	set(&r.Policy, policyFrom(p.Policy))
 	return r
@@ -124,7 +114,7 @@ func (r *Reservation) proto() *enginepb.Reservation {
 		GuestsCount: int32(r.GuestsCount), SpecialRequests: r.SpecialRequests, Status: r.Status,
 		Version: uint64(r.Version), Key: hashBytes(r.Key), Body: hashBytes(r.Payload),
 		CreatedMs: int64(r.Created), UpdatedMs: int64(r.Updated), Reviewed: r.Reviewed, BufferMin: int32(r.BufferMin), Area: r.Area,
-		HoldUntilMs: int64(r.HoldUntil), Policy: r.Policy.proto(), FeeDue: int64(r.FeeDue), Waiting: r.Waiting.proto(), Reminded: uint32(r.Reminded),
+		HoldUntilMs: int64(r.HoldUntil), Policy: r.Policy.proto(), FeeDue: int64(r.FeeDue), Waiting: r.Waiting.proto(),
 	}
 	p.Contact = r.Contact.proto()
 	return p

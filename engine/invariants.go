@@ -142,10 +142,10 @@ func (r *restaurant) checkLedger() (err error) {
 		at := Instant(v.StartsAt * msPerSec)
 		switch v.Status {
 		case StatusConfirmed:
-			switch v.Reminded {
-			case 0, 2:
+			switch {
+			case v.Updated < at-24*3600*msPerSec:
 				at -= 24 * 3600 * msPerSec
-			case 1:
+			case v.Updated < at-2*3600*msPerSec:
 				at -= 2 * 3600 * msPerSec
 			default:
 				at += Instant(r.rules.noShowMs())

@@ -167,7 +167,7 @@ func stripCreated(e *Event, r *enginepb.Reservation) *Event {
 	n.Id, n.Guest, n.TableIds, n.ServiceDay, n.LocalMin = r.Id, r.Guest, r.TableIds, r.ServiceDay, r.LocalMin
 	n.StartsAt, n.EndsAt, n.GuestsCount, n.Status, n.Version = r.StartsAt, r.EndsAt, r.GuestsCount, r.Status, r.Version
 	n.Key, n.Body, n.CreatedMs, n.UpdatedMs, n.Reviewed, n.BufferMin, n.Area, n.HoldUntilMs = r.Key, r.Body, r.CreatedMs, r.UpdatedMs, r.Reviewed, r.BufferMin, r.Area, r.HoldUntilMs
-	n.Policy, n.FeeDue, n.Waiting, n.Reminded = r.Policy, r.FeeDue, r.Waiting, r.Reminded
+	n.Policy, n.FeeDue, n.Waiting = r.Policy, r.FeeDue, r.Waiting
 	if r.Contact != nil {
 		n.Contact = &c.contact
 	}

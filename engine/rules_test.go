@@ -199,6 +199,10 @@ func TestSweep(t *testing.T) {
 	seated := h.booked(21*60, 2)
 	h.do(owner, &engine.Transition{ID: seated.ID, Action: engine.ActionSeat})
 	due := engine.Instant(int64(h.day)*86_400_000 + (19*60+30)*60_000)
+	require.Equal(t, due-(24*60+30)*60_000, h.a.NextDue(), "the first reminder")
+	h.now = due - 31*60_000
+	h.do(system, &engine.Sweep{})
+	h.do(system, &engine.Sweep{})
 	require.Equal(t, due, h.a.NextDue())
 	h.now = due - 1
 	h.do(system, &engine.Sweep{})

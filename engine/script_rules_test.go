@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -10,12 +11,12 @@ import (
 	"maitred/engine"
 )
 
-// rules reads "notice=60 horizon=30 buffer=15 late=20 hold=5 pause=TIME|- turn=1-2:90,3-4:120@Dinner,1-9:180/DATE..DATE pacing=WINDOW:COVERS:PARTIES:ONLINE
+// rules reads "notice=60 horizon=30 buffer=15 late=20 hold=5 offer=10 pause=TIME|- turn=1-2:90,3-4:120@Dinner,1-9:180/DATE..DATE pacing=WINDOW:COVERS:PARTIES:ONLINE
 // COVERS:ONLINE PARTIES special=DATE:SHIFTS;DATE: combine=T1+T2:5-8,… approval=large_parties:8 policy=FREE MINUTES:LATE FEE:NO-SHOW FEE:CURRENCY".
 func (s *script) rules(args map[string]string) engine.Body {
 	c := &engine.SetRules{}
 	for key, field := range map[string]**int{"notice": &c.Change.MinNoticeMin, "horizon": &c.Change.HorizonDays, "buffer": &c.Change.BufferMin, "late": &c.Change.NoShowMin,
-		"hold": &c.Change.HoldMin} {
+		"hold": &c.Change.HoldMin, "offer": &c.Change.OfferMin} {
 		if args[key] != "" {
 			*field = new(s.number(args, key, 0))
 		}
@@ -121,6 +122,17 @@ func (s *script) free(args map[string]string) string {
 		text = append(text, fmt.Sprintf("%s %s", engine.AppendClock(nil, f.LocalMin), n))
 	}
 	return "  " + strings.Join(text, "\n  ")
+}
+
+// waitlist shows who waits for a day, and what somebody who asks is told.
+func (s *script) waitlist(args map[string]string) string {
+	v := s.view.(*engine.RestaurantView)
+	text := ""
+	for _, r := range v.Waitlist(day(s.t, cmp.Or(args["on"], args["date"]))) {
+		text += fmt.Sprintf("%d ahead of %s\n  ", v.Ahead(r), s.line(r))
+	}
+	minutes, ahead, out := v.Quote(s.now, s.when(args), s.number(args, "guests", 2), args["area"])
+	return text + fmt.Sprintf("a party of %d would be told %d min, %d ahead: %s", s.number(args, "guests", 2), minutes, ahead, out.Code)
 }
 
 // conflicts shows what lies ahead and does not fit any more.

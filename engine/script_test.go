@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 		require.True(t, seen[c.String()], "no script shows %s", c)
 	}
 	for _, verb := range strings.Fields("create-restaurant change-restaurant add-table change-table remove-table book reschedule do sweep " +
-		"rules shifts free walk-in hold confirm-hold hire promote dismiss review register change-profile login rotate revoke totp-begin totp-confirm totp-remove api-key api-key-revoke rehash note-throttle at state") {
+		"rules shifts free walk-in hold confirm-hold join offer waitlist conflicts hire promote dismiss review register change-profile login rotate revoke totp-begin totp-confirm totp-remove api-key api-key-revoke rehash note-throttle at state") {
 		require.True(t, seen[verb], "no script uses %s", verb)
 	}
 }
@@ -89,6 +89,8 @@ func (s *script) run(command string) string {
 		return s.free(args)
 	case "conflicts":
 		return s.conflicts()
+	case "waitlist":
+		return s.waitlist(args)
 	}
 	if body := s.accountBody(verb, args); body != nil {
 		if s.acct == nil {
@@ -223,6 +225,17 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 			c.SpecialRequests = new(args["requests"])
 		}
 		return c
+	case "join":
+		c := &engine.JoinWaitlist{ID: s.reservation(args["id"]), Want: s.when(args), GuestsCount: s.number(args, "guests", 2), Area: args["area"]}
+		if until := args["until"]; until != "" {
+			var hour, minute int64
+			_, err := fmt.Sscanf(until, "%d:%dZ", &hour, &minute)
+			require.NoError(s.t, err)
+			c.Until = int64(day(s.t, args["date"]))*86400 + hour*3600 + minute*60
+		}
+		return c
+	case "offer":
+		return &engine.OfferTable{ID: s.reservation(args["id"])}
 	case "walk-in":
 		return &engine.SeatWalkIn{ID: s.reservation(args["id"]), GuestsCount: s.number(args, "guests", 2), Table: s.table(args["table"]), Area: args["area"]}
 	case "reschedule":
@@ -355,6 +368,12 @@ func (s *script) line(r *engine.Reservation) string {
 		tables = append(tables, s.name(string(t)))
 	}
 	owes := ""
+	if w := r.Waiting; w != nil && r.Status == engine.StatusWaiting {
+		owes = fmt.Sprintf(" until %s, told %d min", time.Unix(w.Until, 0).UTC().Format("15:04Z"), w.QuotedMin)
+	}
+	if r.Status == engine.StatusHeld && r.Waiting != nil {
+		owes = " offered until " + time.UnixMilli(int64(r.HoldUntil)).UTC().Format("15:04:05Z")
+	}
 	if r.FeeDue != 0 {
 		owes = fmt.Sprintf(" owes %d %s", r.FeeDue, r.Policy.Currency)
 	}

@@ -11,7 +11,7 @@ import (
 // AppendBase implements Aggregate. Equal states give equal bytes: everything is sorted.
 func (r *restaurant) AppendBase(dst []byte) []byte {
 	base := &enginepb.RestaurantBase{
-		LastMs: int64(r.last), Version: uint64(r.version), Reminders: true, Receipts: r.led.receipts.proto(),
+		LastMs: int64(r.last), Version: uint64(r.version), Receipts: r.led.receipts.proto(),
 		Tables: make([]*enginepb.Table, 0, len(r.floor.list)), Reservations: make([]*enginepb.Reservation, 0, r.resv.len()),
 	}
 	if r.info != nil {
@@ -58,9 +58,6 @@ func openRestaurant(id RestaurantID, b []byte) (*restaurant, error) {
 	r.loadFloor(base.Tables)
 	for _, p := range base.Reservations {
 		v := reservationFrom(p)
-		if !base.Reminders {
-			v.Reminded = v.remindersPast(r.last)
-		}
 		assert(r.find(v.ID) == nil, "I5: a base has a reservation twice")
 		assert(StatusName(v.Status) != "" && v.Version >= 1, "I4: a base has an impossible reservation")
 		r.load(v)

@@ -38,7 +38,6 @@ type Reservation struct {
 	Policy          Policy
 	FeeDue          int      // of the guest, in minor units of the policy's currency
 	Waiting         *Waiting // of who is or was on the waitlist
-	Reminded        uint8    // bit i: the i-th of ReminderLeads was sent, or its time was past already
 }
 
 // TableSpec describes a table.

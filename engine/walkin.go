@@ -32,7 +32,6 @@ func (d *decision) seatWalkIn(c *SeatWalkIn) Outcome {
 // begin is the first event of a reservation.
 func (d *decision) begin(r *Reservation) Outcome {
 	d.emit(&enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: r.proto()}})
-	r.Reminded = r.remindersPast(d.now)
 	return Outcome{Code: CodeCreated, Reservation: r}
 }
 

@@ -2219,7 +2219,6 @@ type Reservation struct {
 	Policy          *Policy                `protobuf:"bytes,21,opt,name=policy,proto3" json:"policy,omitempty"`                                 // in force when it was made
 	FeeDue          int64                  `protobuf:"varint,22,opt,name=fee_due,json=feeDue,proto3" json:"fee_due,omitempty"`                  // of the guest, in minor units of the policy's currency
 	Waiting         *Waiting               `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`                               // of who is or was on the waitlist
-	Reminded        uint32                 `protobuf:"varint,24,opt,name=reminded,proto3" json:"reminded,omitempty"`                            // bit i: the i-th reminder was sent, or its time was past already
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2413,13 +2412,6 @@ func (x *Reservation) GetWaiting() *Waiting {
 		return x.Waiting
 	}
 	return nil
-}
-
-func (x *Reservation) GetReminded() uint32 {
-	if x != nil {
-		return x.Reminded
-	}
-	return 0
 }
 
 // Waiting is what the waitlist knows of a party. Its starts_at is the earliest that suits until a table is offered.
@@ -4014,8 +4006,7 @@ type RestaurantBase struct {
 	Staff             []*Member              `protobuf:"bytes,8,rep,name=staff,proto3" json:"staff,omitempty"`                                                   // by account
 	RatingSum         int64                  `protobuf:"varint,9,opt,name=rating_sum,json=ratingSum,proto3" json:"rating_sum,omitempty"`                         // of all reviews
 	RatingCount       int64                  `protobuf:"varint,10,opt,name=rating_count,json=ratingCount,proto3" json:"rating_count,omitempty"`
-	Rules             *Rules                 `protobuf:"bytes,11,opt,name=rules,proto3" json:"rules,omitempty"`          // absent = never set
-	Reminders         bool                   `protobuf:"varint,12,opt,name=reminders,proto3" json:"reminders,omitempty"` // `reminded` says something: builds before did not know reminders
+	Rules             *Rules                 `protobuf:"bytes,11,opt,name=rules,proto3" json:"rules,omitempty"` // absent = never set
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -4125,13 +4116,6 @@ func (x *RestaurantBase) GetRules() *Rules {
 		return x.Rules
 	}
 	return nil
-}
-
-func (x *RestaurantBase) GetReminders() bool {
-	if x != nil {
-		return x.Reminders
-	}
-	return false
 }
 
 // Session is a refresh token family. previous: the hashes seen before, 32 bytes each, oldest first, bounded.
@@ -4488,7 +4472,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fTableRemoved\x12\x19\n" +
 	"\btable_id\x18\x01 \x01(\tR\atableId\"V\n" +
 	"\x12ReservationCreated\x12@\n" +
-	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\x8a\x06\n" +
+	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xee\x05\n" +
 	"\vReservation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05guest\x18\x02 \x01(\tR\x05guest\x12\x1b\n" +
@@ -4517,8 +4501,7 @@ const file_engine_proto_rawDesc = "" +
 	"\rhold_until_ms\x18\x14 \x01(\x03R\vholdUntilMs\x121\n" +
 	"\x06policy\x18\x15 \x01(\v2\x19.maitred.engine.v1.PolicyR\x06policy\x12\x17\n" +
 	"\afee_due\x18\x16 \x01(\x03R\x06feeDue\x124\n" +
-	"\awaiting\x18\x17 \x01(\v2\x1a.maitred.engine.v1.WaitingR\awaiting\x12\x1a\n" +
-	"\breminded\x18\x18 \x01(\rR\breminded\"Z\n" +
+	"\awaiting\x18\x17 \x01(\v2\x1a.maitred.engine.v1.WaitingR\awaiting\"Z\n" +
 	"\aWaiting\x12\x14\n" +
 	"\x05until\x18\x01 \x01(\x03R\x05until\x12\x1d\n" +
 	"\n" +
@@ -4629,7 +4612,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"7\n" +
 	"\x10PasswordRehashed\x12#\n" +
 	"\rpassword_hash\x18\x01 \x01(\tR\fpasswordHash\"\x10\n" +
-	"\x0eLoginThrottled\"\xa0\x04\n" +
+	"\x0eLoginThrottled\"\x82\x04\n" +
 	"\x0eRestaurantBase\x12=\n" +
 	"\n" +
 	"restaurant\x18\x01 \x01(\v2\x1d.maitred.engine.v1.RestaurantR\n" +
@@ -4645,8 +4628,7 @@ const file_engine_proto_rawDesc = "" +
 	"rating_sum\x18\t \x01(\x03R\tratingSum\x12!\n" +
 	"\frating_count\x18\n" +
 	" \x01(\x03R\vratingCount\x12.\n" +
-	"\x05rules\x18\v \x01(\v2\x18.maitred.engine.v1.RulesR\x05rules\x12\x1c\n" +
-	"\treminders\x18\f \x01(\bR\treminders\"\x93\x01\n" +
+	"\x05rules\x18\v \x01(\v2\x18.maitred.engine.v1.RulesR\x05rules\"\x93\x01\n" +
 	"\aSession\x12\x16\n" +
 	"\x06family\x18\x01 \x01(\tR\x06family\x12\x18\n" +
 	"\arefresh\x18\x02 \x01(\fR\arefresh\x12\x1a\n" +

@@ -765,7 +765,6 @@ func (m *Reservation) CloneVT() *Reservation {
 	r.Policy = m.Policy.CloneVT()
 	r.FeeDue = m.FeeDue
 	r.Waiting = m.Waiting.CloneVT()
-	r.Reminded = m.Reminded
 	if rhs := m.TableIds; rhs != nil {
 		tmpContainer := make([]string, len(rhs))
 		copy(tmpContainer, rhs)
@@ -1343,7 +1342,6 @@ func (m *RestaurantBase) CloneVT() *RestaurantBase {
 	r.RatingSum = m.RatingSum
 	r.RatingCount = m.RatingCount
 	r.Rules = m.Rules.CloneVT()
-	r.Reminders = m.Reminders
 	if rhs := m.Tables; rhs != nil {
 		tmpContainer := make([]*Table, len(rhs))
 		for k, v := range rhs {
@@ -3341,13 +3339,6 @@ func (m *Reservation) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
-	if m.Reminded != 0 {
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Reminded))
-		i--
-		dAtA[i] = 0x1
-		i--
-		dAtA[i] = 0xc0
-	}
 	if m.Waiting != nil {
 		size, err := m.Waiting.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -4936,16 +4927,6 @@ func (m *RestaurantBase) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
-	if m.Reminders {
-		i--
-		if m.Reminders {
-			dAtA[i] = 1
-		} else {
-			dAtA[i] = 0
-		}
-		i--
-		dAtA[i] = 0x60
-	}
 	if m.Rules != nil {
 		size, err := m.Rules.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -6188,9 +6169,6 @@ func (m *Reservation) SizeVT() (n int) {
 		l = m.Waiting.SizeVT()
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
-	if m.Reminded != 0 {
-		n += 2 + protohelpers.SizeOfVarint(uint64(m.Reminded))
-	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -6790,9 +6768,6 @@ func (m *RestaurantBase) SizeVT() (n int) {
 	if m.Rules != nil {
 		l = m.Rules.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
-	}
-	if m.Reminders {
-		n += 2
 	}
 	n += len(m.unknownFields)
 	return n
@@ -11991,25 +11966,6 @@ func (m *Reservation) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 24:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Reminded", wireType)
-			}
-			m.Reminded = 0
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return protohelpers.ErrIntOverflow
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				m.Reminded |= uint32(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -15773,26 +15729,6 @@ func (m *RestaurantBase) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 12:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Reminders", wireType)
-			}
-			var v int
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return protohelpers.ErrIntOverflow
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				v |= int(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-			m.Reminders = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -14,7 +14,7 @@ import (
 )
 
 // run sends n commands to the engine and the oracle and compares every answer. It covers I1 to I13.
-func run(t require.TestingT, src Source, n int, seen map[engine.Code]int, accepted map[string]int) {
+func run(t require.TestingT, src Source, n int, seen map[engine.Code]int, accepted, made map[string]int) {
 	s := NewStream(src, 1)
 	a := engine.NewAggregate(engine.AggregateID(s.ID))
 	view := a.View()
@@ -38,6 +38,9 @@ func run(t require.TestingT, src Source, n int, seen map[engine.Code]int, accept
 		seen[got.Code]++
 		if !got.Code.Refused() {
 			accepted[fmt.Sprintf("%T", cmd.Body)]++
+		}
+		for _, e := range events {
+			made[fmt.Sprintf("%T", e.Body)]++
 		}
 		s.Saw(got)
 		if i%16 == 0 || i == n-1 {
@@ -156,9 +159,9 @@ func variable(t *testing.T, name string, missing uint64) uint64 {
 // TestDifferential runs until every code was given, and at least a fixed number of streams. CodeUnauthorized belongs to accounts,
 // CodeLimit to the tests of bounds.
 func TestDifferential(t *testing.T) {
-	const commands = 20
+	const commands, events = 20, 15 // of a restaurant
 	first, seeds := variable(t, "MAITRED_ORACLE_SEED", 1), variable(t, "MAITRED_ORACLE_SEEDS", 20)
-	seen, accepted := map[engine.Code]int{}, map[string]int{}
+	seen, accepted, made := map[engine.Code]int{}, map[string]int{}, map[string]int{}
 	missing := func() (codes []engine.Code) {
 		for _, c := range allCodes() {
 			if seen[c] == 0 {
@@ -167,19 +170,20 @@ func TestDifferential(t *testing.T) {
 		}
 		return codes
 	}
-	for seed := first; seed < first+seeds || len(missing()) > 0 || len(accepted) < commands; seed++ {
+	for seed := first; seed < first+seeds || len(missing()) > 0 || len(accepted) < commands || len(made) < events; seed++ {
 		require.Less(t, seed, first+seeds+200, "codes never seen: %v", missing())
 		ok := t.Run("", func(t *testing.T) {
-			run(t, rand.New(rand.NewPCG(seed, 0)), 400, seen, accepted)
+			run(t, rand.New(rand.NewPCG(seed, 0)), 400, seen, accepted, made)
 		})
 		require.True(t, ok, "seed %d", seed)
 	}
-	t.Logf("answers: %v, accepted: %v", seen, accepted)
+	t.Logf("answers: %v, accepted: %v, events: %v", seen, accepted, made)
 	require.Len(t, accepted, commands, "every command to a restaurant was accepted once")
+	require.Len(t, made, events, "every event of a restaurant was made once")
 }
 
 func TestDifferentialShrinks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		run(t, FromRapid(t), rapid.IntRange(1, 60).Draw(t, "commands"), map[engine.Code]int{}, map[string]int{})
+		run(t, FromRapid(t), rapid.IntRange(1, 60).Draw(t, "commands"), map[engine.Code]int{}, map[string]int{}, map[string]int{})
 	})
 }

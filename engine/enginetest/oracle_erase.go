@@ -14,7 +14,8 @@ func (b *Book) forgetGuest(now engine.Instant, cmd *engine.Command, c *engine.Fo
 	}
 	var ahead []int
 	for i, r := range b.List {
-		if r.Guest == c.Guest && (holds(r.Status) && r.Status != engine.StatusSeated) && engine.Instant(r.StartsAt)*1000 > now {
+		lies := holds(r.Status) && r.Status != engine.StatusSeated && engine.Instant(r.StartsAt)*1000 > now
+		if r.Guest == c.Guest && (lies || r.Status == engine.StatusWaiting) {
 			ahead = append(ahead, i)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"maitred/engine"
 )
 
-// late are the holds that are over, in the order in which they ended.
-func (b *Book) late(now engine.Instant) (late []*engine.Reservation) {
+// over are the holds that are, in the order in which they ended.
+func (b *Book) over(now engine.Instant) (late []*engine.Reservation) {
 	for _, r := range b.List {
 		if r.Status == engine.StatusHeld && r.HoldUntil <= now {
 			late = append(late, r)
@@ -25,7 +25,7 @@ func (b *Book) late(now engine.Instant) (late []*engine.Reservation) {
 
 // expire ends holds that are over, at most so many, and counts them.
 func (b *Book) expire(now engine.Instant, most int) int {
-	late := b.late(now)
+	late := b.over(now)
 	late = late[:min(len(late), most)]
 	for _, r := range late {
 		next := *r
@@ -138,7 +138,6 @@ func (b *Book) hold(now engine.Instant, cmd *engine.Command, c *engine.Hold) (en
 		b.put(&gone)
 		events++
 	}
-	r.Reminded = reminded(r, now)
 	b.put(r)
 	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), events
 }
@@ -166,8 +165,6 @@ func (b *Book) confirmHold(now engine.Instant, cmd *engine.Command, c *engine.Co
 	r.Status, r.Updated = engine.StatusConfirmed, now
 	if !b.staff(cmd.Caller) && b.waits(r.GuestsCount) {
 		r.Status = engine.StatusPending
-	} else {
-		r.Reminded |= reminded(&r, now)
 	}
 	r.Version += engine.Version(events)
 	b.put(&r)

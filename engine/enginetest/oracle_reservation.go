@@ -42,7 +42,6 @@ func (b *Book) create(now engine.Instant, cmd *engine.Command, c *engine.CreateR
 	if out := b.place(now, r, nil, &c.Want, c.Table, staff); out.Code != engine.CodeOK {
 		return out, "", 0
 	}
-	r.Reminded = reminded(r, now)
 	b.put(r)
 	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
 }
@@ -81,7 +80,6 @@ func (b *Book) seatWalkIn(now engine.Instant, cmd *engine.Command, c *engine.Sea
 	if r.Tables = b.choose(a, s, nil, wished); r.Tables == nil {
 		return refused(engine.CodeSlotUnavailable, "")
 	}
-	r.Reminded = reminded(r, now)
 	b.put(r)
 	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
 }
@@ -268,9 +266,6 @@ func (b *Book) reschedule(now engine.Instant, cmd *engine.Command, c *engine.Res
 		}
 	}
 	events := 1
-	if r.StartsAt != old.StartsAt {
-		r.Reminded = reminded(&r, now)
-	}
 	if bigger := r.GuestsCount > old.GuestsCount; old.Status == engine.StatusConfirmed && !b.staff(cmd.Caller) && b.waits(r.GuestsCount) && (bigger || r.StartsAt != old.StartsAt) {
 		r.Status, events = engine.StatusPending, 2
 	}
@@ -326,9 +321,6 @@ func (b *Book) transition(now engine.Instant, cmd *engine.Command, c *engine.Tra
 		}
 	}
 	r.Status, r.FeeDue = to, 0
-	if to == engine.StatusConfirmed {
-		r.Reminded |= reminded(&r, now)
-	}
 	switch free := engine.Instant(old.StartsAt-int64(old.Policy.FreeUntilMin)*60) * 1000; {
 	case old.Status != engine.StatusConfirmed:
 	case to == engine.StatusNoShow:
@@ -354,9 +346,8 @@ func (b *Book) sweep(now engine.Instant, cmd *engine.Command) (engine.Outcome, s
 		switch {
 		case old.Status != engine.StatusConfirmed:
 			r.Status, r.FeeDue = engine.StatusExpired, 0
-		case reminder(old) != 0:
+		case now < b.late(old):
 			r.Status, r.FeeDue = old.Status, old.FeeDue
-			r.Reminded |= reminded(old, now)
 		}
 		r.Version++
 		b.put(&r)
@@ -381,11 +372,16 @@ func (b *Book) due(now engine.Instant) (due []*engine.Reservation) {
 	return due
 }
 
-func (b *Book) dueAt(r *engine.Reservation) engine.Instant {
+// late is when a guest is too late.
+func (b *Book) late(r *engine.Reservation) engine.Instant {
 	late := engine.Instant(b.rules().NoShowMin) * 60_000
 	if late == 0 {
 		late = 30 * 60_000
 	}
+	return engine.Instant(r.StartsAt*1000) + late
+}
+
+func (b *Book) dueAt(r *engine.Reservation) engine.Instant {
 	switch r.Status {
 	case engine.StatusHeld:
 		return r.HoldUntil
@@ -395,7 +391,7 @@ func (b *Book) dueAt(r *engine.Reservation) engine.Instant {
 		if at := reminder(r); at != 0 {
 			return at
 		}
-		return engine.Instant(r.StartsAt*1000) + late
+		return b.late(r)
 	case engine.StatusPending:
 		return engine.Instant(r.StartsAt * 1000)
 	}

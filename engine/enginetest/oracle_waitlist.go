@@ -7,24 +7,12 @@ import (
 	"maitred/engine"
 )
 
-// reminded are the reminders of a reservation that are past: 1 a day before, 2 two hours before.
-func reminded(r *engine.Reservation, now engine.Instant) (bits uint8) {
-	if now >= engine.Instant(r.StartsAt-86_400)*1000 {
-		bits = 1
-	}
-	if now >= engine.Instant(r.StartsAt-7_200)*1000 {
-		bits = 3
-	}
-	return bits
-}
-
-// reminder is when the next one is due; 0 = none is left.
+// reminder is when the next one is due: a day before the start, or two hours before, if nothing happened since; 0 = none is left.
 func reminder(r *engine.Reservation) engine.Instant {
-	switch r.Reminded {
-	case 0, 2:
-		return engine.Instant(r.StartsAt-86_400) * 1000
-	case 1:
-		return engine.Instant(r.StartsAt-7_200) * 1000
+	for _, seconds := range []int64{86_400, 7_200} {
+		if at := engine.Instant(r.StartsAt-seconds) * 1000; at > r.Updated {
+			return at
+		}
 	}
 	return 0
 }
@@ -79,7 +67,6 @@ func (b *Book) offer(now engine.Instant, r *engine.Reservation, a ask) *engine.R
 	next := *r
 	next.Status, next.Tables, next.LocalMin, next.StartsAt, next.EndsAt = engine.StatusHeld, tables, s.local, s.at, s.at+b.turn(r.GuestsCount, s)
 	next.BufferMin, next.HoldUntil, next.Updated = b.rules().BufferMin, now+minutes*60_000, now
-	next.Reminded = reminded(&next, now)
 	next.Version++
 	b.put(&next)
 	return &next
@@ -170,7 +157,6 @@ func (b *Book) join(now engine.Instant, cmd *engine.Command, c *engine.JoinWaitl
 	}
 	r.Day, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = s.day, s.local, s.at, s.at+b.turn(r.GuestsCount, s), b.rules().BufferMin
 	r.Waiting.QuotedMin = b.quote(now, r)
-	r.Reminded = reminded(r, now)
 	b.put(r)
 	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
 }

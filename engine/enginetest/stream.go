@@ -32,7 +32,8 @@ type Stream struct {
 	reservations []engine.ReservationID
 	held         *engine.Reservation // the last that was; nil = none
 	waits        []engine.ReservationID
-	sent         []*engine.Command // with keys, to be repeated
+	taken        *engine.Reservation // the last that was made
+	sent         []*engine.Command   // with keys, to be repeated
 	ids          uint64
 	started      bool
 }
@@ -86,6 +87,7 @@ func (s *Stream) Next() (engine.Instant, *engine.Command) {
 func (s *Stream) Saw(out engine.Outcome) {
 	if out.Code == engine.CodeCreated && !out.Replayed && out.Reservation != nil {
 		s.reservations = append(s.reservations, out.Reservation.ID)
+		s.taken = out.Reservation
 		switch out.Reservation.Status {
 		case engine.StatusHeld:
 			s.held = out.Reservation

@@ -134,6 +134,9 @@ func (s *Stream) join() *engine.JoinWaitlist {
 	if s.one(4) {
 		c.Want = engine.When{}
 	}
+	if s.taken != nil && s.one(2) { // where there is somebody already
+		c.Want = engine.When{HasLocal: true, Day: s.taken.Day, LocalMin: s.taken.LocalMin}
+	}
 	if s.one(2) && c.Want.HasLocal {
 		c.Until = int64(c.Want.Day)*86_400 + int64(c.Want.LocalMin)*60 + int64(s.src.IntN(14)-2)*3600
 	}
