@@ -58,7 +58,8 @@ func (c *AuditCmd) run(ctx context.Context, out io.Writer) error {
 // privileged says whether an event is more than a guest's own reservation or a timer.
 func privileged(e *persistence.Committed) bool {
 	switch e.Event.GetBody().(type) {
-	case *enginepb.Event_ReservationCreated, *enginepb.Event_ReservationRescheduled, *enginepb.Event_ReservationStatusChanged:
+	case *enginepb.Event_ReservationCreated, *enginepb.Event_ReservationRescheduled, *enginepb.Event_ReservationStatusChanged,
+		*enginepb.Event_ReservationOffered, *enginepb.Event_ReservationReminded:
 		return e.Event.GetFrom() != ""
 	}
 	return true
@@ -102,6 +103,10 @@ func auditDetail(v *engine.Event) string {
 		return b.ReservationRescheduled.GetId()
 	case *enginepb.Event_ReservationStatusChanged:
 		return b.ReservationStatusChanged.GetId() + " " + engine.StatusName(b.ReservationStatusChanged.GetStatus())
+	case *enginepb.Event_ReservationOffered:
+		return b.ReservationOffered.GetId()
+	case *enginepb.Event_ReservationReminded:
+		return fmt.Sprintf("%s %d", b.ReservationReminded.GetId(), b.ReservationReminded.GetLeadMin())
 	case *enginepb.Event_SessionRevoked:
 		return fmt.Sprintf("%q", b.SessionRevoked.GetReason())
 	case *enginepb.Event_ApiKeyAdded:

@@ -27,6 +27,7 @@ type (
 		Approval     string            `json:"approval"`
 		ApprovalFrom int               `json:"approval_from"` // guests; 0 but for large parties
 		HoldMinutes  int               `json:"hold_minutes"`
+		OfferMinutes int               `json:"offer_minutes"`
 		Cancellation policyJSON        `json:"cancellation"`
 	}
 	// policyJSON has fees per guest, in minor units.
@@ -83,6 +84,7 @@ type (
 		Approval     *string            `json:"approval"`
 		ApprovalFrom *int               `json:"approval_from"`
 		HoldMinutes  *int               `json:"hold_minutes"`
+		OfferMinutes *int               `json:"offer_minutes"`
 		Cancellation *policyJSON        `json:"cancellation"`
 	}
 )
@@ -107,6 +109,7 @@ func rulesOfView(r *engine.Rules) rulesJSON {
 		Version: uint64(r.Version), MinNoticeMinutes: r.MinNoticeMin, HorizonDays: cmp.Or(r.HorizonDays, engine.HorizonDays),
 		BufferMinutes: r.BufferMin, NoShowMinutes: cmp.Or(r.NoShowMin, engine.DefaultNoShowMin), TurnTimes: []turnTimeJSON{}, SpecialDays: []specialJSON{}, Combinations: []combinationJSON{},
 		Approval: engine.ApprovalName(r.Approval), ApprovalFrom: r.ApprovalFrom, HoldMinutes: cmp.Or(r.HoldMin, engine.DefaultHoldMin),
+		OfferMinutes: cmp.Or(r.OfferMin, engine.DefaultOfferMin),
 		Cancellation: policyJSON{r.Cancellation.FreeUntilMin, r.Cancellation.LateFee, r.Cancellation.NoShowFee, r.Cancellation.Currency},
 		Pacing:       pacingJSON{cmp.Or(r.Pacing.WindowMin, engine.DefaultPacingWindow), r.Pacing.Covers, r.Pacing.Parties, r.Pacing.OnlineCovers, r.Pacing.OnlineParties},
 	}
@@ -141,7 +144,10 @@ func rulesOfView(r *engine.Rules) rulesJSON {
 // checkRules checks the form of what is given and turns it into a change; what it means is the engine's to judge.
 func checkRules(w *rulesRequest) (c engine.RulesChange, t *trouble) {
 	c = engine.RulesChange{MinNoticeMin: w.MinNoticeMinutes, HorizonDays: w.HorizonDays, BufferMin: w.BufferMinutes, NoShowMin: w.NoShowMinutes, ApprovalFrom: w.ApprovalFrom,
-		HoldMin: w.HoldMinutes}
+		HoldMin: w.HoldMinutes, OfferMin: w.OfferMinutes}
+	if w.OfferMinutes != nil && *w.OfferMinutes == 0 {
+		return c, wrong("offer_minutes", "1 to "+strconv.Itoa(engine.MaxHoldMin))
+	}
 	if w.HoldMinutes != nil && *w.HoldMinutes == 0 {
 		return c, wrong("hold_minutes", "1 to "+strconv.Itoa(engine.MaxHoldMin))
 	}

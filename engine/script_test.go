@@ -228,10 +228,7 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 	case "join":
 		c := &engine.JoinWaitlist{ID: s.reservation(args["id"]), Want: s.when(args), GuestsCount: s.number(args, "guests", 2), Area: args["area"]}
 		if until := args["until"]; until != "" {
-			var hour, minute int64
-			_, err := fmt.Sscanf(until, "%d:%dZ", &hour, &minute)
-			require.NoError(s.t, err)
-			c.Until = int64(day(s.t, args["date"]))*86400 + hour*3600 + minute*60
+			c.Until = s.when(map[string]string{"date": args["date"], "time": until})
 		}
 		return c
 	case "offer":

@@ -21,8 +21,8 @@ type (
 	// JoinWaitlist puts a party on the waitlist of a day. When a table is free for it already, it is offered that at once.
 	JoinWaitlist struct {
 		ID              ReservationID
-		Want            When  // the earliest start that suits; zero = now
-		Until           int64 // the latest one, Unix seconds; 0 = Want, and for now three hours from now
+		Want            When // the earliest start that suits; zero = now
+		Until           When // the latest one; zero = Want, and for now three hours from now
 		GuestsCount     int
 		SpecialRequests string
 		Area            string // the Location of the tables; empty = any
@@ -48,14 +48,14 @@ func (d *decision) joinWaitlist(c *JoinWaitlist) Outcome {
 		return invalid("id")
 	}
 	r := &Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact, Area: c.Area,
-		Policy: d.rules.Cancellation, Status: StatusWaiting, Version: 1, Created: d.now, Updated: d.now, Waiting: &Waiting{Until: c.Until}}
+		Policy: d.rules.Cancellation, Status: StatusWaiting, Version: 1, Created: d.now, Updated: d.now, Waiting: new(Waiting)}
 	if !staff {
 		r.Guest = d.cmd.Caller.Account
 	}
 	if out := d.prepare(r); out.Code != CodeOK {
 		return out
 	}
-	if out := d.await(r, c.Want); out.Code != CodeOK {
+	if out := d.await(r, c.Want, c.Until); out.Code != CodeOK {
 		return out
 	}
 	if out := d.roomToWait(r.Guest); out.Code != CodeOK {
@@ -66,25 +66,22 @@ func (d *decision) joinWaitlist(c *JoinWaitlist) Outcome {
 }
 
 // await gives r the times between which it waits for a start.
-func (d *decision) await(r *Reservation, want When) Outcome {
+func (d *decision) await(r *Reservation, want, until When) Outcome {
 	p, out := d.wishedStart(want)
+	if out.Code == CodeOK {
+		r.Waiting.Until, out = d.lastStart(p, want, until)
+	}
 	if out.Code != CodeOK {
 		return out
 	}
 	q := r.waits(d.now)
-	switch {
-	case !q.staff && d.now < d.rules.PausedUntil:
-		return refuse(CodePaused)
-	case r.Waiting.Until == 0 && want == (When{}):
-		r.Waiting.Until = p.at + waitFromNowSec
-	case r.Waiting.Until == 0:
-		r.Waiting.Until = p.at
-	}
 	code := d.judge(&q, p)
 	if code == CodeOK && p.at*msPerSec > d.rules.horizon(d.now) {
 		code = CodeTooEarly
 	}
 	switch {
+	case !q.staff && d.now < d.rules.PausedUntil:
+		return refuse(CodePaused)
 	case r.Waiting.Until < p.at || r.Waiting.Until > p.at+maxWaitSec:
 		return invalid("until")
 	case code != CodeOK:
@@ -110,6 +107,21 @@ func (d *decision) wishedStart(want When) (place, Outcome) {
 		}
 	}
 	return place{}, refuse(CodeClosed)
+}
+
+// lastStart is the latest start that suits, Unix seconds.
+func (d *decision) lastStart(first place, want, until When) (int64, Outcome) {
+	switch {
+	case until != (When{}):
+		p, code, _ := d.locate(until)
+		if code != CodeOK {
+			return 0, invalid("until")
+		}
+		return p.at, Outcome{}
+	case want == (When{}):
+		return first.at + waitFromNowSec, Outcome{}
+	}
+	return first.at, Outcome{}
 }
 
 // roomToWait bounds the waitlist of the house and of a guest.
@@ -176,7 +188,8 @@ func (b *book) offer(q *search, r *Reservation) enginepb.EventBody {
 	}
 	endsAt, _ := b.stay(p, q.guests)
 	return &enginepb.Event_ReservationOffered{ReservationOffered: &enginepb.ReservationOffered{Id: string(r.ID), TableIds: tableStrings(tables),
-		LocalMin: int32(p.local), StartsAt: p.at, EndsAt: endsAt, BufferMin: int32(b.rules.BufferMin), HoldUntilMs: int64(q.now) + b.rules.offerMs()}}
+		LocalMin: int32(p.local), StartsAt: p.at, EndsAt: endsAt, BufferMin: int32(b.rules.BufferMin), HoldUntilMs: int64(q.now) + b.rules.offerMs(),
+		ServiceDay: int32(r.Day), GuestsCount: int32(r.GuestsCount)}}
 }
 
 // offerFreed goes on with what the command has freed.
@@ -312,7 +325,7 @@ func (v *RestaurantView) Quote(now Instant, want When, guests int, area string) 
 	d := decision{restaurant: &restaurant{book: *b}, now: max(now, v.last), cmd: &Command{}}
 	r := &Reservation{GuestsCount: guests, Area: area, Guest: "somebody", Created: d.now, Waiting: new(Waiting)}
 	if out = d.prepare(r); out.Code == CodeOK {
-		out = d.await(r, want)
+		out = d.await(r, want, When{})
 	}
 	if out.Code != CodeOK {
 		return 0, 0, out

@@ -1899,8 +1899,8 @@ func (x *Hold) GetReplaces() string {
 type JoinWaitlist struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Want            *When                  `protobuf:"bytes,2,opt,name=want,proto3" json:"want,omitempty"`    // absent = now
-	Until           int64                  `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"` // Unix seconds; 0 = the wished start, or for now the last one of the day
+	Want            *When                  `protobuf:"bytes,2,opt,name=want,proto3" json:"want,omitempty"`   // absent = now
+	Until           *When                  `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"` // absent = the wished start, and for now three hours from now
 	GuestsCount     int64                  `protobuf:"varint,4,opt,name=guests_count,json=guestsCount,proto3" json:"guests_count,omitempty"`
 	SpecialRequests string                 `protobuf:"bytes,5,opt,name=special_requests,json=specialRequests,proto3" json:"special_requests,omitempty"`
 	Area            string                 `protobuf:"bytes,6,opt,name=area,proto3" json:"area,omitempty"`
@@ -1953,11 +1953,11 @@ func (x *JoinWaitlist) GetWant() *When {
 	return nil
 }
 
-func (x *JoinWaitlist) GetUntil() int64 {
+func (x *JoinWaitlist) GetUntil() *When {
 	if x != nil {
 		return x.Until
 	}
-	return 0
+	return nil
 }
 
 func (x *JoinWaitlist) GetGuestsCount() int64 {
@@ -3765,11 +3765,11 @@ const file_command_proto_rawDesc = "" +
 	"\x05table\x18\x04 \x01(\tR\x05table\x12\x12\n" +
 	"\x04area\x18\x05 \x01(\tR\x04area\x124\n" +
 	"\acontact\x18\x06 \x01(\v2\x1a.maitred.engine.v1.ContactR\acontact\x12\x1a\n" +
-	"\breplaces\x18\a \x01(\tR\breplaces\"\xf9\x01\n" +
+	"\breplaces\x18\a \x01(\tR\breplaces\"\x92\x02\n" +
 	"\fJoinWaitlist\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
-	"\x04want\x18\x02 \x01(\v2\x17.maitred.engine.v1.WhenR\x04want\x12\x14\n" +
-	"\x05until\x18\x03 \x01(\x03R\x05until\x12!\n" +
+	"\x04want\x18\x02 \x01(\v2\x17.maitred.engine.v1.WhenR\x04want\x12-\n" +
+	"\x05until\x18\x03 \x01(\v2\x17.maitred.engine.v1.WhenR\x05until\x12!\n" +
 	"\fguests_count\x18\x04 \x01(\x03R\vguestsCount\x12)\n" +
 	"\x10special_requests\x18\x05 \x01(\tR\x0fspecialRequests\x12\x12\n" +
 	"\x04area\x18\x06 \x01(\tR\x04area\x124\n" +
@@ -4037,26 +4037,27 @@ var file_command_proto_depIdxs = []int32{
 	12, // 54: maitred.engine.v1.Hold.want:type_name -> maitred.engine.v1.When
 	53, // 55: maitred.engine.v1.Hold.contact:type_name -> maitred.engine.v1.Contact
 	12, // 56: maitred.engine.v1.JoinWaitlist.want:type_name -> maitred.engine.v1.When
-	53, // 57: maitred.engine.v1.JoinWaitlist.contact:type_name -> maitred.engine.v1.Contact
-	12, // 58: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
-	43, // 59: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
-	43, // 60: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
-	43, // 61: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
-	28, // 62: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
-	54, // 63: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
-	55, // 64: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
-	56, // 65: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
-	57, // 66: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
-	58, // 67: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
-	59, // 68: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
-	41, // 69: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
-	60, // 70: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
-	61, // 71: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
-	72, // [72:72] is the sub-list for method output_type
-	72, // [72:72] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	12, // 57: maitred.engine.v1.JoinWaitlist.until:type_name -> maitred.engine.v1.When
+	53, // 58: maitred.engine.v1.JoinWaitlist.contact:type_name -> maitred.engine.v1.Contact
+	12, // 59: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
+	43, // 60: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
+	43, // 61: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
+	43, // 62: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
+	28, // 63: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
+	54, // 64: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
+	55, // 65: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
+	56, // 66: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
+	57, // 67: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
+	58, // 68: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
+	59, // 69: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
+	41, // 70: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
+	60, // 71: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
+	61, // 72: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
+	73, // [73:73] is the sub-list for method output_type
+	73, // [73:73] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }

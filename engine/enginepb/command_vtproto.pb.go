@@ -808,7 +808,7 @@ func (m *JoinWaitlist) CloneVT() *JoinWaitlist {
 	r := new(JoinWaitlist)
 	r.Id = m.Id
 	r.Want = m.Want.CloneVT()
-	r.Until = m.Until
+	r.Until = m.Until.CloneVT()
 	r.GuestsCount = m.GuestsCount
 	r.SpecialRequests = m.SpecialRequests
 	r.Area = m.Area
@@ -3343,10 +3343,15 @@ func (m *JoinWaitlist) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i--
 		dAtA[i] = 0x20
 	}
-	if m.Until != 0 {
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Until))
+	if m.Until != nil {
+		size, err := m.Until.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
-		dAtA[i] = 0x18
+		dAtA[i] = 0x1a
 	}
 	if m.Want != nil {
 		size, err := m.Want.MarshalToSizedBufferVT(dAtA[:i])
@@ -5728,8 +5733,9 @@ func (m *JoinWaitlist) SizeVT() (n int) {
 		l = m.Want.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
-	if m.Until != 0 {
-		n += 1 + protohelpers.SizeOfVarint(uint64(m.Until))
+	if m.Until != nil {
+		l = m.Until.SizeVT()
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	if m.GuestsCount != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.GuestsCount))
@@ -11200,10 +11206,10 @@ func (m *JoinWaitlist) UnmarshalVT(dAtA []byte) error {
 			}
 			iNdEx = postIndex
 		case 3:
-			if wireType != 0 {
+			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Until", wireType)
 			}
-			m.Until = 0
+			var msglen int
 			for shift := uint(0); ; shift += 7 {
 				if shift >= 64 {
 					return protohelpers.ErrIntOverflow
@@ -11213,11 +11219,28 @@ func (m *JoinWaitlist) UnmarshalVT(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				m.Until |= int64(b&0x7F) << shift
+				msglen |= int(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
 			}
+			if msglen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Until == nil {
+				m.Until = &When{}
+			}
+			if err := m.Until.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		case 4:
 			if wireType != 0 {
 				return fmt.Errorf("proto: wrong wireType = %d for field GuestsCount", wireType)

@@ -2737,6 +2737,8 @@ type ReservationOffered struct {
 	EndsAt        int64                  `protobuf:"varint,5,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
 	BufferMin     int32                  `protobuf:"varint,6,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"`
 	HoldUntilMs   int64                  `protobuf:"varint,7,opt,name=hold_until_ms,json=holdUntilMs,proto3" json:"hold_until_ms,omitempty"`
+	ServiceDay    int32                  `protobuf:"varint,8,opt,name=service_day,json=serviceDay,proto3" json:"service_day,omitempty"` // of both it is told what it has: who follows needs no other event
+	GuestsCount   int32                  `protobuf:"varint,9,opt,name=guests_count,json=guestsCount,proto3" json:"guests_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2816,6 +2818,20 @@ func (x *ReservationOffered) GetBufferMin() int32 {
 func (x *ReservationOffered) GetHoldUntilMs() int64 {
 	if x != nil {
 		return x.HoldUntilMs
+	}
+	return 0
+}
+
+func (x *ReservationOffered) GetServiceDay() int32 {
+	if x != nil {
+		return x.ServiceDay
+	}
+	return 0
+}
+
+func (x *ReservationOffered) GetGuestsCount() int32 {
+	if x != nil {
+		return x.GuestsCount
 	}
 	return 0
 }
@@ -4530,7 +4546,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\x0e2\x19.maitred.engine.v1.StatusR\x06status\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x17\n" +
 	"\afee_due\x18\x04 \x01(\x03R\x06feeDue\x12!\n" +
-	"\ffee_currency\x18\x05 \x01(\tR\vfeeCurrency\"\xd7\x01\n" +
+	"\ffee_currency\x18\x05 \x01(\tR\vfeeCurrency\"\x9b\x02\n" +
 	"\x12ReservationOffered\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\ttable_ids\x18\x02 \x03(\tR\btableIds\x12\x1b\n" +
@@ -4539,7 +4555,10 @@ const file_engine_proto_rawDesc = "" +
 	"\aends_at\x18\x05 \x01(\x03R\x06endsAt\x12\x1d\n" +
 	"\n" +
 	"buffer_min\x18\x06 \x01(\x05R\tbufferMin\x12\"\n" +
-	"\rhold_until_ms\x18\a \x01(\x03R\vholdUntilMs\"@\n" +
+	"\rhold_until_ms\x18\a \x01(\x03R\vholdUntilMs\x12\x1f\n" +
+	"\vservice_day\x18\b \x01(\x05R\n" +
+	"serviceDay\x12!\n" +
+	"\fguests_count\x18\t \x01(\x05R\vguestsCount\"@\n" +
 	"\x13ReservationReminded\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\blead_min\x18\x02 \x01(\x03R\aleadMin\"\x84\x01\n" +

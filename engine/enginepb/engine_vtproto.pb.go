@@ -891,6 +891,8 @@ func (m *ReservationOffered) CloneVT() *ReservationOffered {
 	r.EndsAt = m.EndsAt
 	r.BufferMin = m.BufferMin
 	r.HoldUntilMs = m.HoldUntilMs
+	r.ServiceDay = m.ServiceDay
+	r.GuestsCount = m.GuestsCount
 	if rhs := m.TableIds; rhs != nil {
 		tmpContainer := make([]string, len(rhs))
 		copy(tmpContainer, rhs)
@@ -3803,6 +3805,16 @@ func (m *ReservationOffered) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.GuestsCount != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.GuestsCount))
+		i--
+		dAtA[i] = 0x48
+	}
+	if m.ServiceDay != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ServiceDay))
+		i--
+		dAtA[i] = 0x40
+	}
 	if m.HoldUntilMs != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.HoldUntilMs))
 		i--
@@ -6318,6 +6330,12 @@ func (m *ReservationOffered) SizeVT() (n int) {
 	}
 	if m.HoldUntilMs != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.HoldUntilMs))
+	}
+	if m.ServiceDay != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.ServiceDay))
+	}
+	if m.GuestsCount != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.GuestsCount))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -12906,6 +12924,44 @@ func (m *ReservationOffered) UnmarshalVT(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.HoldUntilMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 8:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ServiceDay", wireType)
+			}
+			m.ServiceDay = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ServiceDay |= int32(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 9:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field GuestsCount", wireType)
+			}
+			m.GuestsCount = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.GuestsCount |= int32(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}

@@ -105,7 +105,7 @@ func (b *Book) join(now engine.Instant, cmd *engine.Command, c *engine.JoinWaitl
 		return refused(engine.CodeStale, "")
 	}
 	r := &engine.Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact, Area: c.Area,
-		Policy: b.rules().Cancellation, Status: engine.StatusWaiting, Version: 1, Created: now, Updated: now, Waiting: &engine.Waiting{Until: c.Until}}
+		Policy: b.rules().Cancellation, Status: engine.StatusWaiting, Version: 1, Created: now, Updated: now, Waiting: new(engine.Waiting)}
 	if !staff {
 		r.Guest = cmd.Caller.Account
 	}
@@ -122,14 +122,18 @@ func (b *Book) join(now engine.Instant, cmd *engine.Command, c *engine.JoinWaitl
 	if out.Code != engine.CodeOK {
 		return out, "", 0
 	}
+	r.Waiting.Until = s.at
+	if c.Until != (engine.When{}) {
+		last, field := b.locate(c.Until)
+		if field != "" {
+			return refused(engine.CodeInvalid, "until")
+		}
+		r.Waiting.Until = last.at
+	} else if c.Want == (engine.When{}) {
+		r.Waiting.Until += 3 * 3600
+	}
 	if !staff && now < b.rules().PausedUntil {
 		return refused(engine.CodePaused, "")
-	}
-	if c.Until == 0 {
-		r.Waiting.Until = s.at
-		if c.Want == (engine.When{}) {
-			r.Waiting.Until += 3 * 3600
-		}
 	}
 	if r.Waiting.Until < s.at || r.Waiting.Until > s.at+12*3600 {
 		return refused(engine.CodeInvalid, "until")

@@ -138,7 +138,8 @@ func (s *Stream) join() *engine.JoinWaitlist {
 		c.Want = engine.When{HasLocal: true, Day: s.taken.Day, LocalMin: s.taken.LocalMin}
 	}
 	if s.one(2) && c.Want.HasLocal {
-		c.Until = int64(c.Want.Day)*86_400 + int64(c.Want.LocalMin)*60 + int64(s.src.IntN(14)-2)*3600
+		c.Until = c.Want
+		c.Until.LocalMin += (s.src.IntN(14) - 1) * 60
 	}
 	if s.one(5) {
 		c.Area = s.area()

@@ -102,6 +102,14 @@ func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
 		r.place(c.TableIds, c.ServiceDay, c.LocalMin, c.StartsAt, c.EndsAt)
 		r.GuestsCount, r.SpecialRequests, r.BufferMin = c.GuestsCount, c.SpecialRequests, c.BufferMin
 		r.Version++
+	case *enginepb.Event_ReservationOffered:
+		c := e.ReservationOffered
+		r := m.reservations[c.Id]
+		r.place(c.TableIds, c.ServiceDay, c.LocalMin, c.StartsAt, c.EndsAt)
+		r.BufferMin, r.HoldUntilMs, r.Status = c.BufferMin, c.HoldUntilMs, engine.StatusHeld
+		r.Version++
+	case *enginepb.Event_ReservationReminded:
+		m.reservations[e.ReservationReminded.Id].Version++
 	case *enginepb.Event_ReservationStatusChanged:
 		r := m.reservations[e.ReservationStatusChanged.Id]
 		r.Status = e.ReservationStatusChanged.Status
@@ -218,7 +226,7 @@ type Frames [][]persistence.Committed
 // MakeFrames makes a history of n frames over a few restaurants and accounts, the same for the same seed. It has every kind
 // of event that the read model knows, also several of one reservation within a frame, and ids outside the grammar.
 func MakeFrames(seed uint64, n int) Frames {
-	g := &history{rng: rand.New(rand.NewPCG(seed, 1)), versions: map[engine.AggregateID]engine.Version{}, reviewed: map[string]bool{}, seats: map[string]*seat{}, at: 1_790_000_000_000}
+	g := &history{rng: rand.New(rand.NewPCG(seed, 1)), versions: map[engine.AggregateID]engine.Version{}, reviewed: map[string]bool{}, seats: map[string]*seat{}, waits: map[string]*enginepb.Reservation{}, at: 1_790_000_000_000}
 	for i := range 4 {
 		var h [16]byte
 		binary.LittleEndian.PutUint64(h[:], g.rng.Uint64())
@@ -258,6 +266,7 @@ type history struct {
 	reviewed     map[string]bool
 	staff        [4]map[string]uint64 // versions by account
 	seats        map[string]*seat     // by reservation
+	waits        map[string]*enginepb.Reservation
 	late         int32
 }
 
@@ -401,6 +410,11 @@ func (g *history) reservationMade(i int, guest string, e *enginepb.Event) {
 	}
 	r.ServiceDay, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = g.when(r.Id, r.TableIds)
 	g.seats[r.Id] = &seat{r.TableIds, r.StartsAt, freeAgain(r), true}
+	if g.rng.IntN(6) == 0 { // it waits
+		g.waits[r.Id] = r
+		r.Status, r.HoldUntilMs, r.TableIds, r.Waiting = engine.StatusWaiting, 0, nil, &enginepb.Waiting{Until: r.StartsAt + 3600}
+		g.seats[r.Id] = &seat{nil, r.StartsAt, freeAgain(r), false}
+	}
 	g.reservations[i] = append(g.reservations[i], r.Id)
 	e.Body = &enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: r}}
 }
@@ -446,6 +460,22 @@ func (g *history) reservationChanged(i int, e *enginepb.Event) {
 	}
 	ids := g.reservations[i]
 	id := ids[len(ids)-1-g.rng.IntN(min(len(ids), 6))]
+	if r := g.waits[id]; r != nil {
+		c := &enginepb.ReservationOffered{Id: id, TableIds: slices.Clone(g.tables[i][:1]), HoldUntilMs: g.at + 600_000, GuestsCount: 2}
+		c.ServiceDay, c.LocalMin, c.StartsAt, c.EndsAt, c.BufferMin = g.when(id, c.TableIds)
+		delete(g.waits, id)
+		if c.ServiceDay == r.ServiceDay {
+			g.seats[id] = &seat{c.TableIds, c.StartsAt, freeAgain(c), true}
+			e.Body = &enginepb.Event_ReservationOffered{ReservationOffered: c}
+			return
+		}
+		e.Body = &enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: &enginepb.ReservationStatusChanged{Id: id, Status: engine.StatusExpired}}
+		return
+	}
+	if g.rng.IntN(8) == 0 {
+		e.Body = &enginepb.Event_ReservationReminded{ReservationReminded: &enginepb.ReservationReminded{Id: id, LeadMin: 120}}
+		return
+	}
 	if g.rng.IntN(3) == 0 {
 		c := &enginepb.ReservationRescheduled{Id: id, TableIds: slices.Clone(g.tables[i][:1]), GuestsCount: 3, SpecialRequests: fmt.Sprint(g.at)}
 		c.ServiceDay, c.LocalMin, c.StartsAt, c.EndsAt, c.BufferMin = g.when(id, c.TableIds)

@@ -74,7 +74,7 @@ type reservation struct {
 	status         enginepb.Status
 	version        int64
 	buffer         int32
-	holdUntil      *time.Time // written once, when the row is made
+	holdUntil      *time.Time
 
 	made, placed, settled bool // new; its tables or times changed; whether it occupies them changed
 	dirty                 bool
@@ -98,7 +98,7 @@ func occupies(s enginepb.Status) bool {
 
 const selectRows = `SELECT r.id, r.restaurant_id, r.user_id, (SELECT array_agg(t.table_id ORDER BY t.position) FROM reservation_tables t
  WHERE t.reservation_id = r.id), r.service_date - date '1970-01-01', r.local_minutes, r.starts_at, r.ends_at, r.guests_count,
- r.special_requests, r.status, r.version, r.buffer_minutes FROM reservations r`
+ r.special_requests, r.status, r.version, r.buffer_minutes, r.hold_until FROM reservations r`
 
 // load reads the reservations that events change and do not make.
 func (w *rows) load(ctx context.Context, q querier, events []*persistence.Committed) error {
@@ -157,6 +157,10 @@ func changed(e *enginepb.Event) string {
 		return e.ReservationRescheduled.GetId()
 	case *enginepb.Event_ReservationStatusChanged:
 		return e.ReservationStatusChanged.GetId()
+	case *enginepb.Event_ReservationOffered:
+		return e.ReservationOffered.GetId()
+	case *enginepb.Event_ReservationReminded:
+		return e.ReservationReminded.GetId()
 	case *enginepb.Event_ReviewAdded:
 		return e.ReviewAdded.GetReservation()
 	}
@@ -167,7 +171,7 @@ func (w *rows) read(ctx context.Context, q querier, query string, args ...any) e
 	err := each(ctx, q, query, args, func(row pgx.Rows) error {
 		var r reservation
 		var status string
-		err := row.Scan(&r.id, &r.restaurant, &r.user, &r.tables, &r.day, &r.local, &r.starts, &r.ends, &r.guests, &r.requests, &status, &r.version, &r.buffer)
+		err := row.Scan(&r.id, &r.restaurant, &r.user, &r.tables, &r.day, &r.local, &r.starts, &r.ends, &r.guests, &r.requests, &status, &r.version, &r.buffer, &r.holdUntil)
 		if err != nil {
 			return err
 		}
@@ -196,6 +200,10 @@ func (w *rows) apply(c *persistence.Committed) error {
 			r.settled = r.settled || occupies(r.status) != occupies(e.ReservationStatusChanged.GetStatus())
 			r.status = e.ReservationStatusChanged.GetStatus()
 		})
+	case *enginepb.Event_ReservationOffered:
+		return w.change(e.ReservationOffered.GetId(), func(r *reservation) { r.offer(e.ReservationOffered) })
+	case *enginepb.Event_ReservationReminded:
+		return w.change(e.ReservationReminded.GetId(), func(*reservation) {})
 	case *enginepb.Event_ReviewAdded:
 		return w.review(c, e.ReviewAdded)
 	case *enginepb.Event_GuestForgotten:
@@ -341,4 +349,9 @@ func orNil(s string) *string {
 		return nil
 	}
 	return &s
+}
+
+func (r *reservation) offer(e *enginepb.ReservationOffered) {
+	r.place(e.GetTableIds(), r.day, e.GetLocalMin(), e.GetStartsAt(), e.GetEndsAt())
+	r.buffer, r.holdUntil, r.status = e.GetBufferMin(), new(time.UnixMilli(e.GetHoldUntilMs())), engine.StatusHeld
 }

@@ -44,9 +44,10 @@ const (
  VALUES ($1,$2,$3,$4,$5,$6,$7,$8)`
 
 	updateReservations = `UPDATE reservations r SET user_id = u.user_id, service_date = date '1970-01-01' + u.day, local_minutes = u.local,
- starts_at = u.starts, ends_at = u.ends, guests_count = u.guests, special_requests = u.requests, status = u.status, version = u.version, buffer_minutes = u.buffer
+ starts_at = u.starts, ends_at = u.ends, guests_count = u.guests, special_requests = u.requests, status = u.status, version = u.version, buffer_minutes = u.buffer,
+ hold_until = u.hold_until
  FROM unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::int[], $8::text[], $9::text[], $10::bigint[],
- $11::int[]) AS u(id, user_id, day, local, starts, ends, guests, requests, status, version, buffer) WHERE r.id = u.id`
+ $11::int[], $12::timestamptz[]) AS u(id, user_id, day, local, starts, ends, guests, requests, status, version, buffer, hold_until) WHERE r.id = u.id`
 	settleTables = `UPDATE reservation_tables t SET occupies = u.occupies FROM unnest($1::text[], $2::boolean[]) AS u(id, occupies)
  WHERE t.reservation_id = u.id`
 	dropPlaced = "DELETE FROM reservation_tables WHERE reservation_id = ANY($1)"
@@ -289,7 +290,7 @@ func (w *rows) saveReservations(s *saving) (made []*reservation, placed []place)
 		}
 	}
 	if len(c.id) > 0 {
-		s.must("change reservations", len(c.id), updateReservations, c.id, c.user, c.day, c.local, c.starts, c.ends, c.guests, c.requests, c.status, c.version, c.buffer)
+		s.must("change reservations", len(c.id), updateReservations, c.id, c.user, c.day, c.local, c.starts, c.ends, c.guests, c.requests, c.status, c.version, c.buffer, c.holdUntil)
 	}
 	if len(again) > 0 {
 		s.exec(dropPlaced, again)
@@ -308,6 +309,7 @@ type columns struct {
 	buffer             []int32
 	starts, ends       []time.Time
 	version            []int64
+	holdUntil          []*time.Time
 }
 
 func (c *columns) add(r *reservation) {
@@ -315,7 +317,7 @@ func (c *columns) add(r *reservation) {
 	c.user, c.requests = append(c.user, r.user), append(c.requests, r.requests)
 	c.day, c.local, c.guests = append(c.day, r.day), append(c.local, r.local), append(c.guests, r.guests)
 	c.starts, c.ends = append(c.starts, r.starts), append(c.ends, r.ends)
-	c.version, c.buffer = append(c.version, r.version), append(c.buffer, r.buffer)
+	c.version, c.buffer, c.holdUntil = append(c.version, r.version), append(c.buffer, r.buffer), append(c.holdUntil, r.holdUntil)
 }
 
 const daySeconds = 86_400

@@ -34,6 +34,19 @@ type (
 		party
 		ByRole string `json:"by_role,omitempty"`
 	}
+	reservationOffered struct {
+		ID           string `json:"id"`
+		RestaurantID string `json:"restaurant_id"`
+		party
+		HoldUntil string `json:"hold_until"` // the offer ends by itself
+		ByRole    string `json:"by_role,omitempty"`
+	}
+	reservationReminded struct {
+		ID           string `json:"id"`
+		RestaurantID string `json:"restaurant_id"`
+		LeadMinutes  int64  `json:"lead_minutes"` // before the start: which reminder it is
+		ByRole       string `json:"by_role,omitempty"`
+	}
 	reservationStatus struct {
 		ID           string `json:"id"`
 		RestaurantID string `json:"restaurant_id"`
@@ -84,6 +97,7 @@ type (
 		Approval         string        `json:"approval"`
 		ApprovalFrom     int64         `json:"approval_from,omitempty"`
 		HoldMinutes      int64         `json:"hold_minutes"`
+		OfferMinutes     int64         `json:"offer_minutes"`
 		Cancellation     policy        `json:"cancellation"`
 		ByRole           string        `json:"by_role,omitempty"`
 	}
@@ -192,6 +206,16 @@ func describe(restaurant string, e *engine.Event) about {
 			return about{}
 		}
 		return about{"reservation_" + status, r.GetId(), reservationStatus{r.GetId(), restaurant, status, r.GetReason(), r.GetFeeDue(), r.GetFeeCurrency(), by}}
+	case *enginepb.Event_ReservationOffered:
+		r := b.ReservationOffered
+		return about{"reservation_offered", r.GetId(), reservationOffered{r.GetId(), restaurant, partyOf(r), instant(time.UnixMilli(r.GetHoldUntilMs())), by}}
+	case *enginepb.Event_ReservationReminded:
+		r := b.ReservationReminded
+		name := "reservation_reminded"
+		if r.GetLeadMin() == 0 { // nobody is to be written to
+			name = "reservation_not_reminded"
+		}
+		return about{name, r.GetId(), reservationReminded{r.GetId(), restaurant, r.GetLeadMin(), by}}
 	case *enginepb.Event_RestaurantCreated:
 		return about{"restaurant_created", "", restaurantOf(restaurant, b.RestaurantCreated.GetRestaurant(), by)}
 	case *enginepb.Event_RestaurantChanged:
@@ -277,7 +301,8 @@ func rulesOf(restaurant string, r *enginepb.Rules, by string) rulesSet {
 	p := r.GetPacing()
 	d := rulesSet{RestaurantID: restaurant, Version: r.GetVersion(), MinNoticeMinutes: r.GetMinNoticeMin(), HorizonDays: cmp.Or(r.GetHorizonDays(), engine.HorizonDays),
 		BufferMinutes: r.GetBufferMin(), NoShowMinutes: cmp.Or(r.GetNoShowMin(), engine.DefaultNoShowMin), TurnTimes: []turnTime{}, SpecialDays: []specialDay{}, Combinations: []combination{}, ByRole: by,
-		Approval: engine.ApprovalName(r.GetApproval()), ApprovalFrom: r.GetApprovalFrom(), HoldMinutes: cmp.Or(r.GetHoldMin(), engine.DefaultHoldMin), Cancellation: policyOf(r.GetCancellation()),
+		Approval: engine.ApprovalName(r.GetApproval()), ApprovalFrom: r.GetApprovalFrom(), HoldMinutes: cmp.Or(r.GetHoldMin(), engine.DefaultHoldMin),
+		OfferMinutes: cmp.Or(r.GetOfferMin(), engine.DefaultOfferMin), Cancellation: policyOf(r.GetCancellation()),
 		Pacing: pacing{cmp.Or(p.GetWindowMin(), engine.DefaultPacingWindow), p.GetCovers(), p.GetParties(), p.GetOnlineCovers(), p.GetOnlineParties()}}
 	if until := r.GetPausedUntilMs(); until != 0 {
 		d.PausedUntil = instant(time.UnixMilli(until))

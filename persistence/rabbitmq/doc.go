@@ -15,6 +15,7 @@
 //	staff_set            staff_removed
 //	reservation_created  reservation_rescheduled  reservation_<status>, when the status has changed: held, pending, confirmed,
 //	                                              declined, seated, completed, no_show, cancelled, expired
+//	reservation_offered  reservation_reminded     reservation_not_reminded
 //	review_added         guest_forgotten
 //
 // A consumer declares a durable queue of its own, with a bound (x-max-length, x-overflow drop-head), and binds it: to
@@ -55,6 +56,9 @@
 //	                                        local_minutes starts_at ends_at guests_count status
 //	reservation_rescheduled                 id restaurant_id table_ids service_date local_minutes starts_at ends_at guests_count
 //	reservation_<status>                    id restaurant_id status reason (of maitred's own timers only)
+//	reservation_offered                     as reservation_rescheduled, and hold_until: a party of the waitlist has a table until then
+//	reservation_reminded                    id restaurant_id lead_minutes: the guest is to be reminded now, once for each lead
+//	reservation_not_reminded                the same with 0: the start was past already, nobody is to be written to
 //	review_added                            id restaurant_id reservation_id rating
 //
 // There is nothing personal in a message: no contact, request, comment or reason that a person wrote. user_id is the opaque id

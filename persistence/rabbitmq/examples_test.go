@@ -68,7 +68,14 @@ func exampleEvents() []persistence.Committed {
 		&enginepb.Event{ByRole: engine.RoleCustomer, Body: &enginepb.Event_ReviewAdded{ReviewAdded: &enginepb.ReviewAdded{
 			Id: exampleReview, Reservation: exampleReservation, Rating: 5, Comment: secret}}},
 		&enginepb.Event{ByRole: engine.RoleSystem, Body: &enginepb.Event_GuestForgotten{GuestForgotten: &enginepb.GuestForgotten{Guest: exampleGuest}}},
-		&enginepb.Event{ByRole: engine.RoleManager, Body: &enginepb.Event_RulesSet{RulesSet: &enginepb.RulesSet{Rules: rules}}})
+		&enginepb.Event{ByRole: engine.RoleManager, Body: &enginepb.Event_RulesSet{RulesSet: &enginepb.RulesSet{Rules: rules}}},
+		&enginepb.Event{ByRole: engine.RoleSystem, Body: &enginepb.Event_ReservationOffered{ReservationOffered: &enginepb.ReservationOffered{
+			Id: exampleReservation, TableIds: []string{exampleTable}, ServiceDay: 20_811, LocalMin: 1080, StartsAt: evening, EndsAt: evening + 7200,
+			GuestsCount: 2, HoldUntilMs: 1_796_000_624_123}}},
+		&enginepb.Event{ByRole: engine.RoleSystem, Body: &enginepb.Event_ReservationReminded{ReservationReminded: &enginepb.ReservationReminded{
+			Id: exampleReservation, LeadMin: 120}}},
+		&enginepb.Event{ByRole: engine.RoleSystem, Body: &enginepb.Event_ReservationReminded{ReservationReminded: &enginepb.ReservationReminded{
+			Id: exampleReservation}}})
 	var all []persistence.Committed
 	for i, e := range events {
 		e.AtMs, e.ByAccount, e.From = 1_796_000_000_123+int64(i)*1000, exampleOwner, secret

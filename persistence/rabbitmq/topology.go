@@ -13,6 +13,7 @@ const unroutedBound = 1000
 // RabbitMQ 3.10 know no priorities.
 var urgentEvents = []string{
 	"reservation_cancelled", "reservation_rescheduled", "reservation_confirmed", "reservation_declined", "reservation_expired",
+	"reservation_offered", "reservation_reminded",
 }
 
 // mailEvents are the other events of reservations.

@@ -95,6 +95,12 @@ func (f *fold) event(event *enginepb.Event) {
 			next.Stay.Online, next.Stay.Over, next.Stay.Until = old.Stay.Online, old.Stay.Over, old.Stay.Until
 		}
 		f.place(c.Id, next)
+	case *enginepb.Event_ReservationOffered:
+		c := e.ReservationOffered
+		if old := f.records[c.Id]; old != nil { // else its day is over
+			f.place(c.Id, &record{Day: old.Day, Counts: true, Stay: stay{Tables: c.TableIds, Start: c.StartsAt, End: c.EndsAt, Guests: c.GuestsCount,
+				Buffer: c.BufferMin, Local: c.LocalMin, Until: c.HoldUntilMs, Online: old.Stay.Online}})
+		}
 	case *enginepb.Event_ReservationStatusChanged:
 		c := e.ReservationStatusChanged
 		if old := f.records[c.Id]; old != nil { // else its day is over

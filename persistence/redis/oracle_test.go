@@ -46,6 +46,10 @@ func shifted(frames persistencetest.Frames, days int32) persistencetest.Frames {
 				r.ServiceDay += days
 				r.StartsAt, r.EndsAt = r.StartsAt+int64(days)*daySeconds, r.EndsAt+int64(days)*daySeconds
 			}
+			if r := e.GetReservationOffered(); r != nil {
+				r.ServiceDay += days
+				r.StartsAt, r.EndsAt = r.StartsAt+int64(days)*daySeconds, r.EndsAt+int64(days)*daySeconds
+			}
 			f[i].Event = e
 		}
 	}
@@ -145,6 +149,15 @@ func (r *naiveRestaurant) event(e *enginepb.Event) {
 			}
 		}
 		old.date, old.stay = naiveDate(pb.ServiceDay), stay
+	}
+	if pb := e.GetReservationOffered(); pb != nil {
+		old := r.reservations[pb.Id]
+		stay := naiveStay(pb.TableIds, pb.StartsAt, pb.EndsAt, pb.GuestsCount, pb.LocalMin, pb.BufferMin)
+		stay["x"] = pb.HoldUntilMs
+		if old.stay["u"] != nil {
+			stay["u"] = true
+		}
+		old.status, old.stay = enginepb.Status_STATUS_HELD.String(), stay
 	}
 	if pb := e.GetReservationStatusChanged(); pb != nil {
 		r.reservations[pb.Id].status = pb.Status.String()

@@ -16,6 +16,10 @@ func (t *tx) apply(h *head, c *persistence.Committed) error {
 		return t.rescheduled(h, r, e.ReservationRescheduled)
 	case *enginepb.Event_ReservationStatusChanged:
 		return t.statusChanged(h, r, e.ReservationStatusChanged)
+	case *enginepb.Event_ReservationOffered:
+		return t.offered(h, r, e.ReservationOffered)
+	case *enginepb.Event_ReservationReminded:
+		return t.reminded(h, r, e.ReservationReminded.GetId())
 	case *enginepb.Event_RestaurantCreated:
 		return t.restaurant(h, e.RestaurantCreated.GetRestaurant(), 1)
 	case *enginepb.Event_RestaurantChanged:
@@ -107,6 +111,26 @@ func (t *tx) statusChanged(h *head, r engine.RestaurantID, e *enginepb.Reservati
 	}
 	return t.must("change the reservation's status", t.stmts.status, int64(e.GetStatus()), h.n,
 		ownKey(r, engine.ReservationID(e.GetId())))
+}
+
+func (t *tx) offered(h *head, r engine.RestaurantID, e *enginepb.ReservationOffered) error {
+	tables := tablesKey(r, e.GetTableIds())
+	if row := t.pending(r, e.GetId()); row != nil {
+		row.tables, row.local, row.starts, row.ends, row.buffer = tables, e.GetLocalMin(), e.GetStartsAt(), e.GetEndsAt(), e.GetBufferMin()
+		row.status, row.holdUntil = engine.StatusHeld, e.GetHoldUntilMs()
+		row.version++
+		return nil
+	}
+	return t.must("offer tables", t.stmts.offer, tables, int64(e.GetLocalMin()), e.GetStartsAt(), e.GetEndsAt(), int64(e.GetBufferMin()),
+		int64(engine.StatusHeld), e.GetHoldUntilMs(), h.n, ownKey(r, engine.ReservationID(e.GetId())))
+}
+
+func (t *tx) reminded(h *head, r engine.RestaurantID, id string) error {
+	if row := t.pending(r, id); row != nil {
+		row.version++
+		return nil
+	}
+	return t.must("count the reminder", t.stmts.touch, h.n, ownKey(r, engine.ReservationID(id)))
 }
 
 func (t *tx) restaurant(h *head, pb *enginepb.Restaurant, version engine.Version) error {

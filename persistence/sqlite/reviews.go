@@ -33,7 +33,7 @@ func (t *tx) reviewed(h *head, r engine.RestaurantID, e *persistence.StoredRevie
 	own := ownKey(r, engine.ReservationID(e.GetReservation()))
 	if row := t.pending(r, e.GetReservation()); row != nil {
 		row.version++
-	} else if err := t.must("count the review", t.stmts.reviewed, h.n, own); err != nil {
+	} else if err := t.must("count the review", t.stmts.touch, h.n, own); err != nil {
 		return err
 	}
 	if err := t.must("rate the restaurant", t.stmts.rate, int64(e.GetRating()), h.n); err != nil {

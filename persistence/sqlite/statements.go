@@ -29,11 +29,11 @@ type statements struct {
 	cursor, putCursor                       *sql.Stmt
 	findName, addName                       *sql.Stmt
 	reservations, heads                     multi
-	status, reschedule                      *sql.Stmt
+	status, reschedule, offer, touch        *sql.Stmt
 	restaurant, changeRestaurant, rules     *sql.Stmt
 	table, dropTable, account, eraseAccount *sql.Stmt
 	member, dropMember                      *sql.Stmt
-	review, reviewed, rate, ratings         *sql.Stmt
+	review, rate, ratings                   *sql.Stmt
 	searchRow, place, addWords, dropWords   *sql.Stmt
 	wordsOf                                 *sql.Stmt
 	addTerm, addTrigrams                    *sql.Stmt
@@ -55,6 +55,8 @@ const (
  in_service = excluded.in_service, channel = excluded.channel, blocks = excluded.blocks`
 	updateReservation = `UPDATE reservations SET tables = ?, service_day = ?, local_min = ?, starts_at = ?, ends_at = ?,
  guests_count = ?, special_requests = ?, buffer_min = ?, version = version + 1 WHERE restaurant = ? AND own = ?`
+	offerTables = `UPDATE reservations SET tables = ?, local_min = ?, starts_at = ?, ends_at = ?, buffer_min = ?, status = ?,
+ hold_until_ms = ?, version = version + 1 WHERE restaurant = ? AND own = ?`
 	upsertMember = `INSERT INTO staff (restaurant, account, role, since_ms, version) VALUES (?,?,?,?,?)
  ON CONFLICT DO UPDATE SET role = excluded.role, since_ms = excluded.since_ms, version = excluded.version`
 	updateForgotten = `UPDATE reservations SET guest = NULL, special_requests = NULL, version = version + 1
@@ -95,14 +97,14 @@ func prepare(ctx context.Context, conn *sql.Conn) (*statements, error) {
 	st.reservations = many("INSERT OR FAIL INTO reservations ("+reservationColumns+") VALUES ", reservationWidth)
 	st.heads = many("REPLACE INTO heads (n, version, head) VALUES ", headWidth)
 	st.status = one("UPDATE reservations SET status = ?, version = version + 1 WHERE restaurant = ? AND own = ?")
-	st.reschedule = one(updateReservation)
+	st.reschedule, st.offer = one(updateReservation), one(offerTables)
 	st.restaurant, st.changeRestaurant = one(upsertRestaurant), one(updateRestaurant)
 	st.rules = one("UPDATE restaurants SET rules = ? WHERE n = ?")
 	st.table, st.dropTable = one(upsertTable), one("DELETE FROM tables WHERE restaurant = ? AND id = ?")
 	st.account, st.eraseAccount = one(upsertAccount), one("UPDATE accounts SET role = 0, created_ms = 0, erased = 1 WHERE n = ?")
 	st.member, st.dropMember = one(upsertMember), one("DELETE FROM staff WHERE restaurant = ? AND account = ?")
 	st.review = one("INSERT INTO reviews (restaurant, own, id, rating, comment, at_ms, version) VALUES (?,?,?,?,?,?,?)")
-	st.reviewed = one("UPDATE reservations SET version = version + 1 WHERE restaurant = ? AND own = ?")
+	st.touch = one("UPDATE reservations SET version = version + 1 WHERE restaurant = ? AND own = ?")
 	st.rate = one("UPDATE restaurants SET rating_sum = rating_sum + ?, rating_count = rating_count + 1 WHERE n = ?")
 	st.ratings = one("UPDATE restaurants SET rating_sum = ?, rating_count = ? WHERE n = ?")
 	st.searchRow = one("REPLACE INTO search (n, name, city, cuisine, words) VALUES (?,?,?,?,?)")
