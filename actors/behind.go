@@ -34,10 +34,7 @@ type durableFacts struct {
 func (hd *handle) committed(c *call, stands engine.Version) {
 	f, n := &hd.fresh, int64(len(c.events))
 	f.mu.Lock()
-	for _, e := range c.events {
-		f.facts = append(f.facts, engine.Fact{Event: e})
-	}
-	f.facts[len(f.facts)-1].Made = c.outcome.Reservation
+	f.facts = engine.AppendFacts(f.facts, c.events, &c.outcome)
 	behind := f.behind.Add(n)
 	f.mu.Unlock()
 	full := hd.house.behind.Add(n) > maxAllBehind || behind >= maxBehind

@@ -94,6 +94,11 @@ func (c *authzCity) holds(p person) *answer {
 	return p.do("POST", "/holds", fmt.Sprintf(`{"restaurant_id":%q,"date":%q,"time_slot":"%02d:30","guests_count":2}`, c.restaurant, day(2+c.n%80), 8+c.n/80%12))
 }
 
+func (c *authzCity) waits(p person) *answer {
+	c.n++
+	return p.do("POST", "/restaurants/"+c.restaurant+"/waitlist", fmt.Sprintf(`{"date":%q,"time_slot":"%02d:30","guests_count":2}`, day(2+c.n%80), 8+c.n/80%12))
+}
+
 // held is a hold of the guest, who has few: it is of a guest of its own in effect, since it ends with this request or is released.
 func (c *authzCity) held() string {
 	c.t.Helper()
@@ -202,6 +207,17 @@ var authzRequests = map[string]func(c *authzCity, p person) *answer{
 		}
 		return a
 	},
+	"POST /restaurants/{id}/waitlist": func(c *authzCity, p person) *answer { return c.waits(p) },
+	"GET /restaurants/{id}/waitlist": func(c *authzCity, p person) *answer {
+		return p.do("GET", "/restaurants/"+c.restaurant+"/waitlist?date="+day(3), "")
+	},
+	"GET /restaurants/{id}/waitlist/quote": func(c *authzCity, p person) *answer {
+		return p.do("GET", "/restaurants/"+c.restaurant+"/waitlist/quote?guests_count=2&time=12:30&date="+day(3), "")
+	},
+	"GET /waitlist/{id}":         func(c *authzCity, p person) *answer { return p.do("GET", "/waitlist/"+c.held(), "") },
+	"POST /waitlist/{id}/accept": func(c *authzCity, p person) *answer { return p.do("POST", "/waitlist/"+c.held()+"/accept", "") },
+	"POST /waitlist/{id}/offer":  func(c *authzCity, p person) *answer { return p.do("POST", "/waitlist/"+c.held()+"/offer", "") },
+	"DELETE /waitlist/{id}":      func(c *authzCity, p person) *answer { return p.do("DELETE", "/waitlist/"+c.held(), "") },
 	"POST /holds":                func(c *authzCity, p person) *answer { return c.holds(p) },
 	"POST /holds/{id}/confirm":   func(c *authzCity, p person) *answer { return p.do("POST", "/holds/"+c.held()+"/confirm", "") },
 	"DELETE /holds/{id}":         func(c *authzCity, p person) *answer { return p.do("DELETE", "/holds/"+c.held(), "") },
@@ -333,12 +349,12 @@ func TestAuthorisationMatrix(t *testing.T) {
 // publicRoutes need no caller.
 var publicRoutes = []string{
 	"POST /auth/register", "POST /auth/login", "POST /auth/refresh", "POST /auth/logout", "GET /restaurants", "GET /restaurants/{id}", "GET /restaurants/{id}/tables",
-	"GET /restaurants/{id}/availability", "GET /restaurants/{id}/reviews",
+	"GET /restaurants/{id}/availability", "GET /restaurants/{id}/reviews", "GET /restaurants/{id}/waitlist/quote",
 }
 
 // ownRoutes are about the caller's own things.
 var ownRoutes = []string{"POST /auth/revoke-all", "GET /me", "PATCH /me", "DELETE /me", "GET /me/restaurants", "POST /me/totp", "POST /me/totp/confirm", "DELETE /me/totp",
-	"POST /me/api-keys", "GET /me/api-keys", "DELETE /me/api-keys/{id}", "POST /restaurants", "POST /reservations", "POST /holds", "GET /reservations"}
+	"POST /me/api-keys", "GET /me/api-keys", "DELETE /me/api-keys/{id}", "POST /restaurants", "POST /reservations", "POST /holds", "POST /restaurants/{id}/waitlist", "GET /reservations"}
 
 // checkCell says what must hold whatever the file says.
 func checkCell(t *testing.T, route, caller string, a *answer) {

@@ -35,7 +35,7 @@ func calendarOf(at *engine.Restaurant, r *engine.Reservation) string {
 	cal := ics.NewCalendarFor("maitred")
 	method, status := ics.MethodPublish, ics.ObjectStatusConfirmed
 	switch r.Status {
-	case engine.StatusHeld, engine.StatusPending:
+	case engine.StatusHeld, engine.StatusPending, engine.StatusWaiting:
 		status = ics.ObjectStatusTentative
 	case engine.StatusCancelled, engine.StatusDeclined, engine.StatusExpired, engine.StatusNoShow:
 		method, status = ics.MethodCancel, ics.ObjectStatusCancelled

@@ -27,7 +27,10 @@ var anExampleEvening = []exampleStep{
 	{"", "searchRestaurants", ""}, {"", "getAvailability", ""}, {"owner", "explainAvailability", ""}, {"owner", "listMyRestaurants", ""},
 	{"guest", "createReservation", "local"}, {"guest", "getReservation", ""}, {"guest", "getReservationCalendar", ""}, {"guest", "patchReservation", "bigger"}, {"guest", "patchReservation", "later"},
 	{"owner", "getDaySheet", ""}, {"owner", "listConflicts", ""}, {"owner", "seatWalkIn", "two"},
-	{"guest", "createHold", "two"}, {"guest", "confirmHold", "quiet"}, {"guest", "createHold", "two"}, {"guest", "releaseHold", ""}, {"guest", "listReservations", ""}, {"guest", "cancelReservation", "reason"},
+	{"guest", "createHold", "two"}, {"guest", "confirmHold", "quiet"}, {"guest", "createHold", "two"}, {"guest", "releaseHold", ""},
+	{"", "quoteWait", ""}, {"guest", "joinWaitlist", "evening"}, {"owner", "listWaitlist", ""}, {"guest", "getWait", ""}, {"guest", "acceptOffer", "quiet"},
+	{"guest", "joinWaitlist", "evening"}, {"guest", "leaveWaitlist", ""},
+	{"guest", "listReservations", ""}, {"guest", "cancelReservation", "reason"},
 	{"guest", "createReservation", "withContact"}, {"owner", "markNoShow", "reason"}, {"owner", "reinstateReservation", "reason"},
 	{"owner", "seatReservation", "reason"}, {"owner", "completeReservation", "reason"},
 	{"guest", "createReview", "five"}, {"", "listReviews", ""},
@@ -41,6 +44,7 @@ var anExampleEvening = []exampleStep{
 // and have to be refused by name, not as malformed.
 var notInTheEvening = []exampleStep{
 	{"owner", "confirmReservation", "reason"}, {"owner", "declineReservation", "reason"},
+	{"owner", "offerTable", ""},
 	{"other", "confirmSecondFactor", "code"}, {"other", "removeSecondFactor", "password"},
 }
 
@@ -63,13 +67,13 @@ func TestEveryExampleIsExecuted(t *testing.T) {
 	e.real["usr_1kq3v8x2m7c9d1fghjnprstw99"] = dino.id
 	for _, step := range anExampleEvening {
 		if step.operation == "seatReservation" {
-			for _, refused := range notInTheEvening[:2] {
+			for _, refused := range notInTheEvening[:3] {
 				require.Equal(t, 409, e.send(refused).StatusCode, refused)
 			}
 		}
 		if step.operation == "deleteMe" {
-			require.Equal(t, 404, e.send(notInTheEvening[2]).StatusCode)
 			require.Equal(t, 404, e.send(notInTheEvening[3]).StatusCode)
+			require.Equal(t, 404, e.send(notInTheEvening[4]).StatusCode)
 		}
 		a := e.send(step)
 		require.Less(t, a.StatusCode, 300, "%v: %s", step, a.text)
@@ -163,7 +167,9 @@ func (e *evening) learn(step exampleStep, a *answer) {
 		require.Equal(e.t, 200, e.ask("POST", "/api/v1/reservations/"+id+"/complete", e.tokens["owner"], "").StatusCode)
 	case "createHold":
 		e.real["rsv_0123456789abc0000000000h01"] = id
-	case "confirmHold": // and lets it be
+	case "joinWaitlist":
+		e.real["rsv_0123456789abc0000000000w01"] = id
+	case "confirmHold", "acceptOffer": // and lets it be
 		require.Equal(e.t, 200, e.ask("POST", "/api/v1/reservations/"+id+"/cancel", e.tokens["guest"], "").StatusCode)
 	case "createAPIKey":
 		e.real["key_1"] = id

@@ -32,7 +32,7 @@ func TestRulesAtWork(t *testing.T) {
 	require.Equal(t, 200, a.StatusCode, a.text)
 	require.Equal(t, `"1"`, a.Header.Get("ETag"))
 	require.JSONEq(t, `{"version":1,"min_notice_minutes":0,"horizon_days":90,"buffer_minutes":0,"no_show_minutes":30,"paused_until":null,"turn_times":[],
-		"pacing":{"window_minutes":15,"covers":0,"parties":0,"online_covers":0,"online_parties":0},"special_days":[],"combinations":[],"approval":"automatic","approval_from":0,"hold_minutes":5,
+		"pacing":{"window_minutes":15,"covers":0,"parties":0,"online_covers":0,"online_parties":0},"special_days":[],"combinations":[],"approval":"automatic","approval_from":0,"hold_minutes":5,"offer_minutes":10,
 		"cancellation":{"free_until_minutes":0,"late_fee":0,"no_show_fee":0,"currency":""}}`, a.text)
 
 	// One party an hour, which keeps its table for two and a half hours and leaves it free for one more.
@@ -446,6 +446,8 @@ func TestContradictoryConfigurations(t *testing.T) {
 		"a fee of no currency":                      {"/rules", `{"cancellation":{"free_until_minutes":60,"late_fee":100}}`, "cancellation.currency"},
 		"a fee below zero":                          {"/rules", `{"cancellation":{"late_fee":-1,"currency":"EUR"}}`, "cancellation.late_fee"},
 		"a hold of no minute":                       {"/rules", `{"hold_minutes":0}`, "hold_minutes"},
+		"an offer of no minute":                     {"/rules", `{"offer_minutes":0}`, "offer_minutes"},
+		"an offer of more than an hour":             {"/rules", `{"offer_minutes":61}`, "offer_minutes"},
 		"a hold of more than an hour":               {"/rules", `{"hold_minutes":61}`, "hold_minutes"},
 		"an approval that is none":                  {"/rules", `{"approval":"perhaps"}`, "approval"},
 		"approval of large parties of no size":      {"/rules", `{"approval":"large_parties"}`, "approval_from"},

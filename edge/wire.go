@@ -321,6 +321,15 @@ func appendReservation(dst []byte, r *engine.Reservation) []byte {
 	if r.Status == engine.StatusHeld {
 		dst = appendMillis(append(dst, `,"hold_until":`...), r.HoldUntil)
 	}
+	if w := r.Waiting; w != nil && (r.Status == engine.StatusWaiting || r.Status == engine.StatusHeld) {
+		dst = appendInstant(append(dst, `,"waitlist":{"until":"`...), w.Until, offset(r.Day, r.LocalMin, r.StartsAt))
+		dst = append(dst, `","quoted_wait_minutes":`...)
+		if w.QuotedMin < 0 {
+			dst = append(dst, "null}"...)
+		} else {
+			dst = append(strconv.AppendInt(dst, int64(w.QuotedMin), 10), '}')
+		}
+	}
 	if r.Policy != (engine.Policy{}) {
 		dst = appendPolicy(dst, r)
 	}

@@ -38,6 +38,24 @@ type Fact struct {
 	Made  *Reservation // nil = not known, or not about a reservation
 }
 
+// AppendFacts appends the events of a decision as facts. The last one about the reservation of its outcome made that.
+func AppendFacts(dst []Fact, events []*Event, out *Outcome) []Fact {
+	first := len(dst)
+	for _, e := range events {
+		dst = append(dst, Fact{Event: e})
+	}
+	if out.Reservation == nil {
+		return dst
+	}
+	for i := len(dst) - 1; i >= first; i-- { // offers of freed tables may follow
+		if reservationOf(dst[i].Event) == out.Reservation.ID {
+			dst[i].Made = out.Reservation
+			break
+		}
+	}
+	return dst
+}
+
 // View is an immutable picture of an aggregate for readers.
 type View interface {
 	// Version is the version the view shows.

@@ -49,6 +49,8 @@ func needs(events []*persistence.Committed) []string {
 			ids[e.ReservationRescheduled.Id] = true
 		case *enginepb.Event_ReservationStatusChanged:
 			ids[e.ReservationStatusChanged.Id] = true
+		case *enginepb.Event_ReservationOffered:
+			ids[e.ReservationOffered.Id] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(ids))
