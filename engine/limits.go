@@ -30,6 +30,7 @@ const (
 	MaxHolds            = 500       // of one restaurant at a time
 	MaxHoldsPerGuest    = 4         // of one guest there
 	MaxSpecialDays      = 100
+	MaxObstacles        = 32                              // that an answer names
 	MaxPacing           = 10_000                          // covers or parties that start in a window
 	maxParty            = MaxTablesPerParty * MaxCapacity // guests
 	MinRating           = 1
@@ -52,6 +53,8 @@ const (
 	MaxFamily          = 64
 	MaxFrom            = 45 // the longest textual IPv6 address
 	MaxShiftName       = 160
+	MaxOverride        = 200
+	MaxNote            = 1_000
 )
 
 // Time.

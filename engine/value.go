@@ -36,7 +36,9 @@ type Reservation struct {
 	Updated         Instant
 	HoldUntil       Instant // of what is or was held; 0 = never
 	Policy          Policy
-	FeeDue          int // of the guest, in minor units of the policy's currency
+	FeeDue          int       // of the guest, in minor units of the policy's currency
+	Override        *Override // for its present time and tables; nil = none
+	Note            string    // of staff for staff
 }
 
 // TableSpec describes a table.

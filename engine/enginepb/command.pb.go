@@ -61,6 +61,8 @@ type Command struct {
 	//	*Command_SeatWalkIn
 	//	*Command_Hold
 	//	*Command_ConfirmHold
+	//	*Command_AssignTables
+	//	*Command_Annotate
 	//	*Command_Register
 	//	*Command_ChangeProfile
 	//	*Command_OpenSession
@@ -312,6 +314,24 @@ func (x *Command) GetConfirmHold() *ConfirmHold {
 	return nil
 }
 
+func (x *Command) GetAssignTables() *AssignTables {
+	if x != nil {
+		if x, ok := x.Body.(*Command_AssignTables); ok {
+			return x.AssignTables
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetAnnotate() *Annotate {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Annotate); ok {
+			return x.Annotate
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetRegister() *Register {
 	if x != nil {
 		if x, ok := x.Body.(*Command_Register); ok {
@@ -510,6 +530,14 @@ type Command_ConfirmHold struct {
 	ConfirmHold *ConfirmHold `protobuf:"bytes,26,opt,name=confirm_hold,json=confirmHold,proto3,oneof"`
 }
 
+type Command_AssignTables struct {
+	AssignTables *AssignTables `protobuf:"bytes,29,opt,name=assign_tables,json=assignTables,proto3,oneof"`
+}
+
+type Command_Annotate struct {
+	Annotate *Annotate `protobuf:"bytes,30,opt,name=annotate,proto3,oneof"`
+}
+
 type Command_Register struct {
 	Register *Register `protobuf:"bytes,40,opt,name=register,proto3,oneof"`
 }
@@ -599,6 +627,10 @@ func (*Command_SeatWalkIn) isCommand_Body() {}
 func (*Command_Hold) isCommand_Body() {}
 
 func (*Command_ConfirmHold) isCommand_Body() {}
+
+func (*Command_AssignTables) isCommand_Body() {}
+
+func (*Command_Annotate) isCommand_Body() {}
 
 func (*Command_Register) isCommand_Body() {}
 
@@ -1597,6 +1629,7 @@ type CreateReservation struct {
 	Table           string                 `protobuf:"bytes,5,opt,name=table,proto3" json:"table,omitempty"`
 	Contact         *Contact               `protobuf:"bytes,6,opt,name=contact,proto3" json:"contact,omitempty"`
 	Area            string                 `protobuf:"bytes,7,opt,name=area,proto3" json:"area,omitempty"`
+	Override        string                 `protobuf:"bytes,8,opt,name=override,proto3" json:"override,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1676,6 +1709,13 @@ func (x *CreateReservation) GetContact() *Contact {
 func (x *CreateReservation) GetArea() string {
 	if x != nil {
 		return x.Area
+	}
+	return ""
+}
+
+func (x *CreateReservation) GetOverride() string {
+	if x != nil {
+		return x.Override
 	}
 	return ""
 }
@@ -1916,6 +1956,7 @@ type Reschedule struct {
 	SpecialRequests *string                `protobuf:"bytes,4,opt,name=special_requests,json=specialRequests,proto3,oneof" json:"special_requests,omitempty"`
 	Table           *string                `protobuf:"bytes,5,opt,name=table,proto3,oneof" json:"table,omitempty"`
 	Area            *string                `protobuf:"bytes,6,opt,name=area,proto3,oneof" json:"area,omitempty"`
+	Override        string                 `protobuf:"bytes,7,opt,name=override,proto3" json:"override,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1992,6 +2033,125 @@ func (x *Reschedule) GetArea() string {
 	return ""
 }
 
+func (x *Reschedule) GetOverride() string {
+	if x != nil {
+		return x.Override
+	}
+	return ""
+}
+
+type AssignTables struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	TableIds      []string               `protobuf:"bytes,2,rep,name=table_ids,json=tableIds,proto3" json:"table_ids,omitempty"`
+	Override      string                 `protobuf:"bytes,3,opt,name=override,proto3" json:"override,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignTables) Reset() {
+	*x = AssignTables{}
+	mi := &file_command_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignTables) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignTables) ProtoMessage() {}
+
+func (x *AssignTables) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignTables.ProtoReflect.Descriptor instead.
+func (*AssignTables) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *AssignTables) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AssignTables) GetTableIds() []string {
+	if x != nil {
+		return x.TableIds
+	}
+	return nil
+}
+
+func (x *AssignTables) GetOverride() string {
+	if x != nil {
+		return x.Override
+	}
+	return ""
+}
+
+type Annotate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Note          string                 `protobuf:"bytes,2,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Annotate) Reset() {
+	*x = Annotate{}
+	mi := &file_command_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Annotate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Annotate) ProtoMessage() {}
+
+func (x *Annotate) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Annotate.ProtoReflect.Descriptor instead.
+func (*Annotate) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Annotate) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Annotate) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 type Transition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2003,7 +2163,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2015,7 +2175,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[18]
+	mi := &file_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2028,7 +2188,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{18}
+	return file_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Transition) GetId() string {
@@ -2062,7 +2222,7 @@ type AddStaff struct {
 
 func (x *AddStaff) Reset() {
 	*x = AddStaff{}
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2234,7 @@ func (x *AddStaff) String() string {
 func (*AddStaff) ProtoMessage() {}
 
 func (x *AddStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[19]
+	mi := &file_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2247,7 @@ func (x *AddStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddStaff.ProtoReflect.Descriptor instead.
 func (*AddStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{19}
+	return file_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AddStaff) GetAccount() string {
@@ -2114,7 +2274,7 @@ type ChangeStaff struct {
 
 func (x *ChangeStaff) Reset() {
 	*x = ChangeStaff{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2126,7 +2286,7 @@ func (x *ChangeStaff) String() string {
 func (*ChangeStaff) ProtoMessage() {}
 
 func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +2299,7 @@ func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeStaff.ProtoReflect.Descriptor instead.
 func (*ChangeStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ChangeStaff) GetAccount() string {
@@ -2165,7 +2325,7 @@ type RemoveStaff struct {
 
 func (x *RemoveStaff) Reset() {
 	*x = RemoveStaff{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2177,7 +2337,7 @@ func (x *RemoveStaff) String() string {
 func (*RemoveStaff) ProtoMessage() {}
 
 func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2190,7 +2350,7 @@ func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveStaff.ProtoReflect.Descriptor instead.
 func (*RemoveStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RemoveStaff) GetAccount() string {
@@ -2212,7 +2372,7 @@ type AddReview struct {
 
 func (x *AddReview) Reset() {
 	*x = AddReview{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2384,7 @@ func (x *AddReview) String() string {
 func (*AddReview) ProtoMessage() {}
 
 func (x *AddReview) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2397,7 @@ func (x *AddReview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddReview.ProtoReflect.Descriptor instead.
 func (*AddReview) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AddReview) GetId() string {
@@ -2277,7 +2437,7 @@ type ForgetGuest struct {
 
 func (x *ForgetGuest) Reset() {
 	*x = ForgetGuest{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2449,7 @@ func (x *ForgetGuest) String() string {
 func (*ForgetGuest) ProtoMessage() {}
 
 func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2462,7 @@ func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetGuest.ProtoReflect.Descriptor instead.
 func (*ForgetGuest) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ForgetGuest) GetGuest() string {
@@ -2328,7 +2488,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2500,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2513,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Register) GetId() string {
@@ -2424,7 +2584,7 @@ type ChangeProfile struct {
 
 func (x *ChangeProfile) Reset() {
 	*x = ChangeProfile{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2596,7 @@ func (x *ChangeProfile) String() string {
 func (*ChangeProfile) ProtoMessage() {}
 
 func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2609,7 @@ func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeProfile.ProtoReflect.Descriptor instead.
 func (*ChangeProfile) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ChangeProfile) GetFirstName() string {
@@ -2494,7 +2654,7 @@ type OpenSession struct {
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2506,7 +2666,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2519,7 +2679,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *OpenSession) GetPassword() string {
@@ -2574,7 +2734,7 @@ type RotateSession struct {
 
 func (x *RotateSession) Reset() {
 	*x = RotateSession{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +2746,7 @@ func (x *RotateSession) String() string {
 func (*RotateSession) ProtoMessage() {}
 
 func (x *RotateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +2759,7 @@ func (x *RotateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSession.ProtoReflect.Descriptor instead.
 func (*RotateSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RotateSession) GetOld() []byte {
@@ -2626,7 +2786,7 @@ type RevokeSession struct {
 
 func (x *RevokeSession) Reset() {
 	*x = RevokeSession{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2638,7 +2798,7 @@ func (x *RevokeSession) String() string {
 func (*RevokeSession) ProtoMessage() {}
 
 func (x *RevokeSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2651,7 +2811,7 @@ func (x *RevokeSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSession.ProtoReflect.Descriptor instead.
 func (*RevokeSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RevokeSession) GetRefresh() []byte {
@@ -2677,7 +2837,7 @@ type BeginSecondFactor struct {
 
 func (x *BeginSecondFactor) Reset() {
 	*x = BeginSecondFactor{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +2849,7 @@ func (x *BeginSecondFactor) String() string {
 func (*BeginSecondFactor) ProtoMessage() {}
 
 func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +2862,7 @@ func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginSecondFactor.ProtoReflect.Descriptor instead.
 func (*BeginSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BeginSecondFactor) GetSecret() []byte {
@@ -2723,7 +2883,7 @@ type ConfirmSecondFactor struct {
 
 func (x *ConfirmSecondFactor) Reset() {
 	*x = ConfirmSecondFactor{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2735,7 +2895,7 @@ func (x *ConfirmSecondFactor) String() string {
 func (*ConfirmSecondFactor) ProtoMessage() {}
 
 func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2748,7 +2908,7 @@ func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmSecondFactor.ProtoReflect.Descriptor instead.
 func (*ConfirmSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ConfirmSecondFactor) GetSecret() []byte {
@@ -2780,7 +2940,7 @@ type RemoveSecondFactor struct {
 
 func (x *RemoveSecondFactor) Reset() {
 	*x = RemoveSecondFactor{}
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2792,7 +2952,7 @@ func (x *RemoveSecondFactor) String() string {
 func (*RemoveSecondFactor) ProtoMessage() {}
 
 func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2805,7 +2965,7 @@ func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSecondFactor.ProtoReflect.Descriptor instead.
 func (*RemoveSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{31}
+	return file_command_proto_rawDescGZIP(), []int{33}
 }
 
 type RehashPassword struct {
@@ -2818,7 +2978,7 @@ type RehashPassword struct {
 
 func (x *RehashPassword) Reset() {
 	*x = RehashPassword{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2830,7 +2990,7 @@ func (x *RehashPassword) String() string {
 func (*RehashPassword) ProtoMessage() {}
 
 func (x *RehashPassword) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2843,7 +3003,7 @@ func (x *RehashPassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RehashPassword.ProtoReflect.Descriptor instead.
 func (*RehashPassword) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RehashPassword) GetOld() string {
@@ -2868,7 +3028,7 @@ type NoteThrottle struct {
 
 func (x *NoteThrottle) Reset() {
 	*x = NoteThrottle{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2880,7 +3040,7 @@ func (x *NoteThrottle) String() string {
 func (*NoteThrottle) ProtoMessage() {}
 
 func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2893,7 +3053,7 @@ func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteThrottle.ProtoReflect.Descriptor instead.
 func (*NoteThrottle) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 type AddApiKey struct {
@@ -2910,7 +3070,7 @@ type AddApiKey struct {
 
 func (x *AddApiKey) Reset() {
 	*x = AddApiKey{}
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2922,7 +3082,7 @@ func (x *AddApiKey) String() string {
 func (*AddApiKey) ProtoMessage() {}
 
 func (x *AddApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2935,7 +3095,7 @@ func (x *AddApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddApiKey.ProtoReflect.Descriptor instead.
 func (*AddApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{34}
+	return file_command_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AddApiKey) GetId() string {
@@ -2989,7 +3149,7 @@ type RevokeApiKey struct {
 
 func (x *RevokeApiKey) Reset() {
 	*x = RevokeApiKey{}
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3001,7 +3161,7 @@ func (x *RevokeApiKey) String() string {
 func (*RevokeApiKey) ProtoMessage() {}
 
 func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3014,7 +3174,7 @@ func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKey.ProtoReflect.Descriptor instead.
 func (*RevokeApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{35}
+	return file_command_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RevokeApiKey) GetId() string {
@@ -3032,7 +3192,7 @@ type EraseAccount struct {
 
 func (x *EraseAccount) Reset() {
 	*x = EraseAccount{}
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3044,7 +3204,7 @@ func (x *EraseAccount) String() string {
 func (*EraseAccount) ProtoMessage() {}
 
 func (x *EraseAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3057,7 +3217,7 @@ func (x *EraseAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAccount.ProtoReflect.Descriptor instead.
 func (*EraseAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{36}
+	return file_command_proto_rawDescGZIP(), []int{38}
 }
 
 type CompleteErasure struct {
@@ -3068,7 +3228,7 @@ type CompleteErasure struct {
 
 func (x *CompleteErasure) Reset() {
 	*x = CompleteErasure{}
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3080,7 +3240,7 @@ func (x *CompleteErasure) String() string {
 func (*CompleteErasure) ProtoMessage() {}
 
 func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3093,7 +3253,7 @@ func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteErasure.ProtoReflect.Descriptor instead.
 func (*CompleteErasure) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{37}
+	return file_command_proto_rawDescGZIP(), []int{39}
 }
 
 // Outcome is the answer to a command.
@@ -3117,13 +3277,14 @@ type Outcome struct {
 	Alternatives      []*Alternative         `protobuf:"bytes,16,rep,name=alternatives,proto3" json:"alternatives,omitempty"`
 	Rules             *Rules                 `protobuf:"bytes,18,opt,name=rules,proto3" json:"rules,omitempty"`
 	Version           uint64                 `protobuf:"varint,17,opt,name=version,proto3" json:"version,omitempty"` // of an account with what was decided; 0 = not told
+	Conflicts         []*Obstacle            `protobuf:"bytes,21,rep,name=conflicts,proto3" json:"conflicts,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3135,7 +3296,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3148,7 +3309,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{38}
+	return file_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Outcome) GetCode() uint32 {
@@ -3277,6 +3438,122 @@ func (x *Outcome) GetVersion() uint64 {
 	return 0
 }
 
+func (x *Outcome) GetConflicts() []*Obstacle {
+	if x != nil {
+		return x.Conflicts
+	}
+	return nil
+}
+
+// Obstacle is what stands in the way at a table that staff named.
+type Obstacle struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Table         string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	Number        string                 `protobuf:"bytes,2,opt,name=number,proto3" json:"number,omitempty"`
+	Reason        uint32                 `protobuf:"varint,3,opt,name=reason,proto3" json:"reason,omitempty"`          // engine.Reason
+	Reservation   string                 `protobuf:"bytes,4,opt,name=reservation,proto3" json:"reservation,omitempty"` // that has the table; this and the next three only with it
+	Guests        int32                  `protobuf:"varint,5,opt,name=guests,proto3" json:"guests,omitempty"`
+	Status        Status                 `protobuf:"varint,6,opt,name=status,proto3,enum=maitred.engine.v1.Status" json:"status,omitempty"`
+	BufferMin     int32                  `protobuf:"varint,7,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"`
+	From          int64                  `protobuf:"varint,8,opt,name=from,proto3" json:"from,omitempty"` // Unix seconds, of the stay or the block
+	Until         int64                  `protobuf:"varint,9,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Obstacle) Reset() {
+	*x = Obstacle{}
+	mi := &file_command_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Obstacle) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Obstacle) ProtoMessage() {}
+
+func (x *Obstacle) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Obstacle.ProtoReflect.Descriptor instead.
+func (*Obstacle) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *Obstacle) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Obstacle) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *Obstacle) GetReason() uint32 {
+	if x != nil {
+		return x.Reason
+	}
+	return 0
+}
+
+func (x *Obstacle) GetReservation() string {
+	if x != nil {
+		return x.Reservation
+	}
+	return ""
+}
+
+func (x *Obstacle) GetGuests() int32 {
+	if x != nil {
+		return x.Guests
+	}
+	return 0
+}
+
+func (x *Obstacle) GetStatus() Status {
+	if x != nil {
+		return x.Status
+	}
+	return Status_STATUS_UNSPECIFIED
+}
+
+func (x *Obstacle) GetBufferMin() int32 {
+	if x != nil {
+		return x.BufferMin
+	}
+	return 0
+}
+
+func (x *Obstacle) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *Obstacle) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 type Alternative struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Day           int32                  `protobuf:"varint,1,opt,name=day,proto3" json:"day,omitempty"` // days since 1970-01-01
@@ -3288,7 +3565,7 @@ type Alternative struct {
 
 func (x *Alternative) Reset() {
 	*x = Alternative{}
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3300,7 +3577,7 @@ func (x *Alternative) String() string {
 func (*Alternative) ProtoMessage() {}
 
 func (x *Alternative) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3313,7 +3590,7 @@ func (x *Alternative) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alternative.ProtoReflect.Descriptor instead.
 func (*Alternative) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{39}
+	return file_command_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Alternative) GetDay() int32 {
@@ -3349,7 +3626,7 @@ type AccountView struct {
 
 func (x *AccountView) Reset() {
 	*x = AccountView{}
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3361,7 +3638,7 @@ func (x *AccountView) String() string {
 func (*AccountView) ProtoMessage() {}
 
 func (x *AccountView) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3374,7 +3651,7 @@ func (x *AccountView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountView.ProtoReflect.Descriptor instead.
 func (*AccountView) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{40}
+	return file_command_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AccountView) GetId() string {
@@ -3395,7 +3672,7 @@ var File_command_proto protoreflect.FileDescriptor
 
 const file_command_proto_rawDesc = "" +
 	"\n" +
-	"\rcommand.proto\x12\x11maitred.engine.v1\x1a\fengine.proto\"\xe1\x12\n" +
+	"\rcommand.proto\x12\x11maitred.engine.v1\x1a\fengine.proto\"\xe4\x13\n" +
 	"\aCommand\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12+\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x04role\x12\x12\n" +
@@ -3426,7 +3703,9 @@ const file_command_proto_rawDesc = "" +
 	"\fseat_walk_in\x18\x18 \x01(\v2\x1d.maitred.engine.v1.SeatWalkInH\x00R\n" +
 	"seatWalkIn\x12-\n" +
 	"\x04hold\x18\x19 \x01(\v2\x17.maitred.engine.v1.HoldH\x00R\x04hold\x12C\n" +
-	"\fconfirm_hold\x18\x1a \x01(\v2\x1e.maitred.engine.v1.ConfirmHoldH\x00R\vconfirmHold\x129\n" +
+	"\fconfirm_hold\x18\x1a \x01(\v2\x1e.maitred.engine.v1.ConfirmHoldH\x00R\vconfirmHold\x12F\n" +
+	"\rassign_tables\x18\x1d \x01(\v2\x1f.maitred.engine.v1.AssignTablesH\x00R\fassignTables\x129\n" +
+	"\bannotate\x18\x1e \x01(\v2\x1b.maitred.engine.v1.AnnotateH\x00R\bannotate\x129\n" +
 	"\bregister\x18( \x01(\v2\x1b.maitred.engine.v1.RegisterH\x00R\bregister\x12I\n" +
 	"\x0echange_profile\x18) \x01(\v2 .maitred.engine.v1.ChangeProfileH\x00R\rchangeProfile\x12C\n" +
 	"\fopen_session\x18* \x01(\v2\x1e.maitred.engine.v1.OpenSessionH\x00R\vopenSession\x12I\n" +
@@ -3559,7 +3838,7 @@ const file_command_proto_rawDesc = "" +
 	"\thas_local\x18\x01 \x01(\bR\bhasLocal\x12\x10\n" +
 	"\x03day\x18\x02 \x01(\x05R\x03day\x12\x1b\n" +
 	"\tlocal_min\x18\x03 \x01(\x03R\blocalMin\x12\x1b\n" +
-	"\tstarts_at\x18\x04 \x01(\x03R\bstartsAt\"\xfe\x01\n" +
+	"\tstarts_at\x18\x04 \x01(\x03R\bstartsAt\"\x9a\x02\n" +
 	"\x11CreateReservation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
 	"\x04want\x18\x02 \x01(\v2\x17.maitred.engine.v1.WhenR\x04want\x12!\n" +
@@ -3567,7 +3846,8 @@ const file_command_proto_rawDesc = "" +
 	"\x10special_requests\x18\x04 \x01(\tR\x0fspecialRequests\x12\x14\n" +
 	"\x05table\x18\x05 \x01(\tR\x05table\x124\n" +
 	"\acontact\x18\x06 \x01(\v2\x1a.maitred.engine.v1.ContactR\acontact\x12\x12\n" +
-	"\x04area\x18\a \x01(\tR\x04area\"\xca\x01\n" +
+	"\x04area\x18\a \x01(\tR\x04area\x12\x1a\n" +
+	"\boverride\x18\b \x01(\tR\boverride\"\xca\x01\n" +
 	"\n" +
 	"SeatWalkIn\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
@@ -3587,7 +3867,7 @@ const file_command_proto_rawDesc = "" +
 	"\vConfirmHold\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x10special_requests\x18\x02 \x01(\tH\x00R\x0fspecialRequests\x88\x01\x01B\x13\n" +
-	"\x11_special_requests\"\x8e\x02\n" +
+	"\x11_special_requests\"\xaa\x02\n" +
 	"\n" +
 	"Reschedule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
@@ -3595,11 +3875,19 @@ const file_command_proto_rawDesc = "" +
 	"\fguests_count\x18\x03 \x01(\x03H\x00R\vguestsCount\x88\x01\x01\x12.\n" +
 	"\x10special_requests\x18\x04 \x01(\tH\x01R\x0fspecialRequests\x88\x01\x01\x12\x19\n" +
 	"\x05table\x18\x05 \x01(\tH\x02R\x05table\x88\x01\x01\x12\x17\n" +
-	"\x04area\x18\x06 \x01(\tH\x03R\x04area\x88\x01\x01B\x0f\n" +
+	"\x04area\x18\x06 \x01(\tH\x03R\x04area\x88\x01\x01\x12\x1a\n" +
+	"\boverride\x18\a \x01(\tR\boverrideB\x0f\n" +
 	"\r_guests_countB\x13\n" +
 	"\x11_special_requestsB\b\n" +
 	"\x06_tableB\a\n" +
-	"\x05_area\"L\n" +
+	"\x05_area\"W\n" +
+	"\fAssignTables\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
+	"\ttable_ids\x18\x02 \x03(\tR\btableIds\x12\x1a\n" +
+	"\boverride\x18\x03 \x01(\tR\boverride\".\n" +
+	"\bAnnotate\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04note\x18\x02 \x01(\tR\x04note\"L\n" +
 	"\n" +
 	"Transition\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
@@ -3677,7 +3965,7 @@ const file_command_proto_rawDesc = "" +
 	"\fRevokeApiKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x0e\n" +
 	"\fEraseAccount\"\x11\n" +
-	"\x0fCompleteErasure\"\xe0\x05\n" +
+	"\x0fCompleteErasure\"\x9b\x06\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1a\n" +
@@ -3700,7 +3988,19 @@ const file_command_proto_rawDesc = "" +
 	"\x06family\x18\x0f \x01(\tR\x06family\x12B\n" +
 	"\falternatives\x18\x10 \x03(\v2\x1e.maitred.engine.v1.AlternativeR\falternatives\x12.\n" +
 	"\x05rules\x18\x12 \x01(\v2\x18.maitred.engine.v1.RulesR\x05rules\x12\x18\n" +
-	"\aversion\x18\x11 \x01(\x04R\aversion\"Y\n" +
+	"\aversion\x18\x11 \x01(\x04R\aversion\x129\n" +
+	"\tconflicts\x18\x15 \x03(\v2\x1b.maitred.engine.v1.ObstacleR\tconflicts\"\x86\x02\n" +
+	"\bObstacle\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\tR\x06number\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\rR\x06reason\x12 \n" +
+	"\vreservation\x18\x04 \x01(\tR\vreservation\x12\x16\n" +
+	"\x06guests\x18\x05 \x01(\x05R\x06guests\x121\n" +
+	"\x06status\x18\x06 \x01(\x0e2\x19.maitred.engine.v1.StatusR\x06status\x12\x1d\n" +
+	"\n" +
+	"buffer_min\x18\a \x01(\x05R\tbufferMin\x12\x12\n" +
+	"\x04from\x18\b \x01(\x03R\x04from\x12\x14\n" +
+	"\x05until\x18\t \x01(\x03R\x05until\"Y\n" +
 	"\vAlternative\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\x05R\x03day\x12\x1b\n" +
 	"\tlocal_min\x18\x02 \x01(\x05R\blocalMin\x12\x1b\n" +
@@ -3721,7 +4021,7 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_command_proto_goTypes = []any{
 	(*Command)(nil),             // 0: maitred.engine.v1.Command
 	(*Shifts)(nil),              // 1: maitred.engine.v1.Shifts
@@ -3741,51 +4041,55 @@ var file_command_proto_goTypes = []any{
 	(*Hold)(nil),                // 15: maitred.engine.v1.Hold
 	(*ConfirmHold)(nil),         // 16: maitred.engine.v1.ConfirmHold
 	(*Reschedule)(nil),          // 17: maitred.engine.v1.Reschedule
-	(*Transition)(nil),          // 18: maitred.engine.v1.Transition
-	(*AddStaff)(nil),            // 19: maitred.engine.v1.AddStaff
-	(*ChangeStaff)(nil),         // 20: maitred.engine.v1.ChangeStaff
-	(*RemoveStaff)(nil),         // 21: maitred.engine.v1.RemoveStaff
-	(*AddReview)(nil),           // 22: maitred.engine.v1.AddReview
-	(*ForgetGuest)(nil),         // 23: maitred.engine.v1.ForgetGuest
-	(*Register)(nil),            // 24: maitred.engine.v1.Register
-	(*ChangeProfile)(nil),       // 25: maitred.engine.v1.ChangeProfile
-	(*OpenSession)(nil),         // 26: maitred.engine.v1.OpenSession
-	(*RotateSession)(nil),       // 27: maitred.engine.v1.RotateSession
-	(*RevokeSession)(nil),       // 28: maitred.engine.v1.RevokeSession
-	(*BeginSecondFactor)(nil),   // 29: maitred.engine.v1.BeginSecondFactor
-	(*ConfirmSecondFactor)(nil), // 30: maitred.engine.v1.ConfirmSecondFactor
-	(*RemoveSecondFactor)(nil),  // 31: maitred.engine.v1.RemoveSecondFactor
-	(*RehashPassword)(nil),      // 32: maitred.engine.v1.RehashPassword
-	(*NoteThrottle)(nil),        // 33: maitred.engine.v1.NoteThrottle
-	(*AddApiKey)(nil),           // 34: maitred.engine.v1.AddApiKey
-	(*RevokeApiKey)(nil),        // 35: maitred.engine.v1.RevokeApiKey
-	(*EraseAccount)(nil),        // 36: maitred.engine.v1.EraseAccount
-	(*CompleteErasure)(nil),     // 37: maitred.engine.v1.CompleteErasure
-	(*Outcome)(nil),             // 38: maitred.engine.v1.Outcome
-	(*Alternative)(nil),         // 39: maitred.engine.v1.Alternative
-	(*AccountView)(nil),         // 40: maitred.engine.v1.AccountView
-	(Role)(0),                   // 41: maitred.engine.v1.Role
-	(*Shift)(nil),               // 42: maitred.engine.v1.Shift
-	(*Pacing)(nil),              // 43: maitred.engine.v1.Pacing
-	(Approval)(0),               // 44: maitred.engine.v1.Approval
-	(*Policy)(nil),              // 45: maitred.engine.v1.Policy
-	(*Combination)(nil),         // 46: maitred.engine.v1.Combination
-	(*TurnTime)(nil),            // 47: maitred.engine.v1.TurnTime
-	(*SpecialDay)(nil),          // 48: maitred.engine.v1.SpecialDay
-	(Channel)(0),                // 49: maitred.engine.v1.Channel
-	(*Block)(nil),               // 50: maitred.engine.v1.Block
-	(*Contact)(nil),             // 51: maitred.engine.v1.Contact
-	(*Reservation)(nil),         // 52: maitred.engine.v1.Reservation
-	(*Table)(nil),               // 53: maitred.engine.v1.Table
-	(*Restaurant)(nil),          // 54: maitred.engine.v1.Restaurant
-	(*Member)(nil),              // 55: maitred.engine.v1.Member
-	(*Account)(nil),             // 56: maitred.engine.v1.Account
-	(*ApiKey)(nil),              // 57: maitred.engine.v1.ApiKey
-	(*Rules)(nil),               // 58: maitred.engine.v1.Rules
-	(*AccountBase)(nil),         // 59: maitred.engine.v1.AccountBase
+	(*AssignTables)(nil),        // 18: maitred.engine.v1.AssignTables
+	(*Annotate)(nil),            // 19: maitred.engine.v1.Annotate
+	(*Transition)(nil),          // 20: maitred.engine.v1.Transition
+	(*AddStaff)(nil),            // 21: maitred.engine.v1.AddStaff
+	(*ChangeStaff)(nil),         // 22: maitred.engine.v1.ChangeStaff
+	(*RemoveStaff)(nil),         // 23: maitred.engine.v1.RemoveStaff
+	(*AddReview)(nil),           // 24: maitred.engine.v1.AddReview
+	(*ForgetGuest)(nil),         // 25: maitred.engine.v1.ForgetGuest
+	(*Register)(nil),            // 26: maitred.engine.v1.Register
+	(*ChangeProfile)(nil),       // 27: maitred.engine.v1.ChangeProfile
+	(*OpenSession)(nil),         // 28: maitred.engine.v1.OpenSession
+	(*RotateSession)(nil),       // 29: maitred.engine.v1.RotateSession
+	(*RevokeSession)(nil),       // 30: maitred.engine.v1.RevokeSession
+	(*BeginSecondFactor)(nil),   // 31: maitred.engine.v1.BeginSecondFactor
+	(*ConfirmSecondFactor)(nil), // 32: maitred.engine.v1.ConfirmSecondFactor
+	(*RemoveSecondFactor)(nil),  // 33: maitred.engine.v1.RemoveSecondFactor
+	(*RehashPassword)(nil),      // 34: maitred.engine.v1.RehashPassword
+	(*NoteThrottle)(nil),        // 35: maitred.engine.v1.NoteThrottle
+	(*AddApiKey)(nil),           // 36: maitred.engine.v1.AddApiKey
+	(*RevokeApiKey)(nil),        // 37: maitred.engine.v1.RevokeApiKey
+	(*EraseAccount)(nil),        // 38: maitred.engine.v1.EraseAccount
+	(*CompleteErasure)(nil),     // 39: maitred.engine.v1.CompleteErasure
+	(*Outcome)(nil),             // 40: maitred.engine.v1.Outcome
+	(*Obstacle)(nil),            // 41: maitred.engine.v1.Obstacle
+	(*Alternative)(nil),         // 42: maitred.engine.v1.Alternative
+	(*AccountView)(nil),         // 43: maitred.engine.v1.AccountView
+	(Role)(0),                   // 44: maitred.engine.v1.Role
+	(*Shift)(nil),               // 45: maitred.engine.v1.Shift
+	(*Pacing)(nil),              // 46: maitred.engine.v1.Pacing
+	(Approval)(0),               // 47: maitred.engine.v1.Approval
+	(*Policy)(nil),              // 48: maitred.engine.v1.Policy
+	(*Combination)(nil),         // 49: maitred.engine.v1.Combination
+	(*TurnTime)(nil),            // 50: maitred.engine.v1.TurnTime
+	(*SpecialDay)(nil),          // 51: maitred.engine.v1.SpecialDay
+	(Channel)(0),                // 52: maitred.engine.v1.Channel
+	(*Block)(nil),               // 53: maitred.engine.v1.Block
+	(*Contact)(nil),             // 54: maitred.engine.v1.Contact
+	(*Reservation)(nil),         // 55: maitred.engine.v1.Reservation
+	(*Table)(nil),               // 56: maitred.engine.v1.Table
+	(*Restaurant)(nil),          // 57: maitred.engine.v1.Restaurant
+	(*Member)(nil),              // 58: maitred.engine.v1.Member
+	(*Account)(nil),             // 59: maitred.engine.v1.Account
+	(*ApiKey)(nil),              // 60: maitred.engine.v1.ApiKey
+	(*Rules)(nil),               // 61: maitred.engine.v1.Rules
+	(Status)(0),                 // 62: maitred.engine.v1.Status
+	(*AccountBase)(nil),         // 63: maitred.engine.v1.AccountBase
 }
 var file_command_proto_depIdxs = []int32{
-	41, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
+	44, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
 	2,  // 1: maitred.engine.v1.Command.create_restaurant:type_name -> maitred.engine.v1.CreateRestaurant
 	3,  // 2: maitred.engine.v1.Command.change_restaurant:type_name -> maitred.engine.v1.ChangeRestaurant
 	8,  // 3: maitred.engine.v1.Command.add_table:type_name -> maitred.engine.v1.AddTable
@@ -3793,71 +4097,75 @@ var file_command_proto_depIdxs = []int32{
 	11, // 5: maitred.engine.v1.Command.remove_table:type_name -> maitred.engine.v1.RemoveTable
 	13, // 6: maitred.engine.v1.Command.create_reservation:type_name -> maitred.engine.v1.CreateReservation
 	17, // 7: maitred.engine.v1.Command.reschedule:type_name -> maitred.engine.v1.Reschedule
-	18, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
-	19, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
-	20, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
-	21, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
-	22, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
-	23, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
+	20, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
+	21, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
+	22, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
+	23, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
+	24, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
+	25, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
 	4,  // 14: maitred.engine.v1.Command.set_rules:type_name -> maitred.engine.v1.SetRules
 	14, // 15: maitred.engine.v1.Command.seat_walk_in:type_name -> maitred.engine.v1.SeatWalkIn
 	15, // 16: maitred.engine.v1.Command.hold:type_name -> maitred.engine.v1.Hold
 	16, // 17: maitred.engine.v1.Command.confirm_hold:type_name -> maitred.engine.v1.ConfirmHold
-	24, // 18: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
-	25, // 19: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
-	26, // 20: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
-	27, // 21: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
-	28, // 22: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
-	29, // 23: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
-	30, // 24: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
-	31, // 25: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
-	32, // 26: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
-	33, // 27: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
-	34, // 28: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
-	35, // 29: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
-	36, // 30: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
-	37, // 31: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
-	42, // 32: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
-	42, // 33: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
-	1,  // 34: maitred.engine.v1.ChangeRestaurant.opening_hours:type_name -> maitred.engine.v1.Shifts
-	6,  // 35: maitred.engine.v1.SetRules.turn_times:type_name -> maitred.engine.v1.TurnTimes
-	43, // 36: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
-	7,  // 37: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
-	5,  // 38: maitred.engine.v1.SetRules.combinations:type_name -> maitred.engine.v1.Combinations
-	44, // 39: maitred.engine.v1.SetRules.approval:type_name -> maitred.engine.v1.Approval
-	45, // 40: maitred.engine.v1.SetRules.cancellation:type_name -> maitred.engine.v1.Policy
-	46, // 41: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
-	47, // 42: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
-	48, // 43: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
-	49, // 44: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
-	50, // 45: maitred.engine.v1.AddTable.blocks:type_name -> maitred.engine.v1.Block
-	49, // 46: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
-	10, // 47: maitred.engine.v1.ChangeTable.blocks:type_name -> maitred.engine.v1.Blocks
-	50, // 48: maitred.engine.v1.Blocks.blocks:type_name -> maitred.engine.v1.Block
-	12, // 49: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
-	51, // 50: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
-	51, // 51: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
-	12, // 52: maitred.engine.v1.Hold.want:type_name -> maitred.engine.v1.When
-	51, // 53: maitred.engine.v1.Hold.contact:type_name -> maitred.engine.v1.Contact
-	12, // 54: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
-	41, // 55: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
-	41, // 56: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
-	41, // 57: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
-	26, // 58: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
-	52, // 59: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
-	53, // 60: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
-	54, // 61: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
-	55, // 62: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
-	56, // 63: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
-	57, // 64: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
-	39, // 65: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
-	58, // 66: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
-	59, // 67: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
-	68, // [68:68] is the sub-list for method output_type
-	68, // [68:68] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	18, // 18: maitred.engine.v1.Command.assign_tables:type_name -> maitred.engine.v1.AssignTables
+	19, // 19: maitred.engine.v1.Command.annotate:type_name -> maitred.engine.v1.Annotate
+	26, // 20: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
+	27, // 21: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
+	28, // 22: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
+	29, // 23: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
+	30, // 24: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
+	31, // 25: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
+	32, // 26: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
+	33, // 27: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
+	34, // 28: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
+	35, // 29: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
+	36, // 30: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
+	37, // 31: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
+	38, // 32: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
+	39, // 33: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
+	45, // 34: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
+	45, // 35: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
+	1,  // 36: maitred.engine.v1.ChangeRestaurant.opening_hours:type_name -> maitred.engine.v1.Shifts
+	6,  // 37: maitred.engine.v1.SetRules.turn_times:type_name -> maitred.engine.v1.TurnTimes
+	46, // 38: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
+	7,  // 39: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
+	5,  // 40: maitred.engine.v1.SetRules.combinations:type_name -> maitred.engine.v1.Combinations
+	47, // 41: maitred.engine.v1.SetRules.approval:type_name -> maitred.engine.v1.Approval
+	48, // 42: maitred.engine.v1.SetRules.cancellation:type_name -> maitred.engine.v1.Policy
+	49, // 43: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
+	50, // 44: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
+	51, // 45: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
+	52, // 46: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
+	53, // 47: maitred.engine.v1.AddTable.blocks:type_name -> maitred.engine.v1.Block
+	52, // 48: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
+	10, // 49: maitred.engine.v1.ChangeTable.blocks:type_name -> maitred.engine.v1.Blocks
+	53, // 50: maitred.engine.v1.Blocks.blocks:type_name -> maitred.engine.v1.Block
+	12, // 51: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
+	54, // 52: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
+	54, // 53: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
+	12, // 54: maitred.engine.v1.Hold.want:type_name -> maitred.engine.v1.When
+	54, // 55: maitred.engine.v1.Hold.contact:type_name -> maitred.engine.v1.Contact
+	12, // 56: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
+	44, // 57: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
+	44, // 58: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
+	44, // 59: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
+	28, // 60: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
+	55, // 61: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
+	56, // 62: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
+	57, // 63: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
+	58, // 64: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
+	59, // 65: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
+	60, // 66: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
+	42, // 67: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
+	61, // 68: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
+	41, // 69: maitred.engine.v1.Outcome.conflicts:type_name -> maitred.engine.v1.Obstacle
+	62, // 70: maitred.engine.v1.Obstacle.status:type_name -> maitred.engine.v1.Status
+	63, // 71: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
+	72, // [72:72] is the sub-list for method output_type
+	72, // [72:72] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -3884,6 +4192,8 @@ func file_command_proto_init() {
 		(*Command_SeatWalkIn)(nil),
 		(*Command_Hold)(nil),
 		(*Command_ConfirmHold)(nil),
+		(*Command_AssignTables)(nil),
+		(*Command_Annotate)(nil),
 		(*Command_Register)(nil),
 		(*Command_ChangeProfile)(nil),
 		(*Command_OpenSession)(nil),
@@ -3904,14 +4214,14 @@ func file_command_proto_init() {
 	file_command_proto_msgTypes[9].OneofWrappers = []any{}
 	file_command_proto_msgTypes[16].OneofWrappers = []any{}
 	file_command_proto_msgTypes[17].OneofWrappers = []any{}
-	file_command_proto_msgTypes[25].OneofWrappers = []any{}
+	file_command_proto_msgTypes[27].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

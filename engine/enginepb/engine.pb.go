@@ -286,6 +286,7 @@ type Event struct {
 	//	*Event_ReviewAdded
 	//	*Event_GuestForgotten
 	//	*Event_RulesSet
+	//	*Event_ReservationNoted
 	//	*Event_AccountRegistered
 	//	*Event_AccountChanged
 	//	*Event_SessionOpened
@@ -500,6 +501,15 @@ func (x *Event) GetRulesSet() *RulesSet {
 	return nil
 }
 
+func (x *Event) GetReservationNoted() *ReservationNoted {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ReservationNoted); ok {
+			return x.ReservationNoted
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetAccountRegistered() *AccountRegistered {
 	if x != nil {
 		if x, ok := x.Body.(*Event_AccountRegistered); ok {
@@ -673,6 +683,10 @@ type Event_RulesSet struct {
 	RulesSet *RulesSet `protobuf:"bytes,22,opt,name=rules_set,json=rulesSet,proto3,oneof"`
 }
 
+type Event_ReservationNoted struct {
+	ReservationNoted *ReservationNoted `protobuf:"bytes,24,opt,name=reservation_noted,json=reservationNoted,proto3,oneof"`
+}
+
 type Event_AccountRegistered struct {
 	AccountRegistered *AccountRegistered `protobuf:"bytes,40,opt,name=account_registered,json=accountRegistered,proto3,oneof"`
 }
@@ -750,6 +764,8 @@ func (*Event_ReviewAdded) isEvent_Body() {}
 func (*Event_GuestForgotten) isEvent_Body() {}
 
 func (*Event_RulesSet) isEvent_Body() {}
+
+func (*Event_ReservationNoted) isEvent_Body() {}
 
 func (*Event_AccountRegistered) isEvent_Body() {}
 
@@ -2175,6 +2191,8 @@ type Reservation struct {
 	HoldUntilMs     int64                  `protobuf:"varint,20,opt,name=hold_until_ms,json=holdUntilMs,proto3" json:"hold_until_ms,omitempty"` // Unix ms; of what is or was held
 	Policy          *Policy                `protobuf:"bytes,21,opt,name=policy,proto3" json:"policy,omitempty"`                                 // in force when it was made
 	FeeDue          int64                  `protobuf:"varint,22,opt,name=fee_due,json=feeDue,proto3" json:"fee_due,omitempty"`                  // of the guest, in minor units of the policy's currency
+	Override        *Override              `protobuf:"bytes,26,opt,name=override,proto3" json:"override,omitempty"`                             // what staff decided beyond the rules for its present time and tables
+	Note            string                 `protobuf:"bytes,27,opt,name=note,proto3" json:"note,omitempty"`                                     // of staff for staff; never on ReservationCreated
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2363,6 +2381,81 @@ func (x *Reservation) GetFeeDue() int64 {
 	return 0
 }
 
+func (x *Reservation) GetOverride() *Override {
+	if x != nil {
+		return x.Override
+	}
+	return nil
+}
+
+func (x *Reservation) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// Override is a decision of staff for one party.
+type Override struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`                // in their words; empty = none, or in an event: the one that was given before
+	Lifted        []uint32               `protobuf:"varint,2,rep,packed,name=lifted,proto3" json:"lifted,omitempty"`        // outcome codes of the refusals that there would have been
+	ByHand        bool                   `protobuf:"varint,3,opt,name=by_hand,json=byHand,proto3" json:"by_hand,omitempty"` // staff chose the tables: they need not be a combination
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Override) Reset() {
+	*x = Override{}
+	mi := &file_engine_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Override) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Override) ProtoMessage() {}
+
+func (x *Override) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Override.ProtoReflect.Descriptor instead.
+func (*Override) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Override) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Override) GetLifted() []uint32 {
+	if x != nil {
+		return x.Lifted
+	}
+	return nil
+}
+
+func (x *Override) GetByHand() bool {
+	if x != nil {
+		return x.ByHand
+	}
+	return false
+}
+
 type Contact struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2374,7 +2467,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2479,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2492,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Contact) GetName() string {
@@ -2435,13 +2528,14 @@ type ReservationRescheduled struct {
 	SpecialRequests string                 `protobuf:"bytes,8,opt,name=special_requests,json=specialRequests,proto3" json:"special_requests,omitempty"`
 	BufferMin       int32                  `protobuf:"varint,9,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"`
 	Area            string                 `protobuf:"bytes,10,opt,name=area,proto3" json:"area,omitempty"`
+	Override        *Override              `protobuf:"bytes,11,opt,name=override,proto3" json:"override,omitempty"` // absent: as before while start and tables stay, else none
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ReservationRescheduled) Reset() {
 	*x = ReservationRescheduled{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2453,7 +2547,7 @@ func (x *ReservationRescheduled) String() string {
 func (*ReservationRescheduled) ProtoMessage() {}
 
 func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2466,7 +2560,7 @@ func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationRescheduled.ProtoReflect.Descriptor instead.
 func (*ReservationRescheduled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReservationRescheduled) GetId() string {
@@ -2539,6 +2633,66 @@ func (x *ReservationRescheduled) GetArea() string {
 	return ""
 }
 
+func (x *ReservationRescheduled) GetOverride() *Override {
+	if x != nil {
+		return x.Override
+	}
+	return nil
+}
+
+// ReservationNoted replaces what staff note for each other.
+type ReservationNoted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Note          string                 `protobuf:"bytes,2,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReservationNoted) Reset() {
+	*x = ReservationNoted{}
+	mi := &file_engine_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReservationNoted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReservationNoted) ProtoMessage() {}
+
+func (x *ReservationNoted) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReservationNoted.ProtoReflect.Descriptor instead.
+func (*ReservationNoted) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ReservationNoted) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReservationNoted) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 type ReservationStatusChanged struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2552,7 +2706,7 @@ type ReservationStatusChanged struct {
 
 func (x *ReservationStatusChanged) Reset() {
 	*x = ReservationStatusChanged{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +2718,7 @@ func (x *ReservationStatusChanged) String() string {
 func (*ReservationStatusChanged) ProtoMessage() {}
 
 func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +2731,7 @@ func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationStatusChanged.ProtoReflect.Descriptor instead.
 func (*ReservationStatusChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReservationStatusChanged) GetId() string {
@@ -2628,7 +2782,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2640,7 +2794,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2653,7 +2807,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Member) GetAccount() string {
@@ -2693,7 +2847,7 @@ type StaffSet struct {
 
 func (x *StaffSet) Reset() {
 	*x = StaffSet{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2705,7 +2859,7 @@ func (x *StaffSet) String() string {
 func (*StaffSet) ProtoMessage() {}
 
 func (x *StaffSet) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,7 +2872,7 @@ func (x *StaffSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffSet.ProtoReflect.Descriptor instead.
 func (*StaffSet) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StaffSet) GetMember() *Member {
@@ -2737,7 +2891,7 @@ type StaffRemoved struct {
 
 func (x *StaffRemoved) Reset() {
 	*x = StaffRemoved{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2749,7 +2903,7 @@ func (x *StaffRemoved) String() string {
 func (*StaffRemoved) ProtoMessage() {}
 
 func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2762,7 +2916,7 @@ func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffRemoved.ProtoReflect.Descriptor instead.
 func (*StaffRemoved) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StaffRemoved) GetAccount() string {
@@ -2785,7 +2939,7 @@ type ReviewAdded struct {
 
 func (x *ReviewAdded) Reset() {
 	*x = ReviewAdded{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +2951,7 @@ func (x *ReviewAdded) String() string {
 func (*ReviewAdded) ProtoMessage() {}
 
 func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +2964,7 @@ func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewAdded.ProtoReflect.Descriptor instead.
 func (*ReviewAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReviewAdded) GetId() string {
@@ -2851,7 +3005,7 @@ type GuestForgotten struct {
 
 func (x *GuestForgotten) Reset() {
 	*x = GuestForgotten{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2863,7 +3017,7 @@ func (x *GuestForgotten) String() string {
 func (*GuestForgotten) ProtoMessage() {}
 
 func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2876,7 +3030,7 @@ func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuestForgotten.ProtoReflect.Descriptor instead.
 func (*GuestForgotten) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GuestForgotten) GetGuest() string {
@@ -2895,7 +3049,7 @@ type AccountRegistered struct {
 
 func (x *AccountRegistered) Reset() {
 	*x = AccountRegistered{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3061,7 @@ func (x *AccountRegistered) String() string {
 func (*AccountRegistered) ProtoMessage() {}
 
 func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3074,7 @@ func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRegistered.ProtoReflect.Descriptor instead.
 func (*AccountRegistered) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AccountRegistered) GetAccount() *Account {
@@ -2939,7 +3093,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +3105,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +3118,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AccountChanged) GetAccount() *Account {
@@ -2991,7 +3145,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3157,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3016,7 +3170,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Account) GetId() string {
@@ -3093,7 +3247,7 @@ type SessionOpened struct {
 
 func (x *SessionOpened) Reset() {
 	*x = SessionOpened{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3105,7 +3259,7 @@ func (x *SessionOpened) String() string {
 func (*SessionOpened) ProtoMessage() {}
 
 func (x *SessionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3118,7 +3272,7 @@ func (x *SessionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionOpened.ProtoReflect.Descriptor instead.
 func (*SessionOpened) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SessionOpened) GetFamily() string {
@@ -3152,7 +3306,7 @@ type SessionRotated struct {
 
 func (x *SessionRotated) Reset() {
 	*x = SessionRotated{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3164,7 +3318,7 @@ func (x *SessionRotated) String() string {
 func (*SessionRotated) ProtoMessage() {}
 
 func (x *SessionRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3177,7 +3331,7 @@ func (x *SessionRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRotated.ProtoReflect.Descriptor instead.
 func (*SessionRotated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SessionRotated) GetFamily() string {
@@ -3204,7 +3358,7 @@ type SessionRevoked struct {
 
 func (x *SessionRevoked) Reset() {
 	*x = SessionRevoked{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3216,7 +3370,7 @@ func (x *SessionRevoked) String() string {
 func (*SessionRevoked) ProtoMessage() {}
 
 func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3229,7 +3383,7 @@ func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRevoked.ProtoReflect.Descriptor instead.
 func (*SessionRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SessionRevoked) GetFamily() string {
@@ -3254,7 +3408,7 @@ type AccountErased struct {
 
 func (x *AccountErased) Reset() {
 	*x = AccountErased{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3266,7 +3420,7 @@ func (x *AccountErased) String() string {
 func (*AccountErased) ProtoMessage() {}
 
 func (x *AccountErased) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3279,7 +3433,7 @@ func (x *AccountErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErased.ProtoReflect.Descriptor instead.
 func (*AccountErased) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 type AccountErasureCompleted struct {
@@ -3290,7 +3444,7 @@ type AccountErasureCompleted struct {
 
 func (x *AccountErasureCompleted) Reset() {
 	*x = AccountErasureCompleted{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3302,7 +3456,7 @@ func (x *AccountErasureCompleted) String() string {
 func (*AccountErasureCompleted) ProtoMessage() {}
 
 func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3315,7 +3469,7 @@ func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErasureCompleted.ProtoReflect.Descriptor instead.
 func (*AccountErasureCompleted) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 // SecondFactor is a time-based one-time password (RFC 6238). recovery: SHA-256 of each code that is left, 32 bytes each.
@@ -3331,7 +3485,7 @@ type SecondFactor struct {
 
 func (x *SecondFactor) Reset() {
 	*x = SecondFactor{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3343,7 +3497,7 @@ func (x *SecondFactor) String() string {
 func (*SecondFactor) ProtoMessage() {}
 
 func (x *SecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3356,7 +3510,7 @@ func (x *SecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactor.ProtoReflect.Descriptor instead.
 func (*SecondFactor) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SecondFactor) GetSecret() []byte {
@@ -3396,7 +3550,7 @@ type SecondFactorChanged struct {
 
 func (x *SecondFactorChanged) Reset() {
 	*x = SecondFactorChanged{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3408,7 +3562,7 @@ func (x *SecondFactorChanged) String() string {
 func (*SecondFactorChanged) ProtoMessage() {}
 
 func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3421,7 +3575,7 @@ func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorChanged.ProtoReflect.Descriptor instead.
 func (*SecondFactorChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SecondFactorChanged) GetFactor() *SecondFactor {
@@ -3441,7 +3595,7 @@ type SecondFactorUsed struct {
 
 func (x *SecondFactorUsed) Reset() {
 	*x = SecondFactorUsed{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3453,7 +3607,7 @@ func (x *SecondFactorUsed) String() string {
 func (*SecondFactorUsed) ProtoMessage() {}
 
 func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3466,7 +3620,7 @@ func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorUsed.ProtoReflect.Descriptor instead.
 func (*SecondFactorUsed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SecondFactorUsed) GetStep() int64 {
@@ -3497,7 +3651,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3509,7 +3663,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3522,7 +3676,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ApiKey) GetId() string {
@@ -3576,7 +3730,7 @@ type ApiKeyAdded struct {
 
 func (x *ApiKeyAdded) Reset() {
 	*x = ApiKeyAdded{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3588,7 +3742,7 @@ func (x *ApiKeyAdded) String() string {
 func (*ApiKeyAdded) ProtoMessage() {}
 
 func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3601,7 +3755,7 @@ func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyAdded.ProtoReflect.Descriptor instead.
 func (*ApiKeyAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ApiKeyAdded) GetKey() *ApiKey {
@@ -3620,7 +3774,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3632,7 +3786,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3645,7 +3799,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -3664,7 +3818,7 @@ type PasswordRehashed struct {
 
 func (x *PasswordRehashed) Reset() {
 	*x = PasswordRehashed{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3676,7 +3830,7 @@ func (x *PasswordRehashed) String() string {
 func (*PasswordRehashed) ProtoMessage() {}
 
 func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3689,7 +3843,7 @@ func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordRehashed.ProtoReflect.Descriptor instead.
 func (*PasswordRehashed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PasswordRehashed) GetPasswordHash() string {
@@ -3707,7 +3861,7 @@ type LoginThrottled struct {
 
 func (x *LoginThrottled) Reset() {
 	*x = LoginThrottled{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3719,7 +3873,7 @@ func (x *LoginThrottled) String() string {
 func (*LoginThrottled) ProtoMessage() {}
 
 func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3732,7 +3886,7 @@ func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginThrottled.ProtoReflect.Descriptor instead.
 func (*LoginThrottled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{46}
 }
 
 // RestaurantBase is the whole state of a restaurant at one version.
@@ -3755,7 +3909,7 @@ type RestaurantBase struct {
 
 func (x *RestaurantBase) Reset() {
 	*x = RestaurantBase{}
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3767,7 +3921,7 @@ func (x *RestaurantBase) String() string {
 func (*RestaurantBase) ProtoMessage() {}
 
 func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3780,7 +3934,7 @@ func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantBase.ProtoReflect.Descriptor instead.
 func (*RestaurantBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{45}
+	return file_engine_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RestaurantBase) GetRestaurant() *Restaurant {
@@ -3874,7 +4028,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3886,7 +4040,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3899,7 +4053,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{46}
+	return file_engine_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Session) GetFamily() string {
@@ -3955,7 +4109,7 @@ type AccountBase struct {
 
 func (x *AccountBase) Reset() {
 	*x = AccountBase{}
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3967,7 +4121,7 @@ func (x *AccountBase) String() string {
 func (*AccountBase) ProtoMessage() {}
 
 func (x *AccountBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3980,7 +4134,7 @@ func (x *AccountBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBase.ProtoReflect.Descriptor instead.
 func (*AccountBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{47}
+	return file_engine_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *AccountBase) GetAccount() *Account {
@@ -4057,7 +4211,7 @@ var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
 	"\n" +
-	"\fengine.proto\x12\x11maitred.engine.v1\"\xff\x11\n" +
+	"\fengine.proto\x12\x11maitred.engine.v1\"\xd3\x12\n" +
 	"\x05Event\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x1d\n" +
 	"\n" +
@@ -4080,7 +4234,8 @@ const file_engine_proto_rawDesc = "" +
 	"\rstaff_removed\x18\x13 \x01(\v2\x1f.maitred.engine.v1.StaffRemovedH\x00R\fstaffRemoved\x12C\n" +
 	"\freview_added\x18\x14 \x01(\v2\x1e.maitred.engine.v1.ReviewAddedH\x00R\vreviewAdded\x12L\n" +
 	"\x0fguest_forgotten\x18\x15 \x01(\v2!.maitred.engine.v1.GuestForgottenH\x00R\x0eguestForgotten\x12:\n" +
-	"\trules_set\x18\x16 \x01(\v2\x1b.maitred.engine.v1.RulesSetH\x00R\brulesSet\x12U\n" +
+	"\trules_set\x18\x16 \x01(\v2\x1b.maitred.engine.v1.RulesSetH\x00R\brulesSet\x12R\n" +
+	"\x11reservation_noted\x18\x18 \x01(\v2#.maitred.engine.v1.ReservationNotedH\x00R\x10reservationNoted\x12U\n" +
 	"\x12account_registered\x18( \x01(\v2$.maitred.engine.v1.AccountRegisteredH\x00R\x11accountRegistered\x12L\n" +
 	"\x0faccount_changed\x18) \x01(\v2!.maitred.engine.v1.AccountChangedH\x00R\x0eaccountChanged\x12I\n" +
 	"\x0esession_opened\x18* \x01(\v2 .maitred.engine.v1.SessionOpenedH\x00R\rsessionOpened\x12L\n" +
@@ -4211,7 +4366,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fTableRemoved\x12\x19\n" +
 	"\btable_id\x18\x01 \x01(\tR\atableId\"V\n" +
 	"\x12ReservationCreated\x12@\n" +
-	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xb8\x05\n" +
+	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\x85\x06\n" +
 	"\vReservation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05guest\x18\x02 \x01(\tR\x05guest\x12\x1b\n" +
@@ -4239,11 +4394,17 @@ const file_engine_proto_rawDesc = "" +
 	"\x04area\x18\x13 \x01(\tR\x04area\x12\"\n" +
 	"\rhold_until_ms\x18\x14 \x01(\x03R\vholdUntilMs\x121\n" +
 	"\x06policy\x18\x15 \x01(\v2\x19.maitred.engine.v1.PolicyR\x06policy\x12\x17\n" +
-	"\afee_due\x18\x16 \x01(\x03R\x06feeDue\"I\n" +
+	"\afee_due\x18\x16 \x01(\x03R\x06feeDue\x127\n" +
+	"\boverride\x18\x1a \x01(\v2\x1b.maitred.engine.v1.OverrideR\boverride\x12\x12\n" +
+	"\x04note\x18\x1b \x01(\tR\x04note\"S\n" +
+	"\bOverride\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06lifted\x18\x02 \x03(\rR\x06lifted\x12\x17\n" +
+	"\aby_hand\x18\x03 \x01(\bR\x06byHand\"I\n" +
 	"\aContact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05phone\x18\x02 \x01(\tR\x05phone\x12\x14\n" +
-	"\x05email\x18\x03 \x01(\tR\x05email\"\xba\x02\n" +
+	"\x05email\x18\x03 \x01(\tR\x05email\"\xf3\x02\n" +
 	"\x16ReservationRescheduled\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\ttable_ids\x18\x02 \x03(\tR\btableIds\x12\x1f\n" +
@@ -4257,7 +4418,11 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"buffer_min\x18\t \x01(\x05R\tbufferMin\x12\x12\n" +
 	"\x04area\x18\n" +
-	" \x01(\tR\x04area\"\xb1\x01\n" +
+	" \x01(\tR\x04area\x127\n" +
+	"\boverride\x18\v \x01(\v2\x1b.maitred.engine.v1.OverrideR\boverride\"6\n" +
+	"\x10ReservationNoted\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04note\x18\x02 \x01(\tR\x04note\"\xb1\x01\n" +
 	"\x18ReservationStatusChanged\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x19.maitred.engine.v1.StatusR\x06status\x12\x16\n" +
@@ -4412,7 +4577,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
@@ -4439,33 +4604,35 @@ var file_engine_proto_goTypes = []any{
 	(*TableRemoved)(nil),             // 22: maitred.engine.v1.TableRemoved
 	(*ReservationCreated)(nil),       // 23: maitred.engine.v1.ReservationCreated
 	(*Reservation)(nil),              // 24: maitred.engine.v1.Reservation
-	(*Contact)(nil),                  // 25: maitred.engine.v1.Contact
-	(*ReservationRescheduled)(nil),   // 26: maitred.engine.v1.ReservationRescheduled
-	(*ReservationStatusChanged)(nil), // 27: maitred.engine.v1.ReservationStatusChanged
-	(*Member)(nil),                   // 28: maitred.engine.v1.Member
-	(*StaffSet)(nil),                 // 29: maitred.engine.v1.StaffSet
-	(*StaffRemoved)(nil),             // 30: maitred.engine.v1.StaffRemoved
-	(*ReviewAdded)(nil),              // 31: maitred.engine.v1.ReviewAdded
-	(*GuestForgotten)(nil),           // 32: maitred.engine.v1.GuestForgotten
-	(*AccountRegistered)(nil),        // 33: maitred.engine.v1.AccountRegistered
-	(*AccountChanged)(nil),           // 34: maitred.engine.v1.AccountChanged
-	(*Account)(nil),                  // 35: maitred.engine.v1.Account
-	(*SessionOpened)(nil),            // 36: maitred.engine.v1.SessionOpened
-	(*SessionRotated)(nil),           // 37: maitred.engine.v1.SessionRotated
-	(*SessionRevoked)(nil),           // 38: maitred.engine.v1.SessionRevoked
-	(*AccountErased)(nil),            // 39: maitred.engine.v1.AccountErased
-	(*AccountErasureCompleted)(nil),  // 40: maitred.engine.v1.AccountErasureCompleted
-	(*SecondFactor)(nil),             // 41: maitred.engine.v1.SecondFactor
-	(*SecondFactorChanged)(nil),      // 42: maitred.engine.v1.SecondFactorChanged
-	(*SecondFactorUsed)(nil),         // 43: maitred.engine.v1.SecondFactorUsed
-	(*ApiKey)(nil),                   // 44: maitred.engine.v1.ApiKey
-	(*ApiKeyAdded)(nil),              // 45: maitred.engine.v1.ApiKeyAdded
-	(*ApiKeyRevoked)(nil),            // 46: maitred.engine.v1.ApiKeyRevoked
-	(*PasswordRehashed)(nil),         // 47: maitred.engine.v1.PasswordRehashed
-	(*LoginThrottled)(nil),           // 48: maitred.engine.v1.LoginThrottled
-	(*RestaurantBase)(nil),           // 49: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 50: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 51: maitred.engine.v1.AccountBase
+	(*Override)(nil),                 // 25: maitred.engine.v1.Override
+	(*Contact)(nil),                  // 26: maitred.engine.v1.Contact
+	(*ReservationRescheduled)(nil),   // 27: maitred.engine.v1.ReservationRescheduled
+	(*ReservationNoted)(nil),         // 28: maitred.engine.v1.ReservationNoted
+	(*ReservationStatusChanged)(nil), // 29: maitred.engine.v1.ReservationStatusChanged
+	(*Member)(nil),                   // 30: maitred.engine.v1.Member
+	(*StaffSet)(nil),                 // 31: maitred.engine.v1.StaffSet
+	(*StaffRemoved)(nil),             // 32: maitred.engine.v1.StaffRemoved
+	(*ReviewAdded)(nil),              // 33: maitred.engine.v1.ReviewAdded
+	(*GuestForgotten)(nil),           // 34: maitred.engine.v1.GuestForgotten
+	(*AccountRegistered)(nil),        // 35: maitred.engine.v1.AccountRegistered
+	(*AccountChanged)(nil),           // 36: maitred.engine.v1.AccountChanged
+	(*Account)(nil),                  // 37: maitred.engine.v1.Account
+	(*SessionOpened)(nil),            // 38: maitred.engine.v1.SessionOpened
+	(*SessionRotated)(nil),           // 39: maitred.engine.v1.SessionRotated
+	(*SessionRevoked)(nil),           // 40: maitred.engine.v1.SessionRevoked
+	(*AccountErased)(nil),            // 41: maitred.engine.v1.AccountErased
+	(*AccountErasureCompleted)(nil),  // 42: maitred.engine.v1.AccountErasureCompleted
+	(*SecondFactor)(nil),             // 43: maitred.engine.v1.SecondFactor
+	(*SecondFactorChanged)(nil),      // 44: maitred.engine.v1.SecondFactorChanged
+	(*SecondFactorUsed)(nil),         // 45: maitred.engine.v1.SecondFactorUsed
+	(*ApiKey)(nil),                   // 46: maitred.engine.v1.ApiKey
+	(*ApiKeyAdded)(nil),              // 47: maitred.engine.v1.ApiKeyAdded
+	(*ApiKeyRevoked)(nil),            // 48: maitred.engine.v1.ApiKeyRevoked
+	(*PasswordRehashed)(nil),         // 49: maitred.engine.v1.PasswordRehashed
+	(*LoginThrottled)(nil),           // 50: maitred.engine.v1.LoginThrottled
+	(*RestaurantBase)(nil),           // 51: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 52: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 53: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
@@ -4476,69 +4643,72 @@ var file_engine_proto_depIdxs = []int32{
 	21, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
 	22, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
 	23, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
-	26, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
-	27, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
-	29, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
-	30, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
-	31, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
-	32, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
+	27, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
+	29, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
+	31, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
+	32, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
+	33, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
+	34, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
 	14, // 14: maitred.engine.v1.Event.rules_set:type_name -> maitred.engine.v1.RulesSet
-	33, // 15: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
-	34, // 16: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
-	36, // 17: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
-	37, // 18: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
-	38, // 19: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
-	39, // 20: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	42, // 21: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
-	45, // 22: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
-	46, // 23: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
-	47, // 24: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
-	43, // 25: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
-	48, // 26: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
-	40, // 27: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
-	11, // 28: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
-	12, // 29: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
-	13, // 30: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
-	10, // 31: maitred.engine.v1.Rules.combinations:type_name -> maitred.engine.v1.Combination
-	2,  // 32: maitred.engine.v1.Rules.approval:type_name -> maitred.engine.v1.Approval
-	9,  // 33: maitred.engine.v1.Rules.cancellation:type_name -> maitred.engine.v1.Policy
-	7,  // 34: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
-	8,  // 35: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
-	6,  // 36: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
-	3,  // 37: maitred.engine.v1.Table.channel:type_name -> maitred.engine.v1.Channel
-	17, // 38: maitred.engine.v1.Table.blocks:type_name -> maitred.engine.v1.Block
-	15, // 39: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	15, // 40: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	16, // 41: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	16, // 42: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	24, // 43: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 44: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	25, // 45: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	9,  // 46: maitred.engine.v1.Reservation.policy:type_name -> maitred.engine.v1.Policy
-	1,  // 47: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	0,  // 48: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
-	28, // 49: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
-	35, // 50: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	35, // 51: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 52: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	41, // 53: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
-	44, // 54: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
-	15, // 55: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	16, // 56: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	24, // 57: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	5,  // 58: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	28, // 59: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
-	8,  // 60: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
-	35, // 61: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	50, // 62: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	5,  // 63: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	41, // 64: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
-	44, // 65: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
-	66, // [66:66] is the sub-list for method output_type
-	66, // [66:66] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	28, // 15: maitred.engine.v1.Event.reservation_noted:type_name -> maitred.engine.v1.ReservationNoted
+	35, // 16: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
+	36, // 17: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
+	38, // 18: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
+	39, // 19: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
+	40, // 20: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
+	41, // 21: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
+	44, // 22: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
+	47, // 23: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
+	48, // 24: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
+	49, // 25: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
+	45, // 26: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
+	50, // 27: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
+	42, // 28: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
+	11, // 29: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
+	12, // 30: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
+	13, // 31: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
+	10, // 32: maitred.engine.v1.Rules.combinations:type_name -> maitred.engine.v1.Combination
+	2,  // 33: maitred.engine.v1.Rules.approval:type_name -> maitred.engine.v1.Approval
+	9,  // 34: maitred.engine.v1.Rules.cancellation:type_name -> maitred.engine.v1.Policy
+	7,  // 35: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
+	8,  // 36: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
+	6,  // 37: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
+	3,  // 38: maitred.engine.v1.Table.channel:type_name -> maitred.engine.v1.Channel
+	17, // 39: maitred.engine.v1.Table.blocks:type_name -> maitred.engine.v1.Block
+	15, // 40: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	15, // 41: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	16, // 42: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	16, // 43: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	24, // 44: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 45: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	26, // 46: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	9,  // 47: maitred.engine.v1.Reservation.policy:type_name -> maitred.engine.v1.Policy
+	25, // 48: maitred.engine.v1.Reservation.override:type_name -> maitred.engine.v1.Override
+	25, // 49: maitred.engine.v1.ReservationRescheduled.override:type_name -> maitred.engine.v1.Override
+	1,  // 50: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	0,  // 51: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
+	30, // 52: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
+	37, // 53: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	37, // 54: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 55: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	43, // 56: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
+	46, // 57: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
+	15, // 58: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	16, // 59: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	24, // 60: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	5,  // 61: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	30, // 62: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
+	8,  // 63: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
+	37, // 64: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	52, // 65: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	5,  // 66: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	43, // 67: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
+	46, // 68: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -4560,6 +4730,7 @@ func file_engine_proto_init() {
 		(*Event_ReviewAdded)(nil),
 		(*Event_GuestForgotten)(nil),
 		(*Event_RulesSet)(nil),
+		(*Event_ReservationNoted)(nil),
 		(*Event_AccountRegistered)(nil),
 		(*Event_AccountChanged)(nil),
 		(*Event_SessionOpened)(nil),
@@ -4580,7 +4751,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   48,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

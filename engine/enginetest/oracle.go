@@ -170,6 +170,10 @@ func (b *Book) act(now engine.Instant, cmd *engine.Command) (out engine.Outcome,
 		return b.confirmHold(now, cmd, c)
 	case *engine.SeatWalkIn:
 		return b.seatWalkIn(now, cmd, c)
+	case *engine.AssignTables:
+		return b.assignTables(now, cmd, c)
+	case *engine.Annotate:
+		return b.annotate(now, cmd, c)
 	case *engine.Reschedule:
 		return b.reschedule(now, cmd, c)
 	case *engine.Transition:
@@ -244,6 +248,7 @@ type ask struct {
 	walkIn bool
 	area   string
 	except engine.ReservationID // its own
+	size   bool                 // the size of the party does not matter
 }
 
 // pick is the smallest free table; ties go to the lower number, as people count.

@@ -47,7 +47,7 @@ func (b *Book) without(now engine.Instant, look func()) {
 // meets says whether holds matter to a command.
 func meets(body engine.Body) bool {
 	switch body.(type) {
-	case *engine.CreateReservation, *engine.Reschedule, *engine.Transition, *engine.SeatWalkIn, *engine.Hold, *engine.ConfirmHold, *engine.RemoveTable:
+	case *engine.CreateReservation, *engine.Reschedule, *engine.Transition, *engine.SeatWalkIn, *engine.Hold, *engine.ConfirmHold, *engine.RemoveTable, *engine.AssignTables, *engine.Annotate:
 		return true
 	}
 	return false
@@ -114,7 +114,7 @@ func (b *Book) hold(now engine.Instant, cmd *engine.Command, c *engine.Hold) (en
 	if old != nil {
 		except = old.ID
 	}
-	if out := b.placeBeside(now, r, old, &c.Want, c.Table, staff, except, true); out.Code != engine.CodeOK {
+	if out := b.placeBeside(now, r, old, &c.Want, c.Table, staff, except, true, ""); out.Code != engine.CodeOK {
 		return out, "", 0
 	}
 	mine := 0

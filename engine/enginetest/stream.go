@@ -104,7 +104,11 @@ func (s *Stream) command() *engine.Command {
 	if s.one(2) {
 		whose = s.Owner
 	}
-	switch n := s.src.IntN(146); {
+	switch n := s.src.IntN(162); {
+	case n >= 156:
+		return &engine.Command{Caller: whose, Body: s.annotate()}
+	case n >= 146:
+		return &engine.Command{Caller: whose, Body: s.assign()}
 	case n >= 136:
 		c := s.confirmHold()
 		if s.held != nil && !s.one(4) {
@@ -344,7 +348,7 @@ func (s *Stream) create() *engine.CreateReservation {
 	if len(s.reservations) > 0 && s.one(40) {
 		id = s.reservation()
 	}
-	c := &engine.CreateReservation{ID: id, Want: s.when(), GuestsCount: s.party(), Contact: engine.Contact{Name: "Ada"}}
+	c := &engine.CreateReservation{ID: id, Want: s.when(), GuestsCount: s.party(), Contact: engine.Contact{Name: "Ada"}, Override: s.reason()}
 	if s.one(6) {
 		c.Table = s.table()
 	}
@@ -365,7 +369,7 @@ func (s *Stream) party() int {
 }
 
 func (s *Stream) reschedule() *engine.Reschedule {
-	c := &engine.Reschedule{ID: s.reservation()}
+	c := &engine.Reschedule{ID: s.reservation(), Override: s.reason()}
 	if s.one(2) {
 		w := s.when()
 		c.Want = &w
