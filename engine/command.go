@@ -62,6 +62,7 @@ type (
 		Table           TableID // a wish; empty = any
 		Area            string  // the Location of the tables; empty = any
 		Contact         Contact
+		Override        string // of staff: why rules do not hold for this party; empty = they do
 	}
 	// SeatWalkIn seats a party now.
 	SeatWalkIn struct {
@@ -95,6 +96,7 @@ type (
 		SpecialRequests *string
 		Table           *TableID
 		Area            *string
+		Override        string // of staff: why rules do not hold for this party; empty = they do
 	}
 	// Transition moves a reservation to another status (cancel, seat, complete, no-show, reinstate, confirm, decline).
 	Transition struct {

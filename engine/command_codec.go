@@ -23,7 +23,7 @@ func (c *Command) Protocol() uint16 {
 		return slices.ContainsFunc(list, func(h OpeningHours) bool { return h.Name != "" || h.GridMin != 0 })
 	}
 	switch b := c.Body.(type) {
-	case *SetRules, *SeatWalkIn, *Hold, *ConfirmHold, *JoinWaitlist, *OfferTable:
+	case *SetRules, *SeatWalkIn, *Hold, *ConfirmHold, *JoinWaitlist, *OfferTable, *AssignTables, *Annotate:
 		return 2
 	case *AddTable:
 		if b.Table.Channel != ChannelOnline || len(b.Table.Blocks) > 0 {
@@ -34,11 +34,11 @@ func (c *Command) Protocol() uint16 {
 			return 2
 		}
 	case *CreateReservation:
-		if b.Area != "" {
+		if b.Area != "" || b.Override != "" {
 			return 2
 		}
 	case *Reschedule:
-		if b.Area != nil {
+		if b.Area != nil || b.Override != "" {
 			return 2
 		}
 	case *Transition:
@@ -136,6 +136,10 @@ func bodyProto(b Body) enginepb.CommandBody {
 		return &enginepb.Command_Hold{Hold: b.proto()}
 	case *ConfirmHold:
 		return &enginepb.Command_ConfirmHold{ConfirmHold: &enginepb.ConfirmHold{Id: string(b.ID), SpecialRequests: b.SpecialRequests}}
+	case *AssignTables:
+		return &enginepb.Command_AssignTables{AssignTables: &enginepb.AssignTables{Id: string(b.ID), TableIds: tableStrings(b.Tables), Override: b.Override}}
+	case *Annotate:
+		return &enginepb.Command_Annotate{Annotate: &enginepb.Annotate{Id: string(b.ID), Note: b.Note}}
 	case *SeatWalkIn:
 		return &enginepb.Command_SeatWalkIn{SeatWalkIn: b.proto()}
 	case *JoinWaitlist:
@@ -209,6 +213,10 @@ func bodyFrom(p enginepb.CommandBody) Body {
 		return holdFrom(p.Hold)
 	case *enginepb.Command_ConfirmHold:
 		return &ConfirmHold{ReservationID(p.ConfirmHold.Id), p.ConfirmHold.SpecialRequests}
+	case *enginepb.Command_AssignTables:
+		return &AssignTables{ReservationID(p.AssignTables.Id), named(p.AssignTables.TableIds), p.AssignTables.Override}
+	case *enginepb.Command_Annotate:
+		return &Annotate{ReservationID(p.Annotate.Id), p.Annotate.Note}
 	case *enginepb.Command_SeatWalkIn:
 		return seatWalkInFrom(p.SeatWalkIn)
 	case *enginepb.Command_JoinWaitlist:
@@ -261,6 +269,14 @@ func bodyFrom(p enginepb.CommandBody) Body {
 	return nil
 }
 
+// named is nil for no tables.
+func named(tables []string) []TableID {
+	if len(tables) == 0 {
+		return nil
+	}
+	return tableIDs(tables)
+}
+
 // hash32Bytes is nil for the zero hash.
 func hash32Bytes(h *Hash32) []byte {
 	if *h == (Hash32{}) {
@@ -294,8 +310,8 @@ func narrow(p *int64) *int {
 // ForRestaurant reports whether restaurants decide that kind of command; accounts decide the others.
 func ForRestaurant(b Body) bool {
 	switch b.(type) {
-	case *CreateRestaurant, *ChangeRestaurant, *SetRules, *AddTable, *ChangeTable, *RemoveTable, *CreateReservation, *SeatWalkIn, *Hold, *ConfirmHold, *JoinWaitlist, *OfferTable, *Reschedule, *Transition,
-		*AddStaff, *ChangeStaff, *RemoveStaff, *AddReview, *ForgetGuest, *Sweep:
+	case *CreateRestaurant, *ChangeRestaurant, *SetRules, *AddTable, *ChangeTable, *RemoveTable, *CreateReservation, *SeatWalkIn, *Hold, *ConfirmHold, *JoinWaitlist, *OfferTable,
+		*Reschedule, *Transition, *AddStaff, *ChangeStaff, *RemoveStaff, *AddReview, *ForgetGuest, *Sweep, *AssignTables, *Annotate:
 		return true
 	}
 	return false

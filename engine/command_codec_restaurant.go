@@ -130,7 +130,7 @@ func whenFrom(p *enginepb.When) *When {
 
 func (c *CreateReservation) proto() *enginepb.CreateReservation {
 	p := &enginepb.CreateReservation{Id: string(c.ID), GuestsCount: int64(c.GuestsCount), SpecialRequests: c.SpecialRequests,
-		Table: string(c.Table), Area: c.Area}
+		Table: string(c.Table), Area: c.Area, Override: c.Override}
 	if c.Want != (When{}) {
 		p.Want = c.Want.proto()
 	}
@@ -197,19 +197,19 @@ func seatWalkInFrom(p *enginepb.SeatWalkIn) *SeatWalkIn {
 
 func createReservationFrom(p *enginepb.CreateReservation) *CreateReservation {
 	c := &CreateReservation{ID: ReservationID(p.Id), GuestsCount: int(p.GuestsCount), SpecialRequests: p.SpecialRequests,
-		Table: TableID(p.Table), Area: p.Area, Contact: contactFrom(p.Contact)}
+		Table: TableID(p.Table), Area: p.Area, Contact: contactFrom(p.Contact), Override: p.Override}
 	set(&c.Want, whenFrom(p.Want))
 	return c
 }
 
 func (c *Reschedule) proto() *enginepb.Reschedule {
 	return &enginepb.Reschedule{Id: string(c.ID), Want: c.Want.proto(), GuestsCount: wide(c.GuestsCount),
-		SpecialRequests: c.SpecialRequests, Table: as[string](c.Table), Area: c.Area}
+		SpecialRequests: c.SpecialRequests, Table: as[string](c.Table), Area: c.Area, Override: c.Override}
 }
 
 func rescheduleFrom(p *enginepb.Reschedule) *Reschedule {
 	return &Reschedule{ID: ReservationID(p.Id), Want: whenFrom(p.Want), GuestsCount: narrow(p.GuestsCount),
-		SpecialRequests: p.SpecialRequests, Table: as[TableID](p.Table), Area: p.Area}
+		SpecialRequests: p.SpecialRequests, Table: as[TableID](p.Table), Area: p.Area, Override: p.Override}
 }
 
 func (c *AddReview) proto() *enginepb.AddReview {

@@ -33,7 +33,7 @@ func bodies() []engine.Body {
 		&engine.Register{}, &engine.ChangeProfile{}, &engine.OpenSession{}, &engine.RotateSession{}, &engine.RevokeSession{},
 		&engine.BeginSecondFactor{}, &engine.ConfirmSecondFactor{}, &engine.RemoveSecondFactor{}, &engine.RehashPassword{},
 		&engine.NoteThrottle{}, &engine.AddAPIKey{}, &engine.RevokeAPIKey{}, &engine.EraseAccount{}, &engine.CompleteErasure{},
-		&engine.SetRules{}, &engine.SeatWalkIn{}, &engine.Hold{}, &engine.ConfirmHold{}, &engine.JoinWaitlist{}, &engine.OfferTable{},
+		&engine.SetRules{}, &engine.SeatWalkIn{}, &engine.Hold{}, &engine.ConfirmHold{}, &engine.JoinWaitlist{}, &engine.OfferTable{}, &engine.AssignTables{}, &engine.Annotate{},
 	}
 }
 
@@ -81,6 +81,9 @@ func (f *filler) leaf(v reflect.Value, n int64, on bool) {
 		return
 	case engine.Channel:
 		v.Set(reflect.ValueOf(n % 3).Convert(v.Type()))
+		return
+	case engine.Reason:
+		v.Set(reflect.ValueOf(n % 8).Convert(v.Type()))
 		return
 	case engine.Status:
 		v.Set(reflect.ValueOf(1 + n%9).Convert(v.Type()))

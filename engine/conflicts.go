@@ -71,7 +71,7 @@ func (b *book) conflict(r *Reservation) (reasons []ConflictReason) {
 		served, there = served && t.InService, there && (r.Area == "" || t.Location == r.Area)
 	}
 	p := b.locateInstant(r.StartsAt)
-	add(!p.covered, ConflictClosed)
+	add(!p.covered && !r.Override.has(CodeClosed), ConflictClosed)
 	add(!served, ConflictOutOfService)
 	add((&combo{tables: here}).meets(&blocked, maskWords), ConflictBlocked)
 	party, combined := b.partyFits(r)
@@ -81,8 +81,11 @@ func (b *book) conflict(r *Reservation) (reasons []ConflictReason) {
 	return reasons
 }
 
-// partyFits reports whether the tables are for such a party, and whether several are still a combination.
+// partyFits reports whether the tables are for such a party, and whether several are still a combination. What staff chose is.
 func (b *book) partyFits(r *Reservation) (party, combined bool) {
+	if r.Override != nil && (r.Override.ByHand || r.Override.has(CodePartyTooLarge)) {
+		return true, true
+	}
 	if len(r.Tables) == 1 {
 		return b.floor.table(r.Tables[0]).fits(r.GuestsCount), true
 	}

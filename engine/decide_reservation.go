@@ -12,6 +12,8 @@ func (d *decision) createReservation(c *CreateReservation) Outcome {
 	switch {
 	case !staff && d.cmd.Caller.Account == "":
 		return refuse(CodeForbidden)
+	case !staff && c.Override != "":
+		return refuse(CodeForbidden)
 	case d.find(c.ID) != nil:
 		return refuse(CodeExists)
 	case d.stale(0):
@@ -20,7 +22,7 @@ func (d *decision) createReservation(c *CreateReservation) Outcome {
 		return invalid("id")
 	}
 	r := &Reservation{ID: c.ID, GuestsCount: c.GuestsCount, SpecialRequests: c.SpecialRequests, Contact: c.Contact, Area: c.Area,
-		Policy: d.rules.Cancellation, Status: StatusConfirmed, Version: 1, Created: d.now, Updated: d.now}
+		Policy: d.rules.Cancellation, Status: StatusConfirmed, Version: 1, Created: d.now, Updated: d.now, Override: overriding(c.Override)}
 	if !staff {
 		r.Guest = d.cmd.Caller.Account
 		if d.rules.waits(c.GuestsCount) {
@@ -30,7 +32,10 @@ func (d *decision) createReservation(c *CreateReservation) Outcome {
 	if out := d.prepare(r); out.Code != CodeOK {
 		return out
 	}
-	if out := d.place(r, &c.Want, c.Table, nil, true); out.Code != CodeOK {
+	if !text(c.Override, MaxOverride) {
+		return invalid("override")
+	}
+	if out := d.place(r, &c.Want, c.Table, nil, true, r.Override); out.Code != CodeOK {
 		return out
 	}
 	if out := d.room(); out.Code != CodeOK {
@@ -71,8 +76,8 @@ func (r *Reservation) fault() Outcome {
 }
 
 // place gives r a time and a table, or says why not. want nil = the time that r has; old is r as it was, whose tables do not
-// stand in its way; moved = the time is new and must be one that is offered and can still be taken.
-func (d *decision) place(r *Reservation, want *When, table TableID, old *Reservation, moved bool) Outcome {
+// stand in its way; moved = the time is new and must be one that is offered and can still be taken; lift is what staff set aside, nil = nothing.
+func (d *decision) place(r *Reservation, want *When, table TableID, old *Reservation, moved bool, lift *Override) Outcome {
 	p := place{day: r.Day, local: r.LocalMin, at: r.StartsAt, shift: d.shiftOf(r)}
 	if want != nil {
 		var code Code
@@ -85,7 +90,7 @@ func (d *decision) place(r *Reservation, want *When, table TableID, old *Reserva
 		p = d.placeAt(r.Day, r.LocalMin)
 		p.offered, p.at = p.offered && p.at == r.StartsAt, r.StartsAt
 	}
-	q := search{now: d.now, guests: r.GuestsCount, staff: d.staff(), area: r.Area}
+	q := search{now: d.now, guests: r.GuestsCount, staff: d.staff(), area: r.Area, lift: lift}
 	w := wish{table: -1}
 	if table != "" {
 		if w.table = d.floor.slot(table); w.table < 0 {
@@ -105,18 +110,34 @@ func (d *decision) place(r *Reservation, want *When, table TableID, old *Reserva
 			return Outcome{Code: code, Alternatives: d.alternatives(q, p)}
 		}
 	}
-	if !d.everFits(r.GuestsCount) || w.binding && !d.floor.slots[w.table].fits(r.GuestsCount) {
+	if !d.fits(&q, &w) {
 		return refuse(CodePartyTooLarge)
 	}
-	if (moved || r.GuestsCount > old.GuestsCount) && !d.paced(&q, p) {
+	if (moved || r.GuestsCount > old.GuestsCount) && !d.paced(&q, p) && !lift.lifts(CodePacingLimit) {
 		return Outcome{Code: CodePacingLimit, Alternatives: d.alternatives(q, p)}
 	}
 	r.Day, r.LocalMin, r.StartsAt, r.BufferMin = p.day, p.local, p.at, d.rules.BufferMin
 	r.EndsAt, w.span = d.stay(p, r.GuestsCount)
 	if r.Tables = d.seat(&q, w); r.Tables == nil {
-		return Outcome{Code: CodeSlotUnavailable, Alternatives: d.alternatives(q, p)}
+		return Outcome{Code: CodeSlotUnavailable, Alternatives: d.alternatives(q, p), Conflicts: d.inTheWay(&q, &w, p.day)}
 	}
 	return Outcome{}
+}
+
+// fits reports whether a party can be seated at all: at the table that staff name, which may be overridden, else somewhere.
+func (d *decision) fits(q *search, w *wish) bool {
+	if !w.binding {
+		return d.everFits(q.guests)
+	}
+	return d.floor.slots[w.table].fits(q.guests) || q.guests <= maxParty && q.lift.lifts(CodePartyTooLarge)
+}
+
+// inTheWay names to staff what has the table that they named.
+func (d *decision) inTheWay(q *search, w *wish, day Day) []Obstacle {
+	if !w.binding {
+		return nil
+	}
+	return d.obstacles([]int{w.table}, day, w.span, q.skip.of())
 }
 
 // subject finds the reservation that a command is about, if the caller may see it.
@@ -137,6 +158,8 @@ func (d *decision) reschedule(c *Reschedule) Outcome {
 	switch {
 	case old == nil:
 		return refuse(CodeNotFound)
+	case !d.staff() && c.Override != "":
+		return refuse(CodeForbidden)
 	case d.stale(old.Version):
 		return Outcome{Code: CodeStale, Reservation: old}
 	case old.Status != StatusConfirmed && old.Status != StatusPending:
@@ -152,14 +175,18 @@ func (d *decision) reschedule(c *Reschedule) Outcome {
 	if c.Area != nil && !d.floor.hasArea(r.Area) {
 		return invalid("area")
 	}
+	if !text(c.Override, MaxOverride) {
+		return invalid("override")
+	}
 	var table TableID
 	set(&table, c.Table)
+	given := overriding(c.Override)
 	if c.Want != nil || table != "" || r.GuestsCount != old.GuestsCount || r.Area != old.Area {
-		if out := d.place(&r, c.Want, table, old, false); out.Code != CodeOK {
+		if out := d.place(&r, c.Want, table, old, false, given); out.Code != CodeOK {
 			return out
 		}
 	}
-	next := evolve(old, d.move(&r))
+	next := evolve(old, d.move(&r, given))
 	if old.Status == StatusConfirmed && d.asksAnew(old, &r) {
 		next = evolve(next, d.change(old.ID, StatusPending, ""))
 	}
@@ -172,11 +199,12 @@ func (d *decision) asksAnew(old, r *Reservation) bool {
 	return !d.staff() && d.rules.waits(r.GuestsCount) && (r.StartsAt != old.StartsAt || r.GuestsCount > old.GuestsCount)
 }
 
-func (d *decision) move(r *Reservation) *Event {
+// move journals where r is now; given is the override for it, nil = none.
+func (d *decision) move(r *Reservation, given *Override) *Event {
 	return d.emit(&enginepb.Event_ReservationRescheduled{ReservationRescheduled: &enginepb.ReservationRescheduled{
 		Id: string(r.ID), TableIds: tableStrings(r.Tables), ServiceDay: int32(r.Day), LocalMin: int32(r.LocalMin),
 		StartsAt: r.StartsAt, EndsAt: r.EndsAt, GuestsCount: int32(r.GuestsCount), SpecialRequests: r.SpecialRequests,
-		BufferMin: int32(r.BufferMin), Area: r.Area}})
+		BufferMin: int32(r.BufferMin), Area: r.Area, Override: given.proto()}})
 }
 
 // arc is one permitted transition.
@@ -228,14 +256,14 @@ func (d *decision) transition(c *Transition) Outcome {
 	next := old
 	if c.Action == ActionReinstate {
 		r := *old
-		if out := d.place(&r, nil, "", old, true); out.Code != CodeOK {
+		if out := d.place(&r, nil, "", old, true, nil); out.Code != CodeOK {
 			return out
 		}
 		if d.live >= MaxLive {
 			return Outcome{Code: CodeLimit, Field: "live_reservations"}
 		}
 		if !slices.Equal(r.Tables, old.Tables) || r.held() != old.held() || r.EndsAt != old.EndsAt || r.LocalMin != old.LocalMin {
-			next = evolve(old, d.move(&r))
+			next = evolve(old, d.move(&r, nil))
 		}
 	}
 	next = evolve(next, d.charge(old.ID, to, c.Reason, d.fee(old, to), old.Policy.Currency))

@@ -107,6 +107,7 @@ func (b *book) dropGuest(e *Event, guest AccountID) {
 	for _, old := range b.guestOf(guest) {
 		next := *old
 		next.Guest, next.Contact, next.SpecialRequests = "", Contact{}, ""
+		next.Override, next.Note = nil, "" // in the words of staff, about the guest
 		next.Key, next.Payload = Hash{}, Hash{}
 		b.replace(old, next.touched(e))
 	}

@@ -67,6 +67,9 @@ func TestForgottenGuest(t *testing.T) {
 	old.Contact, old.SpecialRequests = engine.Contact{Name: "Ada", Phone: "1", Email: "a@b"}, "window"
 	require.Equal(t, engine.CodeCreated, h.send(&engine.Command{Caller: guest(1), Key: key, Body: old}).Code)
 	require.Equal(t, engine.CodeOK, h.do(owner, &engine.Transition{ID: old.ID, Action: engine.ActionSeat}).Code)
+	require.Equal(t, engine.CodeOK, h.do(owner, &engine.Annotate{ID: old.ID, Note: "sings"}).Code)
+	tables := h.view.(*engine.RestaurantView).Reservation(old.ID).Tables
+	require.Equal(t, engine.CodeOK, h.do(owner, &engine.AssignTables{ID: old.ID, Tables: tables, Override: "a friend of Ada"}).Code)
 	h.now += 4 * 86_400_000
 	h.day += 4
 	for i := range 100 {
@@ -92,7 +95,7 @@ func TestForgottenGuest(t *testing.T) {
 	require.NoError(t, engine.CheckViewInvariants(view))
 	seated := view.Reservation(old.ID)
 	require.Equal(t, engine.StatusSeated, seated.Status)
-	require.EqualValues(t, 3, seated.Version)
+	require.EqualValues(t, 5, seated.Version)
 	require.Equal(t, engine.StatusSeated, view.Reservation(early.ID).Status, "who sits at the table is not cancelled")
 	require.Equal(t, other, view.Reservation(other.ID))
 	for d := h.day - 5; d < h.day+8; d++ {
@@ -100,7 +103,8 @@ func TestForgottenGuest(t *testing.T) {
 			if r.ID == other.ID {
 				continue
 			}
-			require.Empty(t, string(r.Guest)+r.SpecialRequests)
+			require.Empty(t, string(r.Guest)+r.SpecialRequests+r.Note)
+			require.Nil(t, r.Override)
 			require.Zero(t, r.Contact)
 			require.Zero(t, r.Key)
 			require.True(t, r.ID == old.ID || r.ID == early.ID || r.Status == engine.StatusCancelled)
@@ -121,13 +125,15 @@ func TestForgottenGuest(t *testing.T) {
 func TestPersonalStringsAreKnown(t *testing.T) {
 	open := map[string]bool{"Account.id": true, "Reservation.id": true, "Reservation.guest": true, "Reservation.table_ids": true,
 		"ReservationRescheduled.id": true, "ReservationRescheduled.table_ids": true, "ReservationStatusChanged.id": true,
-		"Reservation.area": true, "ReservationRescheduled.area": true, "ReservationStatusChanged.fee_currency": true, "Policy.currency": true} // an area is the location of a table: the house wrote it
+		"Reservation.area": true, "ReservationRescheduled.area": true, "ReservationStatusChanged.fee_currency": true, "Policy.currency": true, // an area is the location of a table: the house wrote it
+		"Reservation.note": true, "ReservationNoted.id": true} // a note has an event of its own, and stands here in bases only, which are sealed as a whole
 	for _, e := range []*engine.Event{
 		{Body: &enginepb.Event_AccountRegistered{AccountRegistered: &enginepb.AccountRegistered{Account: &enginepb.Account{}}}},
 		{Body: &enginepb.Event_AccountChanged{AccountChanged: &enginepb.AccountChanged{Account: &enginepb.Account{}}}},
 		{Body: &enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{
-			Reservation: &enginepb.Reservation{Contact: &enginepb.Contact{}}}}},
-		{Body: &enginepb.Event_ReservationRescheduled{ReservationRescheduled: &enginepb.ReservationRescheduled{}}},
+			Reservation: &enginepb.Reservation{Contact: &enginepb.Contact{}, Override: &enginepb.Override{}}}}},
+		{Body: &enginepb.Event_ReservationRescheduled{ReservationRescheduled: &enginepb.ReservationRescheduled{Override: &enginepb.Override{}}}},
+		{Body: &enginepb.Event_ReservationNoted{ReservationNoted: &enginepb.ReservationNoted{}}},
 		{Body: &enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: &enginepb.ReservationStatusChanged{}}},
 	} {
 		n := fill(e.ProtoReflect(), open)

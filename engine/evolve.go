@@ -22,6 +22,8 @@ func evolve(old *Reservation, e *Event) *Reservation {
 		next.StartsAt, next.EndsAt, next.BufferMin = p.StartsAt, p.EndsAt, int(p.BufferMin)
 		next.Area = p.Area
 		next.GuestsCount, next.SpecialRequests = int(p.GuestsCount), p.SpecialRequests
+		stays := next.StartsAt == old.StartsAt && slices.Equal(next.Tables, old.Tables)
+		next.Override = old.Override.after(overrideFrom(p.Override), stays)
 		return next.touched(e)
 	case *enginepb.Event_ReservationOffered:
 		assert(old != nil && old.Status == StatusWaiting, "I5: an offer to who does not wait")
@@ -38,6 +40,11 @@ func evolve(old *Reservation, e *Event) *Reservation {
 		next := *old
 		next.Status, next.FeeDue = body.ReservationStatusChanged.Status, int(body.ReservationStatusChanged.FeeDue)
 		assert(StatusName(next.Status) != "", "I5: an unknown status")
+		return next.touched(e)
+	case *enginepb.Event_ReservationNoted:
+		assert(old != nil, "I5: a note on an unknown reservation")
+		next := *old
+		next.Note = body.ReservationNoted.Note
 		return next.touched(e)
 	case *enginepb.Event_ReviewAdded:
 		assert(old != nil && !old.Reviewed, "I5: a review of nothing, or a second one")
@@ -67,6 +74,8 @@ func reservationOf(e *Event) ReservationID {
 		return ReservationID(body.ReservationOffered.Id)
 	case *enginepb.Event_ReservationReminded:
 		return ReservationID(body.ReservationReminded.Id)
+	case *enginepb.Event_ReservationNoted:
+		return ReservationID(body.ReservationNoted.Id)
 	case *enginepb.Event_ReviewAdded:
 		return ReservationID(body.ReviewAdded.Reservation)
 	}
@@ -101,7 +110,7 @@ func reservationFrom(p *enginepb.Reservation) *Reservation {
 		Contact: contactFrom(p.Contact),
 		Status:  p.Status, Version: Version(p.Version), Key: hashFrom(p.Key), Payload: hashFrom(p.Body),
 		Created: Instant(p.CreatedMs), Updated: Instant(p.UpdatedMs), Reviewed: p.Reviewed, BufferMin: int(p.BufferMin), Area: p.Area,
-		HoldUntil: Instant(p.HoldUntilMs), FeeDue: int(p.FeeDue), Waiting: waitingFrom(p.Waiting),
+		HoldUntil: Instant(p.HoldUntilMs), FeeDue: int(p.FeeDue), Waiting: waitingFrom(p.Waiting), Override: overrideFrom(p.Override), Note: p.Note,
 	}
 	set(&r.Policy, policyFrom(p.Policy))
 	return r
@@ -115,6 +124,7 @@ func (r *Reservation) proto() *enginepb.Reservation {
 		Version: uint64(r.Version), Key: hashBytes(r.Key), Body: hashBytes(r.Payload),
 		CreatedMs: int64(r.Created), UpdatedMs: int64(r.Updated), Reviewed: r.Reviewed, BufferMin: int32(r.BufferMin), Area: r.Area,
 		HoldUntilMs: int64(r.HoldUntil), Policy: r.Policy.proto(), FeeDue: int64(r.FeeDue), Waiting: r.Waiting.proto(),
+		Override: r.Override.proto(), Note: r.Note,
 	}
 	p.Contact = r.Contact.proto()
 	return p

@@ -123,7 +123,7 @@ func (b *book) explainTables(e *Explanation, q *search, held span, taken *mask) 
 		case blocked.has(slot):
 			v.Reason = ReasonBlocked
 		case taken.has(slot):
-			v.Reason, v.By = ReasonTaken, b.holders(t.ID, e.Day, held)
+			v.Reason, v.By = ReasonTaken, idsOf(b.holders(t.ID, e.Day, held))
 		}
 		e.Tables = append(e.Tables, v)
 	}
@@ -154,7 +154,7 @@ func (q *search) reason(served bool, least, most int, c Channel, there bool) Rea
 }
 
 // holders are those who have a table in a span: of the service day and its neighbours, where a shift past midnight or a long stay may reach.
-func (b *book) holders(t TableID, day Day, held span) (ids []ReservationID) {
+func (b *book) holders(t TableID, day Day, held span) (list []*Reservation) {
 	for d := day - 2; d <= day+2; d++ {
 		s, ok := b.sheets.get(dayKey(d))
 		if !ok {
@@ -162,9 +162,16 @@ func (b *book) holders(t TableID, day Day, held span) (ids []ReservationID) {
 		}
 		for _, r := range s.list {
 			if h := r.held(); blocks(r.Status) && h.from < held.to && held.from < h.to && slices.Contains(r.Tables, t) {
-				ids = append(ids, r.ID)
+				list = append(list, r)
 			}
 		}
+	}
+	return list
+}
+
+func idsOf(list []*Reservation) (ids []ReservationID) {
+	for _, r := range list {
+		ids = append(ids, r.ID)
 	}
 	return ids
 }

@@ -77,7 +77,7 @@ const reasonHoldExpired = "hold_expired"
 // meetsHolds reports whether the command's answer depends on which tables are free, or on a hold.
 func meetsHolds(b Body) bool {
 	switch b.(type) {
-	case *CreateReservation, *Reschedule, *Transition, *SeatWalkIn, *Hold, *ConfirmHold, *RemoveTable, *JoinWaitlist, *OfferTable:
+	case *CreateReservation, *Reschedule, *Transition, *SeatWalkIn, *Hold, *ConfirmHold, *RemoveTable, *JoinWaitlist, *OfferTable, *AssignTables, *Annotate:
 		return true
 	}
 	return false
@@ -116,7 +116,7 @@ func (d *decision) hold(c *Hold) Outcome {
 	if out := d.prepare(r); out.Code != CodeOK {
 		return out
 	}
-	if out := d.place(r, &c.Want, c.Table, old, true); out.Code != CodeOK {
+	if out := d.place(r, &c.Want, c.Table, old, true, nil); out.Code != CodeOK {
 		return out
 	}
 	if out := d.roomForHold(r.Guest, old); out.Code != CodeOK {
@@ -164,7 +164,7 @@ func (d *decision) confirmHold(c *ConfirmHold) Outcome {
 	}
 	next := old
 	if r.SpecialRequests != old.SpecialRequests {
-		next = evolve(next, d.move(&r))
+		next = evolve(next, d.move(&r, nil))
 	}
 	to := StatusConfirmed
 	if !d.staff() && d.rules.waits(r.GuestsCount) {

@@ -142,7 +142,8 @@ func better(a, b place) place {
 	return a
 }
 
-// judge says whether a party may start at p, pacing and tables apart. Staff need no notice, and a pause is not for them.
+// judge says whether a party may start at p, pacing and tables apart. Staff need no notice, a pause is not for them, and they may
+// override what is not the past.
 func (b *book) judge(q *search, p place) Code {
 	notice := int64(0)
 	if !q.staff && !q.waited {
@@ -151,16 +152,22 @@ func (b *book) judge(q *search, p place) Code {
 	switch {
 	case !q.staff && !q.waited && q.now < b.rules.PausedUntil:
 		return CodePaused
-	case !p.covered:
+	case !p.covered && !q.lift.lifts(CodeClosed):
 		return CodeClosed
 	case p.at*msPerSec < int64(q.now)+notice:
 		return CodeTooLate
-	case !q.waited && p.at*msPerSec > b.rules.horizon(q.now):
+	case !q.waited && p.at*msPerSec > b.rules.horizon(q.now) && !q.lift.lifts(CodeTooEarly):
 		return CodeTooEarly
-	case !p.offered:
+	case !p.offered && !(b.possible(p) && (!p.covered || q.lift.lifts(CodeNotOnGrid))):
 		return CodeNotOnGrid
 	}
 	return CodeOK
+}
+
+// possible reports whether the clock shows that time, at a tick: no override makes another start.
+func (b *book) possible(p place) bool {
+	at, exists := b.zone.instant(p.day, p.local)
+	return exists && at == p.at && p.at%tickSec == 0
 }
 
 // startAfter is the next start time that the shifts of day offer after the local minute.

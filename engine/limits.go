@@ -32,6 +32,7 @@ const (
 	MaxWaiting          = 300       // on the waitlist of one restaurant
 	MaxWaitingPerGuest  = 4         // of one guest there
 	MaxSpecialDays      = 100
+	MaxObstacles        = 32                              // that an answer names
 	MaxPacing           = 10_000                          // covers or parties that start in a window
 	maxParty            = MaxTablesPerParty * MaxCapacity // guests
 	MinRating           = 1
@@ -54,6 +55,8 @@ const (
 	MaxFamily          = 64
 	MaxFrom            = 45 // the longest textual IPv6 address
 	MaxShiftName       = 160
+	MaxOverride        = 200
+	MaxNote            = 1_000
 )
 
 // Time.

@@ -54,4 +54,5 @@ type Outcome struct {
 	Version      Version // of an account with what was decided: what was revoked later has a higher one; 0 for others and refusals
 	Alternatives []Alternative
 	Rules        *Rules
+	Conflicts    []Obstacle // what has the tables that staff named; with CodeSlotUnavailable
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"maitred/engine/enginepb"
 )
@@ -38,6 +39,9 @@ func AppendOutcome(dst []byte, o *Outcome) []byte {
 	}
 	for _, a := range o.Alternatives {
 		p.Alternatives = append(p.Alternatives, &enginepb.Alternative{Day: int32(a.Day), LocalMin: int32(a.LocalMin), StartsAt: a.StartsAt})
+	}
+	for i := range o.Conflicts {
+		p.Conflicts = append(p.Conflicts, o.Conflicts[i].proto())
 	}
 	return appendMessage(dst, p)
 }
@@ -79,6 +83,9 @@ func DecodeOutcome(b []byte) (*Outcome, error) {
 	for _, a := range p.Alternatives {
 		o.Alternatives = append(o.Alternatives, Alternative{Day(a.Day), int(a.LocalMin), a.StartsAt})
 	}
+	for _, c := range p.Conflicts {
+		o.Conflicts = append(o.Conflicts, obstacleFrom(c))
+	}
 	return o, nil
 }
 
@@ -90,6 +97,8 @@ func outcomeFault(p *enginepb.Outcome) string {
 		return fmt.Sprintf("this build does not know code %d", p.Code)
 	case r != nil && StatusName(r.Status) == "":
 		return fmt.Sprintf("this build does not know status %d", r.Status)
+	case slices.ContainsFunc(p.Conflicts, func(o *enginepb.Obstacle) bool { return o.Reason >= uint32(len(reasonNames)) }):
+		return "this build does not know why a table is not free"
 	case r != nil && !(whole(r.Key) && whole(r.Body)), k != nil && len(k.Hash) != len(Hash32{}):
 		return "a broken hash"
 	}

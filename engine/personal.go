@@ -86,11 +86,19 @@ func personal(e *Event) (fields [maxPersonal]field, n int) {
 			if c := r.Contact; c != nil {
 				add(&c.Name, &c.Phone, &c.Email)
 			}
+			if o := r.Override; o != nil {
+				add(&o.Reason)
+			}
 		}
 	case *enginepb.Event_ReviewAdded:
 		add(&body.ReviewAdded.Comment)
 	case *enginepb.Event_ReservationRescheduled:
 		add(&body.ReservationRescheduled.SpecialRequests)
+		if o := body.ReservationRescheduled.Override; o != nil {
+			add(&o.Reason)
+		}
+	case *enginepb.Event_ReservationNoted:
+		add(&body.ReservationNoted.Note)
 	case *enginepb.Event_ReservationStatusChanged:
 		if e.ByRole != RoleSystem { // the reasons of the engine are words of its own
 			add(&body.ReservationStatusChanged.Reason)
@@ -152,7 +160,7 @@ func StripPersonal(e *Event) *Event {
 }
 
 // stripCreated is the copy without personal strings of the event that comes most often, in one piece of memory instead of
-// fifteen. TestStripPersonalIsAClone holds it against CloneVT.
+// fifteen; a note has an event of its own. TestStripPersonalIsAClone holds it against CloneVT.
 func stripCreated(e *Event, r *enginepb.Reservation) *Event {
 	c := &struct {
 		event       Event
@@ -168,6 +176,9 @@ func stripCreated(e *Event, r *enginepb.Reservation) *Event {
 	n.StartsAt, n.EndsAt, n.GuestsCount, n.Status, n.Version = r.StartsAt, r.EndsAt, r.GuestsCount, r.Status, r.Version
 	n.Key, n.Body, n.CreatedMs, n.UpdatedMs, n.Reviewed, n.BufferMin, n.Area, n.HoldUntilMs = r.Key, r.Body, r.CreatedMs, r.UpdatedMs, r.Reviewed, r.BufferMin, r.Area, r.HoldUntilMs
 	n.Policy, n.FeeDue, n.Waiting = r.Policy, r.FeeDue, r.Waiting
+	if o := r.Override; o != nil {
+		n.Override = &enginepb.Override{Lifted: o.Lifted, ByHand: o.ByHand}
+	}
 	if r.Contact != nil {
 		n.Contact = &c.contact
 	}

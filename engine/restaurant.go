@@ -117,6 +117,10 @@ func (d *decision) decide() Outcome {
 		return d.offerTable(body)
 	case *Reschedule:
 		return d.reschedule(body)
+	case *AssignTables:
+		return d.assignTables(body)
+	case *Annotate:
+		return d.annotate(body)
 	case *Transition:
 		return d.transition(body)
 	case *AddStaff:

@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 		require.True(t, seen[c.String()], "no script shows %s", c)
 	}
 	for _, verb := range strings.Fields("create-restaurant change-restaurant add-table change-table remove-table book reschedule do sweep " +
-		"rules shifts free walk-in hold confirm-hold join offer waitlist conflicts hire promote dismiss review register change-profile login rotate revoke totp-begin totp-confirm totp-remove api-key api-key-revoke rehash note-throttle at state") {
+		"rules shifts free walk-in hold confirm-hold join offer waitlist conflicts assign note close-table block-table hire promote dismiss review register change-profile login rotate revoke totp-begin totp-confirm totp-remove api-key api-key-revoke rehash note-throttle at state") {
 		require.True(t, seen[verb], "no script uses %s", verb)
 	}
 }
@@ -182,6 +182,12 @@ func (s *script) when(args map[string]string) (w engine.When) {
 	return w
 }
 
+func (s *script) second(text string) int64 {
+	at, err := time.Parse(time.RFC3339, text)
+	require.NoError(s.t, err)
+	return at.Unix()
+}
+
 func (s *script) details(args map[string]string) engine.Details {
 	d := engine.Details{Name: args["name"], TimeZone: args["zone"]}
 	if d.TimeZone == "" {
@@ -211,11 +217,23 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 	case "change-table":
 		n := s.number(args, "capacity", 2)
 		return &engine.ChangeTable{ID: s.table(args["id"]), Change: engine.TableChange{Capacity: &n}}
+	case "close-table":
+		return &engine.ChangeTable{ID: s.table(args["id"]), Change: engine.TableChange{InService: new(false)}}
+	case "block-table":
+		return &engine.ChangeTable{ID: s.table(args["id"]), Change: engine.TableChange{Blocks: &[]engine.Block{{From: s.second(args["from"]), Until: s.second(args["until"])}}}}
 	case "remove-table":
 		return &engine.RemoveTable{ID: s.table(args["id"])}
 	case "book":
 		return &engine.CreateReservation{ID: s.reservation(args["id"]), Want: s.when(args), GuestsCount: s.number(args, "guests", 2),
-			Table: s.table(args["table"]), Area: args["area"]}
+			Table: s.table(args["table"]), Area: args["area"], Override: args["override"]}
+	case "assign":
+		c := &engine.AssignTables{ID: s.reservation(args["id"]), Override: args["override"]}
+		for _, name := range strings.FieldsFunc(args["tables"], func(r rune) bool { return r == '+' }) {
+			c.Tables = append(c.Tables, s.table(name))
+		}
+		return c
+	case "note":
+		return &engine.Annotate{ID: s.reservation(args["id"]), Note: args["text"]}
 	case "hold":
 		return &engine.Hold{ID: s.reservation(args["id"]), Want: s.when(args), GuestsCount: s.number(args, "guests", 2), Table: s.table(args["table"]),
 			Replaces: s.reservation(args["replaces"])}
@@ -236,7 +254,10 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 	case "walk-in":
 		return &engine.SeatWalkIn{ID: s.reservation(args["id"]), GuestsCount: s.number(args, "guests", 2), Table: s.table(args["table"]), Area: args["area"]}
 	case "reschedule":
-		c := &engine.Reschedule{ID: s.reservation(args["id"])}
+		c := &engine.Reschedule{ID: s.reservation(args["id"]), Override: args["override"]}
+		if args["table"] != "" {
+			c.Table = new(s.table(args["table"]))
+		}
 		if args["date"] != "" {
 			w := s.when(args)
 			c.Want = &w
@@ -353,6 +374,9 @@ func (s *script) show(out engine.Outcome) string {
 	if out.Family != "" {
 		text += " family=" + out.Family
 	}
+	for _, o := range out.Conflicts {
+		text += "\n  in the way " + s.obstacle(&o)
+	}
 	for _, a := range out.Alternatives {
 		text += fmt.Sprintf("\n  rather %s %s", a.Day, engine.AppendClock(nil, a.LocalMin))
 	}
@@ -374,8 +398,26 @@ func (s *script) line(r *engine.Reservation) string {
 	if r.FeeDue != 0 {
 		owes = fmt.Sprintf(" owes %d %s", r.FeeDue, r.Policy.Currency)
 	}
+	if o := r.Override; o != nil {
+		owes += fmt.Sprintf(" override %q %v", o.Reason, o.Lifted)
+	}
+	if r.Note != "" {
+		owes += fmt.Sprintf(" note %q", r.Note)
+	}
 	return fmt.Sprintf("%s %s %s %s–%s for %d at %s v%d%s%s", s.name(string(r.ID)), engine.StatusName(r.Status), r.Day,
 		engine.AppendClock(nil, r.LocalMin), time.Unix(r.EndsAt, 0).UTC().Format("15:04Z"), r.GuestsCount, strings.Join(tables, "+"), r.Version, map[bool]string{true: " reviewed"}[r.Reviewed], owes)
+}
+
+func (s *script) obstacle(o *engine.Obstacle) string {
+	clock := func(at int64) string { return time.Unix(at, 0).UTC().Format("15:04Z") }
+	text := fmt.Sprintf("%s %s", o.Number, o.Reason)
+	if o.Reservation != "" {
+		text += fmt.Sprintf(" by %s %s for %d, buffer %d,", s.name(string(o.Reservation)), engine.StatusName(o.Status), o.Guests, o.BufferMin)
+	}
+	if o.From != 0 {
+		text += " " + clock(o.From) + "–" + clock(o.Until)
+	}
+	return text
 }
 
 // state shows the day sheets of a fortnight, and when the next timer is due.

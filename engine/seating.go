@@ -7,10 +7,11 @@ type search struct {
 	now    Instant
 	guests int
 	staff  bool
-	walkIn bool   // stands at the door
-	waited bool   // has waited for a table: notice, horizon and pause are for others
-	area   string // where it wants to sit; empty = anywhere
-	skip   *hold  // what the party itself holds
+	walkIn bool      // stands at the door
+	waited bool      // has waited for a table: notice, horizon and pause are for others
+	area   string    // where it wants to sit; empty = anywhere
+	skip   *hold     // what the party itself holds
+	lift   *Override // what staff set aside for it; nil = nothing
 }
 
 // books reports whether the party may book a table of that channel.
@@ -22,7 +23,7 @@ func (q *search) books(c Channel) bool {
 type wish struct {
 	span    span
 	table   int       // slot; -1 = any
-	binding bool      // that table or none, whatever its channel
+	binding bool      // that table or none, whatever its channel; whoever binds has looked whether it fits
 	keep    []TableID // to stay at when they are free and fit
 }
 
@@ -33,7 +34,7 @@ func (b *book) seat(q *search, w wish) []TableID {
 	free := func(slot int) bool { return slot >= 0 && fits.has(slot) && !taken.has(slot) }
 	one := func(slot int) []TableID { return []TableID{b.floor.slots[slot].ID} }
 	if w.binding {
-		if t := b.floor.slots[w.table]; t.InService && t.fits(q.guests) && !taken.has(w.table) {
+		if t := b.floor.slots[w.table]; t.InService && !taken.has(w.table) {
 			return one(w.table)
 		}
 		return nil
@@ -121,6 +122,7 @@ func (b *book) alternatives(q search, p place) []Alternative {
 	if !b.everFits(q.guests) {
 		return nil
 	}
+	q.lift = nil // what is proposed needs no override
 	var out []Alternative
 	var starts []Start
 	for away := Day(0); away <= alternativeDays && len(out) < MaxAlternatives; away++ {

@@ -36,8 +36,10 @@ type Reservation struct {
 	Updated         Instant
 	HoldUntil       Instant // of what is or was held; 0 = never
 	Policy          Policy
-	FeeDue          int      // of the guest, in minor units of the policy's currency
-	Waiting         *Waiting // of who is or was on the waitlist
+	FeeDue          int       // of the guest, in minor units of the policy's currency
+	Waiting         *Waiting  // of who is or was on the waitlist
+	Override        *Override // for its present time and tables; nil = none
+	Note            string    // of staff for staff
 }
 
 // TableSpec describes a table.

@@ -57,13 +57,13 @@ func (d *decision) placeWalkIn(r *Reservation, table TableID) Outcome {
 		}
 		w.binding = true
 	}
-	if !d.everFits(r.GuestsCount) || w.binding && !d.floor.slots[w.table].fits(r.GuestsCount) {
+	if !d.fits(&q, &w) {
 		return refuse(CodePartyTooLarge)
 	}
 	r.Day, r.LocalMin, r.StartsAt, r.BufferMin = p.day, p.local, p.at, d.rules.BufferMin
 	r.EndsAt, w.span = d.stay(p, r.GuestsCount)
 	if r.Tables = d.seat(&q, w); r.Tables == nil {
-		return refuse(CodeSlotUnavailable)
+		return Outcome{Code: CodeSlotUnavailable, Conflicts: d.inTheWay(&q, &w, p.day)}
 	}
 	return Outcome{}
 }

@@ -63,6 +63,8 @@ type Command struct {
 	//	*Command_ConfirmHold
 	//	*Command_JoinWaitlist
 	//	*Command_OfferTable
+	//	*Command_AssignTables
+	//	*Command_Annotate
 	//	*Command_Register
 	//	*Command_ChangeProfile
 	//	*Command_OpenSession
@@ -332,6 +334,24 @@ func (x *Command) GetOfferTable() *OfferTable {
 	return nil
 }
 
+func (x *Command) GetAssignTables() *AssignTables {
+	if x != nil {
+		if x, ok := x.Body.(*Command_AssignTables); ok {
+			return x.AssignTables
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetAnnotate() *Annotate {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Annotate); ok {
+			return x.Annotate
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetRegister() *Register {
 	if x != nil {
 		if x, ok := x.Body.(*Command_Register); ok {
@@ -538,6 +558,14 @@ type Command_OfferTable struct {
 	OfferTable *OfferTable `protobuf:"bytes,28,opt,name=offer_table,json=offerTable,proto3,oneof"`
 }
 
+type Command_AssignTables struct {
+	AssignTables *AssignTables `protobuf:"bytes,29,opt,name=assign_tables,json=assignTables,proto3,oneof"`
+}
+
+type Command_Annotate struct {
+	Annotate *Annotate `protobuf:"bytes,30,opt,name=annotate,proto3,oneof"`
+}
+
 type Command_Register struct {
 	Register *Register `protobuf:"bytes,40,opt,name=register,proto3,oneof"`
 }
@@ -631,6 +659,10 @@ func (*Command_ConfirmHold) isCommand_Body() {}
 func (*Command_JoinWaitlist) isCommand_Body() {}
 
 func (*Command_OfferTable) isCommand_Body() {}
+
+func (*Command_AssignTables) isCommand_Body() {}
+
+func (*Command_Annotate) isCommand_Body() {}
 
 func (*Command_Register) isCommand_Body() {}
 
@@ -1637,6 +1669,7 @@ type CreateReservation struct {
 	Table           string                 `protobuf:"bytes,5,opt,name=table,proto3" json:"table,omitempty"`
 	Contact         *Contact               `protobuf:"bytes,6,opt,name=contact,proto3" json:"contact,omitempty"`
 	Area            string                 `protobuf:"bytes,7,opt,name=area,proto3" json:"area,omitempty"`
+	Override        string                 `protobuf:"bytes,8,opt,name=override,proto3" json:"override,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1716,6 +1749,13 @@ func (x *CreateReservation) GetContact() *Contact {
 func (x *CreateReservation) GetArea() string {
 	if x != nil {
 		return x.Area
+	}
+	return ""
+}
+
+func (x *CreateReservation) GetOverride() string {
+	if x != nil {
+		return x.Override
 	}
 	return ""
 }
@@ -2092,6 +2132,7 @@ type Reschedule struct {
 	SpecialRequests *string                `protobuf:"bytes,4,opt,name=special_requests,json=specialRequests,proto3,oneof" json:"special_requests,omitempty"`
 	Table           *string                `protobuf:"bytes,5,opt,name=table,proto3,oneof" json:"table,omitempty"`
 	Area            *string                `protobuf:"bytes,6,opt,name=area,proto3,oneof" json:"area,omitempty"`
+	Override        string                 `protobuf:"bytes,7,opt,name=override,proto3" json:"override,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2168,6 +2209,125 @@ func (x *Reschedule) GetArea() string {
 	return ""
 }
 
+func (x *Reschedule) GetOverride() string {
+	if x != nil {
+		return x.Override
+	}
+	return ""
+}
+
+type AssignTables struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	TableIds      []string               `protobuf:"bytes,2,rep,name=table_ids,json=tableIds,proto3" json:"table_ids,omitempty"`
+	Override      string                 `protobuf:"bytes,3,opt,name=override,proto3" json:"override,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignTables) Reset() {
+	*x = AssignTables{}
+	mi := &file_command_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignTables) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignTables) ProtoMessage() {}
+
+func (x *AssignTables) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignTables.ProtoReflect.Descriptor instead.
+func (*AssignTables) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AssignTables) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AssignTables) GetTableIds() []string {
+	if x != nil {
+		return x.TableIds
+	}
+	return nil
+}
+
+func (x *AssignTables) GetOverride() string {
+	if x != nil {
+		return x.Override
+	}
+	return ""
+}
+
+type Annotate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Note          string                 `protobuf:"bytes,2,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Annotate) Reset() {
+	*x = Annotate{}
+	mi := &file_command_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Annotate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Annotate) ProtoMessage() {}
+
+func (x *Annotate) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Annotate.ProtoReflect.Descriptor instead.
+func (*Annotate) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Annotate) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Annotate) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 type Transition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2179,7 +2339,7 @@ type Transition struct {
 
 func (x *Transition) Reset() {
 	*x = Transition{}
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2351,7 @@ func (x *Transition) String() string {
 func (*Transition) ProtoMessage() {}
 
 func (x *Transition) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[20]
+	mi := &file_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2364,7 @@ func (x *Transition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transition.ProtoReflect.Descriptor instead.
 func (*Transition) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{20}
+	return file_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Transition) GetId() string {
@@ -2238,7 +2398,7 @@ type AddStaff struct {
 
 func (x *AddStaff) Reset() {
 	*x = AddStaff{}
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2410,7 @@ func (x *AddStaff) String() string {
 func (*AddStaff) ProtoMessage() {}
 
 func (x *AddStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[21]
+	mi := &file_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2423,7 @@ func (x *AddStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddStaff.ProtoReflect.Descriptor instead.
 func (*AddStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{21}
+	return file_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AddStaff) GetAccount() string {
@@ -2290,7 +2450,7 @@ type ChangeStaff struct {
 
 func (x *ChangeStaff) Reset() {
 	*x = ChangeStaff{}
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2302,7 +2462,7 @@ func (x *ChangeStaff) String() string {
 func (*ChangeStaff) ProtoMessage() {}
 
 func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[22]
+	mi := &file_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2315,7 +2475,7 @@ func (x *ChangeStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeStaff.ProtoReflect.Descriptor instead.
 func (*ChangeStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{22}
+	return file_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ChangeStaff) GetAccount() string {
@@ -2341,7 +2501,7 @@ type RemoveStaff struct {
 
 func (x *RemoveStaff) Reset() {
 	*x = RemoveStaff{}
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2513,7 @@ func (x *RemoveStaff) String() string {
 func (*RemoveStaff) ProtoMessage() {}
 
 func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[23]
+	mi := &file_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +2526,7 @@ func (x *RemoveStaff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveStaff.ProtoReflect.Descriptor instead.
 func (*RemoveStaff) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{23}
+	return file_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RemoveStaff) GetAccount() string {
@@ -2388,7 +2548,7 @@ type AddReview struct {
 
 func (x *AddReview) Reset() {
 	*x = AddReview{}
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2400,7 +2560,7 @@ func (x *AddReview) String() string {
 func (*AddReview) ProtoMessage() {}
 
 func (x *AddReview) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[24]
+	mi := &file_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2413,7 +2573,7 @@ func (x *AddReview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddReview.ProtoReflect.Descriptor instead.
 func (*AddReview) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{24}
+	return file_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AddReview) GetId() string {
@@ -2453,7 +2613,7 @@ type ForgetGuest struct {
 
 func (x *ForgetGuest) Reset() {
 	*x = ForgetGuest{}
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2625,7 @@ func (x *ForgetGuest) String() string {
 func (*ForgetGuest) ProtoMessage() {}
 
 func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[25]
+	mi := &file_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2638,7 @@ func (x *ForgetGuest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetGuest.ProtoReflect.Descriptor instead.
 func (*ForgetGuest) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{25}
+	return file_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ForgetGuest) GetGuest() string {
@@ -2504,7 +2664,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2516,7 +2676,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[26]
+	mi := &file_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2529,7 +2689,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{26}
+	return file_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Register) GetId() string {
@@ -2600,7 +2760,7 @@ type ChangeProfile struct {
 
 func (x *ChangeProfile) Reset() {
 	*x = ChangeProfile{}
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2612,7 +2772,7 @@ func (x *ChangeProfile) String() string {
 func (*ChangeProfile) ProtoMessage() {}
 
 func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[27]
+	mi := &file_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2625,7 +2785,7 @@ func (x *ChangeProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeProfile.ProtoReflect.Descriptor instead.
 func (*ChangeProfile) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{27}
+	return file_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ChangeProfile) GetFirstName() string {
@@ -2670,7 +2830,7 @@ type OpenSession struct {
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2682,7 +2842,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[28]
+	mi := &file_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2695,7 +2855,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{28}
+	return file_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *OpenSession) GetPassword() string {
@@ -2750,7 +2910,7 @@ type RotateSession struct {
 
 func (x *RotateSession) Reset() {
 	*x = RotateSession{}
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2762,7 +2922,7 @@ func (x *RotateSession) String() string {
 func (*RotateSession) ProtoMessage() {}
 
 func (x *RotateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[29]
+	mi := &file_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2775,7 +2935,7 @@ func (x *RotateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSession.ProtoReflect.Descriptor instead.
 func (*RotateSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{29}
+	return file_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RotateSession) GetOld() []byte {
@@ -2802,7 +2962,7 @@ type RevokeSession struct {
 
 func (x *RevokeSession) Reset() {
 	*x = RevokeSession{}
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2814,7 +2974,7 @@ func (x *RevokeSession) String() string {
 func (*RevokeSession) ProtoMessage() {}
 
 func (x *RevokeSession) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[30]
+	mi := &file_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2827,7 +2987,7 @@ func (x *RevokeSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSession.ProtoReflect.Descriptor instead.
 func (*RevokeSession) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{30}
+	return file_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RevokeSession) GetRefresh() []byte {
@@ -2853,7 +3013,7 @@ type BeginSecondFactor struct {
 
 func (x *BeginSecondFactor) Reset() {
 	*x = BeginSecondFactor{}
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +3025,7 @@ func (x *BeginSecondFactor) String() string {
 func (*BeginSecondFactor) ProtoMessage() {}
 
 func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[31]
+	mi := &file_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +3038,7 @@ func (x *BeginSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginSecondFactor.ProtoReflect.Descriptor instead.
 func (*BeginSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{31}
+	return file_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BeginSecondFactor) GetSecret() []byte {
@@ -2899,7 +3059,7 @@ type ConfirmSecondFactor struct {
 
 func (x *ConfirmSecondFactor) Reset() {
 	*x = ConfirmSecondFactor{}
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2911,7 +3071,7 @@ func (x *ConfirmSecondFactor) String() string {
 func (*ConfirmSecondFactor) ProtoMessage() {}
 
 func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[32]
+	mi := &file_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2924,7 +3084,7 @@ func (x *ConfirmSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmSecondFactor.ProtoReflect.Descriptor instead.
 func (*ConfirmSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{32}
+	return file_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ConfirmSecondFactor) GetSecret() []byte {
@@ -2956,7 +3116,7 @@ type RemoveSecondFactor struct {
 
 func (x *RemoveSecondFactor) Reset() {
 	*x = RemoveSecondFactor{}
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3128,7 @@ func (x *RemoveSecondFactor) String() string {
 func (*RemoveSecondFactor) ProtoMessage() {}
 
 func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[33]
+	mi := &file_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3141,7 @@ func (x *RemoveSecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSecondFactor.ProtoReflect.Descriptor instead.
 func (*RemoveSecondFactor) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{33}
+	return file_command_proto_rawDescGZIP(), []int{35}
 }
 
 type RehashPassword struct {
@@ -2994,7 +3154,7 @@ type RehashPassword struct {
 
 func (x *RehashPassword) Reset() {
 	*x = RehashPassword{}
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3006,7 +3166,7 @@ func (x *RehashPassword) String() string {
 func (*RehashPassword) ProtoMessage() {}
 
 func (x *RehashPassword) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[34]
+	mi := &file_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3019,7 +3179,7 @@ func (x *RehashPassword) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RehashPassword.ProtoReflect.Descriptor instead.
 func (*RehashPassword) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{34}
+	return file_command_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RehashPassword) GetOld() string {
@@ -3044,7 +3204,7 @@ type NoteThrottle struct {
 
 func (x *NoteThrottle) Reset() {
 	*x = NoteThrottle{}
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3216,7 @@ func (x *NoteThrottle) String() string {
 func (*NoteThrottle) ProtoMessage() {}
 
 func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[35]
+	mi := &file_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3229,7 @@ func (x *NoteThrottle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteThrottle.ProtoReflect.Descriptor instead.
 func (*NoteThrottle) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{35}
+	return file_command_proto_rawDescGZIP(), []int{37}
 }
 
 type AddApiKey struct {
@@ -3086,7 +3246,7 @@ type AddApiKey struct {
 
 func (x *AddApiKey) Reset() {
 	*x = AddApiKey{}
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3098,7 +3258,7 @@ func (x *AddApiKey) String() string {
 func (*AddApiKey) ProtoMessage() {}
 
 func (x *AddApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[36]
+	mi := &file_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3111,7 +3271,7 @@ func (x *AddApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddApiKey.ProtoReflect.Descriptor instead.
 func (*AddApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{36}
+	return file_command_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AddApiKey) GetId() string {
@@ -3165,7 +3325,7 @@ type RevokeApiKey struct {
 
 func (x *RevokeApiKey) Reset() {
 	*x = RevokeApiKey{}
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3337,7 @@ func (x *RevokeApiKey) String() string {
 func (*RevokeApiKey) ProtoMessage() {}
 
 func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[37]
+	mi := &file_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3350,7 @@ func (x *RevokeApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKey.ProtoReflect.Descriptor instead.
 func (*RevokeApiKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{37}
+	return file_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RevokeApiKey) GetId() string {
@@ -3208,7 +3368,7 @@ type EraseAccount struct {
 
 func (x *EraseAccount) Reset() {
 	*x = EraseAccount{}
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3220,7 +3380,7 @@ func (x *EraseAccount) String() string {
 func (*EraseAccount) ProtoMessage() {}
 
 func (x *EraseAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[38]
+	mi := &file_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3233,7 +3393,7 @@ func (x *EraseAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseAccount.ProtoReflect.Descriptor instead.
 func (*EraseAccount) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{38}
+	return file_command_proto_rawDescGZIP(), []int{40}
 }
 
 type CompleteErasure struct {
@@ -3244,7 +3404,7 @@ type CompleteErasure struct {
 
 func (x *CompleteErasure) Reset() {
 	*x = CompleteErasure{}
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3416,7 @@ func (x *CompleteErasure) String() string {
 func (*CompleteErasure) ProtoMessage() {}
 
 func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[39]
+	mi := &file_command_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3429,7 @@ func (x *CompleteErasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteErasure.ProtoReflect.Descriptor instead.
 func (*CompleteErasure) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{39}
+	return file_command_proto_rawDescGZIP(), []int{41}
 }
 
 // Outcome is the answer to a command.
@@ -3293,13 +3453,14 @@ type Outcome struct {
 	Alternatives      []*Alternative         `protobuf:"bytes,16,rep,name=alternatives,proto3" json:"alternatives,omitempty"`
 	Rules             *Rules                 `protobuf:"bytes,18,opt,name=rules,proto3" json:"rules,omitempty"`
 	Version           uint64                 `protobuf:"varint,17,opt,name=version,proto3" json:"version,omitempty"` // of an account with what was decided; 0 = not told
+	Conflicts         []*Obstacle            `protobuf:"bytes,21,rep,name=conflicts,proto3" json:"conflicts,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3472,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[40]
+	mi := &file_command_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3485,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{40}
+	return file_command_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Outcome) GetCode() uint32 {
@@ -3453,6 +3614,122 @@ func (x *Outcome) GetVersion() uint64 {
 	return 0
 }
 
+func (x *Outcome) GetConflicts() []*Obstacle {
+	if x != nil {
+		return x.Conflicts
+	}
+	return nil
+}
+
+// Obstacle is what stands in the way at a table that staff named.
+type Obstacle struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Table         string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	Number        string                 `protobuf:"bytes,2,opt,name=number,proto3" json:"number,omitempty"`
+	Reason        uint32                 `protobuf:"varint,3,opt,name=reason,proto3" json:"reason,omitempty"`          // engine.Reason
+	Reservation   string                 `protobuf:"bytes,4,opt,name=reservation,proto3" json:"reservation,omitempty"` // that has the table; this and the next three only with it
+	Guests        int32                  `protobuf:"varint,5,opt,name=guests,proto3" json:"guests,omitempty"`
+	Status        Status                 `protobuf:"varint,6,opt,name=status,proto3,enum=maitred.engine.v1.Status" json:"status,omitempty"`
+	BufferMin     int32                  `protobuf:"varint,7,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"`
+	From          int64                  `protobuf:"varint,8,opt,name=from,proto3" json:"from,omitempty"` // Unix seconds, of the stay or the block
+	Until         int64                  `protobuf:"varint,9,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Obstacle) Reset() {
+	*x = Obstacle{}
+	mi := &file_command_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Obstacle) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Obstacle) ProtoMessage() {}
+
+func (x *Obstacle) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Obstacle.ProtoReflect.Descriptor instead.
+func (*Obstacle) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Obstacle) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Obstacle) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *Obstacle) GetReason() uint32 {
+	if x != nil {
+		return x.Reason
+	}
+	return 0
+}
+
+func (x *Obstacle) GetReservation() string {
+	if x != nil {
+		return x.Reservation
+	}
+	return ""
+}
+
+func (x *Obstacle) GetGuests() int32 {
+	if x != nil {
+		return x.Guests
+	}
+	return 0
+}
+
+func (x *Obstacle) GetStatus() Status {
+	if x != nil {
+		return x.Status
+	}
+	return Status_STATUS_UNSPECIFIED
+}
+
+func (x *Obstacle) GetBufferMin() int32 {
+	if x != nil {
+		return x.BufferMin
+	}
+	return 0
+}
+
+func (x *Obstacle) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *Obstacle) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 type Alternative struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Day           int32                  `protobuf:"varint,1,opt,name=day,proto3" json:"day,omitempty"` // days since 1970-01-01
@@ -3464,7 +3741,7 @@ type Alternative struct {
 
 func (x *Alternative) Reset() {
 	*x = Alternative{}
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3476,7 +3753,7 @@ func (x *Alternative) String() string {
 func (*Alternative) ProtoMessage() {}
 
 func (x *Alternative) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[41]
+	mi := &file_command_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3489,7 +3766,7 @@ func (x *Alternative) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alternative.ProtoReflect.Descriptor instead.
 func (*Alternative) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{41}
+	return file_command_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Alternative) GetDay() int32 {
@@ -3525,7 +3802,7 @@ type AccountView struct {
 
 func (x *AccountView) Reset() {
 	*x = AccountView{}
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3537,7 +3814,7 @@ func (x *AccountView) String() string {
 func (*AccountView) ProtoMessage() {}
 
 func (x *AccountView) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[42]
+	mi := &file_command_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3550,7 +3827,7 @@ func (x *AccountView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountView.ProtoReflect.Descriptor instead.
 func (*AccountView) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{42}
+	return file_command_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AccountView) GetId() string {
@@ -3571,7 +3848,7 @@ var File_command_proto protoreflect.FileDescriptor
 
 const file_command_proto_rawDesc = "" +
 	"\n" +
-	"\rcommand.proto\x12\x11maitred.engine.v1\x1a\fengine.proto\"\xeb\x13\n" +
+	"\rcommand.proto\x12\x11maitred.engine.v1\x1a\fengine.proto\"\xee\x14\n" +
 	"\aCommand\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12+\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x04role\x12\x12\n" +
@@ -3605,7 +3882,9 @@ const file_command_proto_rawDesc = "" +
 	"\fconfirm_hold\x18\x1a \x01(\v2\x1e.maitred.engine.v1.ConfirmHoldH\x00R\vconfirmHold\x12F\n" +
 	"\rjoin_waitlist\x18\x1b \x01(\v2\x1f.maitred.engine.v1.JoinWaitlistH\x00R\fjoinWaitlist\x12@\n" +
 	"\voffer_table\x18\x1c \x01(\v2\x1d.maitred.engine.v1.OfferTableH\x00R\n" +
-	"offerTable\x129\n" +
+	"offerTable\x12F\n" +
+	"\rassign_tables\x18\x1d \x01(\v2\x1f.maitred.engine.v1.AssignTablesH\x00R\fassignTables\x129\n" +
+	"\bannotate\x18\x1e \x01(\v2\x1b.maitred.engine.v1.AnnotateH\x00R\bannotate\x129\n" +
 	"\bregister\x18( \x01(\v2\x1b.maitred.engine.v1.RegisterH\x00R\bregister\x12I\n" +
 	"\x0echange_profile\x18) \x01(\v2 .maitred.engine.v1.ChangeProfileH\x00R\rchangeProfile\x12C\n" +
 	"\fopen_session\x18* \x01(\v2\x1e.maitred.engine.v1.OpenSessionH\x00R\vopenSession\x12I\n" +
@@ -3741,7 +4020,7 @@ const file_command_proto_rawDesc = "" +
 	"\thas_local\x18\x01 \x01(\bR\bhasLocal\x12\x10\n" +
 	"\x03day\x18\x02 \x01(\x05R\x03day\x12\x1b\n" +
 	"\tlocal_min\x18\x03 \x01(\x03R\blocalMin\x12\x1b\n" +
-	"\tstarts_at\x18\x04 \x01(\x03R\bstartsAt\"\xfe\x01\n" +
+	"\tstarts_at\x18\x04 \x01(\x03R\bstartsAt\"\x9a\x02\n" +
 	"\x11CreateReservation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
 	"\x04want\x18\x02 \x01(\v2\x17.maitred.engine.v1.WhenR\x04want\x12!\n" +
@@ -3749,7 +4028,8 @@ const file_command_proto_rawDesc = "" +
 	"\x10special_requests\x18\x04 \x01(\tR\x0fspecialRequests\x12\x14\n" +
 	"\x05table\x18\x05 \x01(\tR\x05table\x124\n" +
 	"\acontact\x18\x06 \x01(\v2\x1a.maitred.engine.v1.ContactR\acontact\x12\x12\n" +
-	"\x04area\x18\a \x01(\tR\x04area\"\xca\x01\n" +
+	"\x04area\x18\a \x01(\tR\x04area\x12\x1a\n" +
+	"\boverride\x18\b \x01(\tR\boverride\"\xca\x01\n" +
 	"\n" +
 	"SeatWalkIn\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
@@ -3780,7 +4060,7 @@ const file_command_proto_rawDesc = "" +
 	"\vConfirmHold\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x10special_requests\x18\x02 \x01(\tH\x00R\x0fspecialRequests\x88\x01\x01B\x13\n" +
-	"\x11_special_requests\"\x8e\x02\n" +
+	"\x11_special_requests\"\xaa\x02\n" +
 	"\n" +
 	"Reschedule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
@@ -3788,11 +4068,19 @@ const file_command_proto_rawDesc = "" +
 	"\fguests_count\x18\x03 \x01(\x03H\x00R\vguestsCount\x88\x01\x01\x12.\n" +
 	"\x10special_requests\x18\x04 \x01(\tH\x01R\x0fspecialRequests\x88\x01\x01\x12\x19\n" +
 	"\x05table\x18\x05 \x01(\tH\x02R\x05table\x88\x01\x01\x12\x17\n" +
-	"\x04area\x18\x06 \x01(\tH\x03R\x04area\x88\x01\x01B\x0f\n" +
+	"\x04area\x18\x06 \x01(\tH\x03R\x04area\x88\x01\x01\x12\x1a\n" +
+	"\boverride\x18\a \x01(\tR\boverrideB\x0f\n" +
 	"\r_guests_countB\x13\n" +
 	"\x11_special_requestsB\b\n" +
 	"\x06_tableB\a\n" +
-	"\x05_area\"L\n" +
+	"\x05_area\"W\n" +
+	"\fAssignTables\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
+	"\ttable_ids\x18\x02 \x03(\tR\btableIds\x12\x1a\n" +
+	"\boverride\x18\x03 \x01(\tR\boverride\".\n" +
+	"\bAnnotate\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04note\x18\x02 \x01(\tR\x04note\"L\n" +
 	"\n" +
 	"Transition\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
@@ -3870,7 +4158,7 @@ const file_command_proto_rawDesc = "" +
 	"\fRevokeApiKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x0e\n" +
 	"\fEraseAccount\"\x11\n" +
-	"\x0fCompleteErasure\"\xe0\x05\n" +
+	"\x0fCompleteErasure\"\x9b\x06\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1a\n" +
@@ -3893,7 +4181,19 @@ const file_command_proto_rawDesc = "" +
 	"\x06family\x18\x0f \x01(\tR\x06family\x12B\n" +
 	"\falternatives\x18\x10 \x03(\v2\x1e.maitred.engine.v1.AlternativeR\falternatives\x12.\n" +
 	"\x05rules\x18\x12 \x01(\v2\x18.maitred.engine.v1.RulesR\x05rules\x12\x18\n" +
-	"\aversion\x18\x11 \x01(\x04R\aversion\"Y\n" +
+	"\aversion\x18\x11 \x01(\x04R\aversion\x129\n" +
+	"\tconflicts\x18\x15 \x03(\v2\x1b.maitred.engine.v1.ObstacleR\tconflicts\"\x86\x02\n" +
+	"\bObstacle\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\tR\x06number\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\rR\x06reason\x12 \n" +
+	"\vreservation\x18\x04 \x01(\tR\vreservation\x12\x16\n" +
+	"\x06guests\x18\x05 \x01(\x05R\x06guests\x121\n" +
+	"\x06status\x18\x06 \x01(\x0e2\x19.maitred.engine.v1.StatusR\x06status\x12\x1d\n" +
+	"\n" +
+	"buffer_min\x18\a \x01(\x05R\tbufferMin\x12\x12\n" +
+	"\x04from\x18\b \x01(\x03R\x04from\x12\x14\n" +
+	"\x05until\x18\t \x01(\x03R\x05until\"Y\n" +
 	"\vAlternative\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\x05R\x03day\x12\x1b\n" +
 	"\tlocal_min\x18\x02 \x01(\x05R\blocalMin\x12\x1b\n" +
@@ -3914,7 +4214,7 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_command_proto_goTypes = []any{
 	(*Command)(nil),             // 0: maitred.engine.v1.Command
 	(*Shifts)(nil),              // 1: maitred.engine.v1.Shifts
@@ -3936,51 +4236,55 @@ var file_command_proto_goTypes = []any{
 	(*OfferTable)(nil),          // 17: maitred.engine.v1.OfferTable
 	(*ConfirmHold)(nil),         // 18: maitred.engine.v1.ConfirmHold
 	(*Reschedule)(nil),          // 19: maitred.engine.v1.Reschedule
-	(*Transition)(nil),          // 20: maitred.engine.v1.Transition
-	(*AddStaff)(nil),            // 21: maitred.engine.v1.AddStaff
-	(*ChangeStaff)(nil),         // 22: maitred.engine.v1.ChangeStaff
-	(*RemoveStaff)(nil),         // 23: maitred.engine.v1.RemoveStaff
-	(*AddReview)(nil),           // 24: maitred.engine.v1.AddReview
-	(*ForgetGuest)(nil),         // 25: maitred.engine.v1.ForgetGuest
-	(*Register)(nil),            // 26: maitred.engine.v1.Register
-	(*ChangeProfile)(nil),       // 27: maitred.engine.v1.ChangeProfile
-	(*OpenSession)(nil),         // 28: maitred.engine.v1.OpenSession
-	(*RotateSession)(nil),       // 29: maitred.engine.v1.RotateSession
-	(*RevokeSession)(nil),       // 30: maitred.engine.v1.RevokeSession
-	(*BeginSecondFactor)(nil),   // 31: maitred.engine.v1.BeginSecondFactor
-	(*ConfirmSecondFactor)(nil), // 32: maitred.engine.v1.ConfirmSecondFactor
-	(*RemoveSecondFactor)(nil),  // 33: maitred.engine.v1.RemoveSecondFactor
-	(*RehashPassword)(nil),      // 34: maitred.engine.v1.RehashPassword
-	(*NoteThrottle)(nil),        // 35: maitred.engine.v1.NoteThrottle
-	(*AddApiKey)(nil),           // 36: maitred.engine.v1.AddApiKey
-	(*RevokeApiKey)(nil),        // 37: maitred.engine.v1.RevokeApiKey
-	(*EraseAccount)(nil),        // 38: maitred.engine.v1.EraseAccount
-	(*CompleteErasure)(nil),     // 39: maitred.engine.v1.CompleteErasure
-	(*Outcome)(nil),             // 40: maitred.engine.v1.Outcome
-	(*Alternative)(nil),         // 41: maitred.engine.v1.Alternative
-	(*AccountView)(nil),         // 42: maitred.engine.v1.AccountView
-	(Role)(0),                   // 43: maitred.engine.v1.Role
-	(*Shift)(nil),               // 44: maitred.engine.v1.Shift
-	(*Pacing)(nil),              // 45: maitred.engine.v1.Pacing
-	(Approval)(0),               // 46: maitred.engine.v1.Approval
-	(*Policy)(nil),              // 47: maitred.engine.v1.Policy
-	(*Combination)(nil),         // 48: maitred.engine.v1.Combination
-	(*TurnTime)(nil),            // 49: maitred.engine.v1.TurnTime
-	(*SpecialDay)(nil),          // 50: maitred.engine.v1.SpecialDay
-	(Channel)(0),                // 51: maitred.engine.v1.Channel
-	(*Block)(nil),               // 52: maitred.engine.v1.Block
-	(*Contact)(nil),             // 53: maitred.engine.v1.Contact
-	(*Reservation)(nil),         // 54: maitred.engine.v1.Reservation
-	(*Table)(nil),               // 55: maitred.engine.v1.Table
-	(*Restaurant)(nil),          // 56: maitred.engine.v1.Restaurant
-	(*Member)(nil),              // 57: maitred.engine.v1.Member
-	(*Account)(nil),             // 58: maitred.engine.v1.Account
-	(*ApiKey)(nil),              // 59: maitred.engine.v1.ApiKey
-	(*Rules)(nil),               // 60: maitred.engine.v1.Rules
-	(*AccountBase)(nil),         // 61: maitred.engine.v1.AccountBase
+	(*AssignTables)(nil),        // 20: maitred.engine.v1.AssignTables
+	(*Annotate)(nil),            // 21: maitred.engine.v1.Annotate
+	(*Transition)(nil),          // 22: maitred.engine.v1.Transition
+	(*AddStaff)(nil),            // 23: maitred.engine.v1.AddStaff
+	(*ChangeStaff)(nil),         // 24: maitred.engine.v1.ChangeStaff
+	(*RemoveStaff)(nil),         // 25: maitred.engine.v1.RemoveStaff
+	(*AddReview)(nil),           // 26: maitred.engine.v1.AddReview
+	(*ForgetGuest)(nil),         // 27: maitred.engine.v1.ForgetGuest
+	(*Register)(nil),            // 28: maitred.engine.v1.Register
+	(*ChangeProfile)(nil),       // 29: maitred.engine.v1.ChangeProfile
+	(*OpenSession)(nil),         // 30: maitred.engine.v1.OpenSession
+	(*RotateSession)(nil),       // 31: maitred.engine.v1.RotateSession
+	(*RevokeSession)(nil),       // 32: maitred.engine.v1.RevokeSession
+	(*BeginSecondFactor)(nil),   // 33: maitred.engine.v1.BeginSecondFactor
+	(*ConfirmSecondFactor)(nil), // 34: maitred.engine.v1.ConfirmSecondFactor
+	(*RemoveSecondFactor)(nil),  // 35: maitred.engine.v1.RemoveSecondFactor
+	(*RehashPassword)(nil),      // 36: maitred.engine.v1.RehashPassword
+	(*NoteThrottle)(nil),        // 37: maitred.engine.v1.NoteThrottle
+	(*AddApiKey)(nil),           // 38: maitred.engine.v1.AddApiKey
+	(*RevokeApiKey)(nil),        // 39: maitred.engine.v1.RevokeApiKey
+	(*EraseAccount)(nil),        // 40: maitred.engine.v1.EraseAccount
+	(*CompleteErasure)(nil),     // 41: maitred.engine.v1.CompleteErasure
+	(*Outcome)(nil),             // 42: maitred.engine.v1.Outcome
+	(*Obstacle)(nil),            // 43: maitred.engine.v1.Obstacle
+	(*Alternative)(nil),         // 44: maitred.engine.v1.Alternative
+	(*AccountView)(nil),         // 45: maitred.engine.v1.AccountView
+	(Role)(0),                   // 46: maitred.engine.v1.Role
+	(*Shift)(nil),               // 47: maitred.engine.v1.Shift
+	(*Pacing)(nil),              // 48: maitred.engine.v1.Pacing
+	(Approval)(0),               // 49: maitred.engine.v1.Approval
+	(*Policy)(nil),              // 50: maitred.engine.v1.Policy
+	(*Combination)(nil),         // 51: maitred.engine.v1.Combination
+	(*TurnTime)(nil),            // 52: maitred.engine.v1.TurnTime
+	(*SpecialDay)(nil),          // 53: maitred.engine.v1.SpecialDay
+	(Channel)(0),                // 54: maitred.engine.v1.Channel
+	(*Block)(nil),               // 55: maitred.engine.v1.Block
+	(*Contact)(nil),             // 56: maitred.engine.v1.Contact
+	(*Reservation)(nil),         // 57: maitred.engine.v1.Reservation
+	(*Table)(nil),               // 58: maitred.engine.v1.Table
+	(*Restaurant)(nil),          // 59: maitred.engine.v1.Restaurant
+	(*Member)(nil),              // 60: maitred.engine.v1.Member
+	(*Account)(nil),             // 61: maitred.engine.v1.Account
+	(*ApiKey)(nil),              // 62: maitred.engine.v1.ApiKey
+	(*Rules)(nil),               // 63: maitred.engine.v1.Rules
+	(Status)(0),                 // 64: maitred.engine.v1.Status
+	(*AccountBase)(nil),         // 65: maitred.engine.v1.AccountBase
 }
 var file_command_proto_depIdxs = []int32{
-	43, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
+	46, // 0: maitred.engine.v1.Command.role:type_name -> maitred.engine.v1.Role
 	2,  // 1: maitred.engine.v1.Command.create_restaurant:type_name -> maitred.engine.v1.CreateRestaurant
 	3,  // 2: maitred.engine.v1.Command.change_restaurant:type_name -> maitred.engine.v1.ChangeRestaurant
 	8,  // 3: maitred.engine.v1.Command.add_table:type_name -> maitred.engine.v1.AddTable
@@ -3988,76 +4292,80 @@ var file_command_proto_depIdxs = []int32{
 	11, // 5: maitred.engine.v1.Command.remove_table:type_name -> maitred.engine.v1.RemoveTable
 	13, // 6: maitred.engine.v1.Command.create_reservation:type_name -> maitred.engine.v1.CreateReservation
 	19, // 7: maitred.engine.v1.Command.reschedule:type_name -> maitred.engine.v1.Reschedule
-	20, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
-	21, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
-	22, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
-	23, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
-	24, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
-	25, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
+	22, // 8: maitred.engine.v1.Command.transition:type_name -> maitred.engine.v1.Transition
+	23, // 9: maitred.engine.v1.Command.add_staff:type_name -> maitred.engine.v1.AddStaff
+	24, // 10: maitred.engine.v1.Command.change_staff:type_name -> maitred.engine.v1.ChangeStaff
+	25, // 11: maitred.engine.v1.Command.remove_staff:type_name -> maitred.engine.v1.RemoveStaff
+	26, // 12: maitred.engine.v1.Command.add_review:type_name -> maitred.engine.v1.AddReview
+	27, // 13: maitred.engine.v1.Command.forget_guest:type_name -> maitred.engine.v1.ForgetGuest
 	4,  // 14: maitred.engine.v1.Command.set_rules:type_name -> maitred.engine.v1.SetRules
 	14, // 15: maitred.engine.v1.Command.seat_walk_in:type_name -> maitred.engine.v1.SeatWalkIn
 	15, // 16: maitred.engine.v1.Command.hold:type_name -> maitred.engine.v1.Hold
 	18, // 17: maitred.engine.v1.Command.confirm_hold:type_name -> maitred.engine.v1.ConfirmHold
 	16, // 18: maitred.engine.v1.Command.join_waitlist:type_name -> maitred.engine.v1.JoinWaitlist
 	17, // 19: maitred.engine.v1.Command.offer_table:type_name -> maitred.engine.v1.OfferTable
-	26, // 20: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
-	27, // 21: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
-	28, // 22: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
-	29, // 23: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
-	30, // 24: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
-	31, // 25: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
-	32, // 26: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
-	33, // 27: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
-	34, // 28: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
-	35, // 29: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
-	36, // 30: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
-	37, // 31: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
-	38, // 32: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
-	39, // 33: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
-	44, // 34: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
-	44, // 35: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
-	1,  // 36: maitred.engine.v1.ChangeRestaurant.opening_hours:type_name -> maitred.engine.v1.Shifts
-	6,  // 37: maitred.engine.v1.SetRules.turn_times:type_name -> maitred.engine.v1.TurnTimes
-	45, // 38: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
-	7,  // 39: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
-	5,  // 40: maitred.engine.v1.SetRules.combinations:type_name -> maitred.engine.v1.Combinations
-	46, // 41: maitred.engine.v1.SetRules.approval:type_name -> maitred.engine.v1.Approval
-	47, // 42: maitred.engine.v1.SetRules.cancellation:type_name -> maitred.engine.v1.Policy
-	48, // 43: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
-	49, // 44: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
-	50, // 45: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
-	51, // 46: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
-	52, // 47: maitred.engine.v1.AddTable.blocks:type_name -> maitred.engine.v1.Block
-	51, // 48: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
-	10, // 49: maitred.engine.v1.ChangeTable.blocks:type_name -> maitred.engine.v1.Blocks
-	52, // 50: maitred.engine.v1.Blocks.blocks:type_name -> maitred.engine.v1.Block
-	12, // 51: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
-	53, // 52: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
-	53, // 53: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
-	12, // 54: maitred.engine.v1.Hold.want:type_name -> maitred.engine.v1.When
-	53, // 55: maitred.engine.v1.Hold.contact:type_name -> maitred.engine.v1.Contact
-	12, // 56: maitred.engine.v1.JoinWaitlist.want:type_name -> maitred.engine.v1.When
-	12, // 57: maitred.engine.v1.JoinWaitlist.until:type_name -> maitred.engine.v1.When
-	53, // 58: maitred.engine.v1.JoinWaitlist.contact:type_name -> maitred.engine.v1.Contact
-	12, // 59: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
-	43, // 60: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
-	43, // 61: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
-	43, // 62: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
-	28, // 63: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
-	54, // 64: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
-	55, // 65: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
-	56, // 66: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
-	57, // 67: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
-	58, // 68: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
-	59, // 69: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
-	41, // 70: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
-	60, // 71: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
-	61, // 72: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
-	73, // [73:73] is the sub-list for method output_type
-	73, // [73:73] is the sub-list for method input_type
-	73, // [73:73] is the sub-list for extension type_name
-	73, // [73:73] is the sub-list for extension extendee
-	0,  // [0:73] is the sub-list for field type_name
+	20, // 20: maitred.engine.v1.Command.assign_tables:type_name -> maitred.engine.v1.AssignTables
+	21, // 21: maitred.engine.v1.Command.annotate:type_name -> maitred.engine.v1.Annotate
+	28, // 22: maitred.engine.v1.Command.register:type_name -> maitred.engine.v1.Register
+	29, // 23: maitred.engine.v1.Command.change_profile:type_name -> maitred.engine.v1.ChangeProfile
+	30, // 24: maitred.engine.v1.Command.open_session:type_name -> maitred.engine.v1.OpenSession
+	31, // 25: maitred.engine.v1.Command.rotate_session:type_name -> maitred.engine.v1.RotateSession
+	32, // 26: maitred.engine.v1.Command.revoke_session:type_name -> maitred.engine.v1.RevokeSession
+	33, // 27: maitred.engine.v1.Command.begin_second_factor:type_name -> maitred.engine.v1.BeginSecondFactor
+	34, // 28: maitred.engine.v1.Command.confirm_second_factor:type_name -> maitred.engine.v1.ConfirmSecondFactor
+	35, // 29: maitred.engine.v1.Command.remove_second_factor:type_name -> maitred.engine.v1.RemoveSecondFactor
+	36, // 30: maitred.engine.v1.Command.rehash_password:type_name -> maitred.engine.v1.RehashPassword
+	37, // 31: maitred.engine.v1.Command.note_throttle:type_name -> maitred.engine.v1.NoteThrottle
+	38, // 32: maitred.engine.v1.Command.add_api_key:type_name -> maitred.engine.v1.AddApiKey
+	39, // 33: maitred.engine.v1.Command.revoke_api_key:type_name -> maitred.engine.v1.RevokeApiKey
+	40, // 34: maitred.engine.v1.Command.erase_account:type_name -> maitred.engine.v1.EraseAccount
+	41, // 35: maitred.engine.v1.Command.complete_erasure:type_name -> maitred.engine.v1.CompleteErasure
+	47, // 36: maitred.engine.v1.Shifts.shifts:type_name -> maitred.engine.v1.Shift
+	47, // 37: maitred.engine.v1.CreateRestaurant.opening_hours:type_name -> maitred.engine.v1.Shift
+	1,  // 38: maitred.engine.v1.ChangeRestaurant.opening_hours:type_name -> maitred.engine.v1.Shifts
+	6,  // 39: maitred.engine.v1.SetRules.turn_times:type_name -> maitred.engine.v1.TurnTimes
+	48, // 40: maitred.engine.v1.SetRules.pacing:type_name -> maitred.engine.v1.Pacing
+	7,  // 41: maitred.engine.v1.SetRules.special_days:type_name -> maitred.engine.v1.SpecialDays
+	5,  // 42: maitred.engine.v1.SetRules.combinations:type_name -> maitred.engine.v1.Combinations
+	49, // 43: maitred.engine.v1.SetRules.approval:type_name -> maitred.engine.v1.Approval
+	50, // 44: maitred.engine.v1.SetRules.cancellation:type_name -> maitred.engine.v1.Policy
+	51, // 45: maitred.engine.v1.Combinations.combinations:type_name -> maitred.engine.v1.Combination
+	52, // 46: maitred.engine.v1.TurnTimes.turn_times:type_name -> maitred.engine.v1.TurnTime
+	53, // 47: maitred.engine.v1.SpecialDays.special_days:type_name -> maitred.engine.v1.SpecialDay
+	54, // 48: maitred.engine.v1.AddTable.channel:type_name -> maitred.engine.v1.Channel
+	55, // 49: maitred.engine.v1.AddTable.blocks:type_name -> maitred.engine.v1.Block
+	54, // 50: maitred.engine.v1.ChangeTable.channel:type_name -> maitred.engine.v1.Channel
+	10, // 51: maitred.engine.v1.ChangeTable.blocks:type_name -> maitred.engine.v1.Blocks
+	55, // 52: maitred.engine.v1.Blocks.blocks:type_name -> maitred.engine.v1.Block
+	12, // 53: maitred.engine.v1.CreateReservation.want:type_name -> maitred.engine.v1.When
+	56, // 54: maitred.engine.v1.CreateReservation.contact:type_name -> maitred.engine.v1.Contact
+	56, // 55: maitred.engine.v1.SeatWalkIn.contact:type_name -> maitred.engine.v1.Contact
+	12, // 56: maitred.engine.v1.Hold.want:type_name -> maitred.engine.v1.When
+	56, // 57: maitred.engine.v1.Hold.contact:type_name -> maitred.engine.v1.Contact
+	12, // 58: maitred.engine.v1.JoinWaitlist.want:type_name -> maitred.engine.v1.When
+	12, // 59: maitred.engine.v1.JoinWaitlist.until:type_name -> maitred.engine.v1.When
+	56, // 60: maitred.engine.v1.JoinWaitlist.contact:type_name -> maitred.engine.v1.Contact
+	12, // 61: maitred.engine.v1.Reschedule.want:type_name -> maitred.engine.v1.When
+	46, // 62: maitred.engine.v1.AddStaff.role:type_name -> maitred.engine.v1.Role
+	46, // 63: maitred.engine.v1.ChangeStaff.role:type_name -> maitred.engine.v1.Role
+	46, // 64: maitred.engine.v1.Register.role:type_name -> maitred.engine.v1.Role
+	30, // 65: maitred.engine.v1.Register.session:type_name -> maitred.engine.v1.OpenSession
+	57, // 66: maitred.engine.v1.Outcome.reservation:type_name -> maitred.engine.v1.Reservation
+	58, // 67: maitred.engine.v1.Outcome.table:type_name -> maitred.engine.v1.Table
+	59, // 68: maitred.engine.v1.Outcome.restaurant:type_name -> maitred.engine.v1.Restaurant
+	60, // 69: maitred.engine.v1.Outcome.member:type_name -> maitred.engine.v1.Member
+	61, // 70: maitred.engine.v1.Outcome.account:type_name -> maitred.engine.v1.Account
+	62, // 71: maitred.engine.v1.Outcome.api_key:type_name -> maitred.engine.v1.ApiKey
+	44, // 72: maitred.engine.v1.Outcome.alternatives:type_name -> maitred.engine.v1.Alternative
+	63, // 73: maitred.engine.v1.Outcome.rules:type_name -> maitred.engine.v1.Rules
+	43, // 74: maitred.engine.v1.Outcome.conflicts:type_name -> maitred.engine.v1.Obstacle
+	64, // 75: maitred.engine.v1.Obstacle.status:type_name -> maitred.engine.v1.Status
+	65, // 76: maitred.engine.v1.AccountView.base:type_name -> maitred.engine.v1.AccountBase
+	77, // [77:77] is the sub-list for method output_type
+	77, // [77:77] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -4086,6 +4394,8 @@ func file_command_proto_init() {
 		(*Command_ConfirmHold)(nil),
 		(*Command_JoinWaitlist)(nil),
 		(*Command_OfferTable)(nil),
+		(*Command_AssignTables)(nil),
+		(*Command_Annotate)(nil),
 		(*Command_Register)(nil),
 		(*Command_ChangeProfile)(nil),
 		(*Command_OpenSession)(nil),
@@ -4106,14 +4416,14 @@ func file_command_proto_init() {
 	file_command_proto_msgTypes[9].OneofWrappers = []any{}
 	file_command_proto_msgTypes[18].OneofWrappers = []any{}
 	file_command_proto_msgTypes[19].OneofWrappers = []any{}
-	file_command_proto_msgTypes[27].OneofWrappers = []any{}
+	file_command_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

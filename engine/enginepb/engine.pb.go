@@ -291,6 +291,7 @@ type Event struct {
 	//	*Event_RulesSet
 	//	*Event_ReservationOffered
 	//	*Event_ReservationReminded
+	//	*Event_ReservationNoted
 	//	*Event_AccountRegistered
 	//	*Event_AccountChanged
 	//	*Event_SessionOpened
@@ -523,6 +524,15 @@ func (x *Event) GetReservationReminded() *ReservationReminded {
 	return nil
 }
 
+func (x *Event) GetReservationNoted() *ReservationNoted {
+	if x != nil {
+		if x, ok := x.Body.(*Event_ReservationNoted); ok {
+			return x.ReservationNoted
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetAccountRegistered() *AccountRegistered {
 	if x != nil {
 		if x, ok := x.Body.(*Event_AccountRegistered); ok {
@@ -704,6 +714,10 @@ type Event_ReservationReminded struct {
 	ReservationReminded *ReservationReminded `protobuf:"bytes,25,opt,name=reservation_reminded,json=reservationReminded,proto3,oneof"`
 }
 
+type Event_ReservationNoted struct {
+	ReservationNoted *ReservationNoted `protobuf:"bytes,24,opt,name=reservation_noted,json=reservationNoted,proto3,oneof"`
+}
+
 type Event_AccountRegistered struct {
 	AccountRegistered *AccountRegistered `protobuf:"bytes,40,opt,name=account_registered,json=accountRegistered,proto3,oneof"`
 }
@@ -785,6 +799,8 @@ func (*Event_RulesSet) isEvent_Body() {}
 func (*Event_ReservationOffered) isEvent_Body() {}
 
 func (*Event_ReservationReminded) isEvent_Body() {}
+
+func (*Event_ReservationNoted) isEvent_Body() {}
 
 func (*Event_AccountRegistered) isEvent_Body() {}
 
@@ -2219,6 +2235,8 @@ type Reservation struct {
 	Policy          *Policy                `protobuf:"bytes,21,opt,name=policy,proto3" json:"policy,omitempty"`                                 // in force when it was made
 	FeeDue          int64                  `protobuf:"varint,22,opt,name=fee_due,json=feeDue,proto3" json:"fee_due,omitempty"`                  // of the guest, in minor units of the policy's currency
 	Waiting         *Waiting               `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`                               // of who is or was on the waitlist
+	Override        *Override              `protobuf:"bytes,26,opt,name=override,proto3" json:"override,omitempty"`                             // what staff decided beyond the rules for its present time and tables
+	Note            string                 `protobuf:"bytes,27,opt,name=note,proto3" json:"note,omitempty"`                                     // of staff for staff; never on ReservationCreated
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2414,6 +2432,20 @@ func (x *Reservation) GetWaiting() *Waiting {
 	return nil
 }
 
+func (x *Reservation) GetOverride() *Override {
+	if x != nil {
+		return x.Override
+	}
+	return nil
+}
+
+func (x *Reservation) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 // Waiting is what the waitlist knows of a party. Its starts_at is the earliest that suits until a table is offered.
 type Waiting struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2475,6 +2507,67 @@ func (x *Waiting) GetUnquoted() bool {
 	return false
 }
 
+// Override is a decision of staff for one party.
+type Override struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`                // in their words; empty = none, or in an event: the one that was given before
+	Lifted        []uint32               `protobuf:"varint,2,rep,packed,name=lifted,proto3" json:"lifted,omitempty"`        // outcome codes of the refusals that there would have been
+	ByHand        bool                   `protobuf:"varint,3,opt,name=by_hand,json=byHand,proto3" json:"by_hand,omitempty"` // staff chose the tables: they need not be a combination
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Override) Reset() {
+	*x = Override{}
+	mi := &file_engine_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Override) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Override) ProtoMessage() {}
+
+func (x *Override) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Override.ProtoReflect.Descriptor instead.
+func (*Override) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Override) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Override) GetLifted() []uint32 {
+	if x != nil {
+		return x.Lifted
+	}
+	return nil
+}
+
+func (x *Override) GetByHand() bool {
+	if x != nil {
+		return x.ByHand
+	}
+	return false
+}
+
 type Contact struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2486,7 +2579,7 @@ type Contact struct {
 
 func (x *Contact) Reset() {
 	*x = Contact{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2498,7 +2591,7 @@ func (x *Contact) String() string {
 func (*Contact) ProtoMessage() {}
 
 func (x *Contact) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2511,7 +2604,7 @@ func (x *Contact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contact.ProtoReflect.Descriptor instead.
 func (*Contact) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Contact) GetName() string {
@@ -2547,13 +2640,14 @@ type ReservationRescheduled struct {
 	SpecialRequests string                 `protobuf:"bytes,8,opt,name=special_requests,json=specialRequests,proto3" json:"special_requests,omitempty"`
 	BufferMin       int32                  `protobuf:"varint,9,opt,name=buffer_min,json=bufferMin,proto3" json:"buffer_min,omitempty"`
 	Area            string                 `protobuf:"bytes,10,opt,name=area,proto3" json:"area,omitempty"`
+	Override        *Override              `protobuf:"bytes,11,opt,name=override,proto3" json:"override,omitempty"` // absent: as before while start and tables stay, else none
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ReservationRescheduled) Reset() {
 	*x = ReservationRescheduled{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2565,7 +2659,7 @@ func (x *ReservationRescheduled) String() string {
 func (*ReservationRescheduled) ProtoMessage() {}
 
 func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2578,7 +2672,7 @@ func (x *ReservationRescheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationRescheduled.ProtoReflect.Descriptor instead.
 func (*ReservationRescheduled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReservationRescheduled) GetId() string {
@@ -2651,6 +2745,66 @@ func (x *ReservationRescheduled) GetArea() string {
 	return ""
 }
 
+func (x *ReservationRescheduled) GetOverride() *Override {
+	if x != nil {
+		return x.Override
+	}
+	return nil
+}
+
+// ReservationNoted replaces what staff note for each other.
+type ReservationNoted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Note          string                 `protobuf:"bytes,2,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReservationNoted) Reset() {
+	*x = ReservationNoted{}
+	mi := &file_engine_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReservationNoted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReservationNoted) ProtoMessage() {}
+
+func (x *ReservationNoted) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReservationNoted.ProtoReflect.Descriptor instead.
+func (*ReservationNoted) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ReservationNoted) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReservationNoted) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 type ReservationStatusChanged struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2664,7 +2818,7 @@ type ReservationStatusChanged struct {
 
 func (x *ReservationStatusChanged) Reset() {
 	*x = ReservationStatusChanged{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2676,7 +2830,7 @@ func (x *ReservationStatusChanged) String() string {
 func (*ReservationStatusChanged) ProtoMessage() {}
 
 func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2689,7 +2843,7 @@ func (x *ReservationStatusChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationStatusChanged.ProtoReflect.Descriptor instead.
 func (*ReservationStatusChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReservationStatusChanged) GetId() string {
@@ -2745,7 +2899,7 @@ type ReservationOffered struct {
 
 func (x *ReservationOffered) Reset() {
 	*x = ReservationOffered{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2757,7 +2911,7 @@ func (x *ReservationOffered) String() string {
 func (*ReservationOffered) ProtoMessage() {}
 
 func (x *ReservationOffered) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2770,7 +2924,7 @@ func (x *ReservationOffered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationOffered.ProtoReflect.Descriptor instead.
 func (*ReservationOffered) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReservationOffered) GetId() string {
@@ -2847,7 +3001,7 @@ type ReservationReminded struct {
 
 func (x *ReservationReminded) Reset() {
 	*x = ReservationReminded{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2859,7 +3013,7 @@ func (x *ReservationReminded) String() string {
 func (*ReservationReminded) ProtoMessage() {}
 
 func (x *ReservationReminded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2872,7 +3026,7 @@ func (x *ReservationReminded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReservationReminded.ProtoReflect.Descriptor instead.
 func (*ReservationReminded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReservationReminded) GetId() string {
@@ -2902,7 +3056,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2914,7 +3068,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2927,7 +3081,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Member) GetAccount() string {
@@ -2967,7 +3121,7 @@ type StaffSet struct {
 
 func (x *StaffSet) Reset() {
 	*x = StaffSet{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2979,7 +3133,7 @@ func (x *StaffSet) String() string {
 func (*StaffSet) ProtoMessage() {}
 
 func (x *StaffSet) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2992,7 +3146,7 @@ func (x *StaffSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffSet.ProtoReflect.Descriptor instead.
 func (*StaffSet) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StaffSet) GetMember() *Member {
@@ -3011,7 +3165,7 @@ type StaffRemoved struct {
 
 func (x *StaffRemoved) Reset() {
 	*x = StaffRemoved{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3023,7 +3177,7 @@ func (x *StaffRemoved) String() string {
 func (*StaffRemoved) ProtoMessage() {}
 
 func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3036,7 +3190,7 @@ func (x *StaffRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffRemoved.ProtoReflect.Descriptor instead.
 func (*StaffRemoved) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StaffRemoved) GetAccount() string {
@@ -3059,7 +3213,7 @@ type ReviewAdded struct {
 
 func (x *ReviewAdded) Reset() {
 	*x = ReviewAdded{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3071,7 +3225,7 @@ func (x *ReviewAdded) String() string {
 func (*ReviewAdded) ProtoMessage() {}
 
 func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3084,7 +3238,7 @@ func (x *ReviewAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewAdded.ProtoReflect.Descriptor instead.
 func (*ReviewAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReviewAdded) GetId() string {
@@ -3125,7 +3279,7 @@ type GuestForgotten struct {
 
 func (x *GuestForgotten) Reset() {
 	*x = GuestForgotten{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3137,7 +3291,7 @@ func (x *GuestForgotten) String() string {
 func (*GuestForgotten) ProtoMessage() {}
 
 func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3150,7 +3304,7 @@ func (x *GuestForgotten) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuestForgotten.ProtoReflect.Descriptor instead.
 func (*GuestForgotten) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GuestForgotten) GetGuest() string {
@@ -3169,7 +3323,7 @@ type AccountRegistered struct {
 
 func (x *AccountRegistered) Reset() {
 	*x = AccountRegistered{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3335,7 @@ func (x *AccountRegistered) String() string {
 func (*AccountRegistered) ProtoMessage() {}
 
 func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3348,7 @@ func (x *AccountRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountRegistered.ProtoReflect.Descriptor instead.
 func (*AccountRegistered) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AccountRegistered) GetAccount() *Account {
@@ -3213,7 +3367,7 @@ type AccountChanged struct {
 
 func (x *AccountChanged) Reset() {
 	*x = AccountChanged{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3225,7 +3379,7 @@ func (x *AccountChanged) String() string {
 func (*AccountChanged) ProtoMessage() {}
 
 func (x *AccountChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3238,7 +3392,7 @@ func (x *AccountChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountChanged.ProtoReflect.Descriptor instead.
 func (*AccountChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AccountChanged) GetAccount() *Account {
@@ -3265,7 +3419,7 @@ type Account struct {
 
 func (x *Account) Reset() {
 	*x = Account{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3277,7 +3431,7 @@ func (x *Account) String() string {
 func (*Account) ProtoMessage() {}
 
 func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3290,7 +3444,7 @@ func (x *Account) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Account.ProtoReflect.Descriptor instead.
 func (*Account) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Account) GetId() string {
@@ -3367,7 +3521,7 @@ type SessionOpened struct {
 
 func (x *SessionOpened) Reset() {
 	*x = SessionOpened{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3379,7 +3533,7 @@ func (x *SessionOpened) String() string {
 func (*SessionOpened) ProtoMessage() {}
 
 func (x *SessionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3392,7 +3546,7 @@ func (x *SessionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionOpened.ProtoReflect.Descriptor instead.
 func (*SessionOpened) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SessionOpened) GetFamily() string {
@@ -3426,7 +3580,7 @@ type SessionRotated struct {
 
 func (x *SessionRotated) Reset() {
 	*x = SessionRotated{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3438,7 +3592,7 @@ func (x *SessionRotated) String() string {
 func (*SessionRotated) ProtoMessage() {}
 
 func (x *SessionRotated) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3451,7 +3605,7 @@ func (x *SessionRotated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRotated.ProtoReflect.Descriptor instead.
 func (*SessionRotated) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SessionRotated) GetFamily() string {
@@ -3478,7 +3632,7 @@ type SessionRevoked struct {
 
 func (x *SessionRevoked) Reset() {
 	*x = SessionRevoked{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3490,7 +3644,7 @@ func (x *SessionRevoked) String() string {
 func (*SessionRevoked) ProtoMessage() {}
 
 func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3503,7 +3657,7 @@ func (x *SessionRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRevoked.ProtoReflect.Descriptor instead.
 func (*SessionRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SessionRevoked) GetFamily() string {
@@ -3528,7 +3682,7 @@ type AccountErased struct {
 
 func (x *AccountErased) Reset() {
 	*x = AccountErased{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3540,7 +3694,7 @@ func (x *AccountErased) String() string {
 func (*AccountErased) ProtoMessage() {}
 
 func (x *AccountErased) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3553,7 +3707,7 @@ func (x *AccountErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErased.ProtoReflect.Descriptor instead.
 func (*AccountErased) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 type AccountErasureCompleted struct {
@@ -3564,7 +3718,7 @@ type AccountErasureCompleted struct {
 
 func (x *AccountErasureCompleted) Reset() {
 	*x = AccountErasureCompleted{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3576,7 +3730,7 @@ func (x *AccountErasureCompleted) String() string {
 func (*AccountErasureCompleted) ProtoMessage() {}
 
 func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3589,7 +3743,7 @@ func (x *AccountErasureCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountErasureCompleted.ProtoReflect.Descriptor instead.
 func (*AccountErasureCompleted) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 // SecondFactor is a time-based one-time password (RFC 6238). recovery: SHA-256 of each code that is left, 32 bytes each.
@@ -3605,7 +3759,7 @@ type SecondFactor struct {
 
 func (x *SecondFactor) Reset() {
 	*x = SecondFactor{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3617,7 +3771,7 @@ func (x *SecondFactor) String() string {
 func (*SecondFactor) ProtoMessage() {}
 
 func (x *SecondFactor) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3630,7 +3784,7 @@ func (x *SecondFactor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactor.ProtoReflect.Descriptor instead.
 func (*SecondFactor) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SecondFactor) GetSecret() []byte {
@@ -3670,7 +3824,7 @@ type SecondFactorChanged struct {
 
 func (x *SecondFactorChanged) Reset() {
 	*x = SecondFactorChanged{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3682,7 +3836,7 @@ func (x *SecondFactorChanged) String() string {
 func (*SecondFactorChanged) ProtoMessage() {}
 
 func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3695,7 +3849,7 @@ func (x *SecondFactorChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorChanged.ProtoReflect.Descriptor instead.
 func (*SecondFactorChanged) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SecondFactorChanged) GetFactor() *SecondFactor {
@@ -3715,7 +3869,7 @@ type SecondFactorUsed struct {
 
 func (x *SecondFactorUsed) Reset() {
 	*x = SecondFactorUsed{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3727,7 +3881,7 @@ func (x *SecondFactorUsed) String() string {
 func (*SecondFactorUsed) ProtoMessage() {}
 
 func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3740,7 +3894,7 @@ func (x *SecondFactorUsed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondFactorUsed.ProtoReflect.Descriptor instead.
 func (*SecondFactorUsed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SecondFactorUsed) GetStep() int64 {
@@ -3771,7 +3925,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3783,7 +3937,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3796,7 +3950,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ApiKey) GetId() string {
@@ -3850,7 +4004,7 @@ type ApiKeyAdded struct {
 
 func (x *ApiKeyAdded) Reset() {
 	*x = ApiKeyAdded{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3862,7 +4016,7 @@ func (x *ApiKeyAdded) String() string {
 func (*ApiKeyAdded) ProtoMessage() {}
 
 func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3875,7 +4029,7 @@ func (x *ApiKeyAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyAdded.ProtoReflect.Descriptor instead.
 func (*ApiKeyAdded) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ApiKeyAdded) GetKey() *ApiKey {
@@ -3894,7 +4048,7 @@ type ApiKeyRevoked struct {
 
 func (x *ApiKeyRevoked) Reset() {
 	*x = ApiKeyRevoked{}
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3906,7 +4060,7 @@ func (x *ApiKeyRevoked) String() string {
 func (*ApiKeyRevoked) ProtoMessage() {}
 
 func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3919,7 +4073,7 @@ func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
 func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{45}
+	return file_engine_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ApiKeyRevoked) GetId() string {
@@ -3938,7 +4092,7 @@ type PasswordRehashed struct {
 
 func (x *PasswordRehashed) Reset() {
 	*x = PasswordRehashed{}
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3950,7 +4104,7 @@ func (x *PasswordRehashed) String() string {
 func (*PasswordRehashed) ProtoMessage() {}
 
 func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3963,7 +4117,7 @@ func (x *PasswordRehashed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PasswordRehashed.ProtoReflect.Descriptor instead.
 func (*PasswordRehashed) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{46}
+	return file_engine_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PasswordRehashed) GetPasswordHash() string {
@@ -3981,7 +4135,7 @@ type LoginThrottled struct {
 
 func (x *LoginThrottled) Reset() {
 	*x = LoginThrottled{}
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3993,7 +4147,7 @@ func (x *LoginThrottled) String() string {
 func (*LoginThrottled) ProtoMessage() {}
 
 func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4006,7 +4160,7 @@ func (x *LoginThrottled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginThrottled.ProtoReflect.Descriptor instead.
 func (*LoginThrottled) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{47}
+	return file_engine_proto_rawDescGZIP(), []int{49}
 }
 
 // RestaurantBase is the whole state of a restaurant at one version.
@@ -4029,7 +4183,7 @@ type RestaurantBase struct {
 
 func (x *RestaurantBase) Reset() {
 	*x = RestaurantBase{}
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4041,7 +4195,7 @@ func (x *RestaurantBase) String() string {
 func (*RestaurantBase) ProtoMessage() {}
 
 func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4054,7 +4208,7 @@ func (x *RestaurantBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestaurantBase.ProtoReflect.Descriptor instead.
 func (*RestaurantBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{48}
+	return file_engine_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RestaurantBase) GetRestaurant() *Restaurant {
@@ -4148,7 +4302,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4160,7 +4314,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4173,7 +4327,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{49}
+	return file_engine_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Session) GetFamily() string {
@@ -4229,7 +4383,7 @@ type AccountBase struct {
 
 func (x *AccountBase) Reset() {
 	*x = AccountBase{}
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4241,7 +4395,7 @@ func (x *AccountBase) String() string {
 func (*AccountBase) ProtoMessage() {}
 
 func (x *AccountBase) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4254,7 +4408,7 @@ func (x *AccountBase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountBase.ProtoReflect.Descriptor instead.
 func (*AccountBase) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{50}
+	return file_engine_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *AccountBase) GetAccount() *Account {
@@ -4331,7 +4485,7 @@ var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
 	"\n" +
-	"\fengine.proto\x12\x11maitred.engine.v1\"\xb6\x13\n" +
+	"\fengine.proto\x12\x11maitred.engine.v1\"\x8a\x14\n" +
 	"\x05Event\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x1d\n" +
 	"\n" +
@@ -4356,7 +4510,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x0fguest_forgotten\x18\x15 \x01(\v2!.maitred.engine.v1.GuestForgottenH\x00R\x0eguestForgotten\x12:\n" +
 	"\trules_set\x18\x16 \x01(\v2\x1b.maitred.engine.v1.RulesSetH\x00R\brulesSet\x12X\n" +
 	"\x13reservation_offered\x18\x17 \x01(\v2%.maitred.engine.v1.ReservationOfferedH\x00R\x12reservationOffered\x12[\n" +
-	"\x14reservation_reminded\x18\x19 \x01(\v2&.maitred.engine.v1.ReservationRemindedH\x00R\x13reservationReminded\x12U\n" +
+	"\x14reservation_reminded\x18\x19 \x01(\v2&.maitred.engine.v1.ReservationRemindedH\x00R\x13reservationReminded\x12R\n" +
+	"\x11reservation_noted\x18\x18 \x01(\v2#.maitred.engine.v1.ReservationNotedH\x00R\x10reservationNoted\x12U\n" +
 	"\x12account_registered\x18( \x01(\v2$.maitred.engine.v1.AccountRegisteredH\x00R\x11accountRegistered\x12L\n" +
 	"\x0faccount_changed\x18) \x01(\v2!.maitred.engine.v1.AccountChangedH\x00R\x0eaccountChanged\x12I\n" +
 	"\x0esession_opened\x18* \x01(\v2 .maitred.engine.v1.SessionOpenedH\x00R\rsessionOpened\x12L\n" +
@@ -4488,7 +4643,7 @@ const file_engine_proto_rawDesc = "" +
 	"\fTableRemoved\x12\x19\n" +
 	"\btable_id\x18\x01 \x01(\tR\atableId\"V\n" +
 	"\x12ReservationCreated\x12@\n" +
-	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xee\x05\n" +
+	"\vreservation\x18\x01 \x01(\v2\x1e.maitred.engine.v1.ReservationR\vreservation\"\xbb\x06\n" +
 	"\vReservation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05guest\x18\x02 \x01(\tR\x05guest\x12\x1b\n" +
@@ -4517,16 +4672,22 @@ const file_engine_proto_rawDesc = "" +
 	"\rhold_until_ms\x18\x14 \x01(\x03R\vholdUntilMs\x121\n" +
 	"\x06policy\x18\x15 \x01(\v2\x19.maitred.engine.v1.PolicyR\x06policy\x12\x17\n" +
 	"\afee_due\x18\x16 \x01(\x03R\x06feeDue\x124\n" +
-	"\awaiting\x18\x17 \x01(\v2\x1a.maitred.engine.v1.WaitingR\awaiting\"Z\n" +
+	"\awaiting\x18\x17 \x01(\v2\x1a.maitred.engine.v1.WaitingR\awaiting\x127\n" +
+	"\boverride\x18\x1a \x01(\v2\x1b.maitred.engine.v1.OverrideR\boverride\x12\x12\n" +
+	"\x04note\x18\x1b \x01(\tR\x04note\"Z\n" +
 	"\aWaiting\x12\x14\n" +
 	"\x05until\x18\x01 \x01(\x03R\x05until\x12\x1d\n" +
 	"\n" +
 	"quoted_min\x18\x02 \x01(\x03R\tquotedMin\x12\x1a\n" +
-	"\bunquoted\x18\x03 \x01(\bR\bunquoted\"I\n" +
+	"\bunquoted\x18\x03 \x01(\bR\bunquoted\"S\n" +
+	"\bOverride\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06lifted\x18\x02 \x03(\rR\x06lifted\x12\x17\n" +
+	"\aby_hand\x18\x03 \x01(\bR\x06byHand\"I\n" +
 	"\aContact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05phone\x18\x02 \x01(\tR\x05phone\x12\x14\n" +
-	"\x05email\x18\x03 \x01(\tR\x05email\"\xba\x02\n" +
+	"\x05email\x18\x03 \x01(\tR\x05email\"\xf3\x02\n" +
 	"\x16ReservationRescheduled\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\ttable_ids\x18\x02 \x03(\tR\btableIds\x12\x1f\n" +
@@ -4540,7 +4701,11 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"buffer_min\x18\t \x01(\x05R\tbufferMin\x12\x12\n" +
 	"\x04area\x18\n" +
-	" \x01(\tR\x04area\"\xb1\x01\n" +
+	" \x01(\tR\x04area\x127\n" +
+	"\boverride\x18\v \x01(\v2\x1b.maitred.engine.v1.OverrideR\boverride\"6\n" +
+	"\x10ReservationNoted\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04note\x18\x02 \x01(\tR\x04note\"\xb1\x01\n" +
 	"\x18ReservationStatusChanged\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x19.maitred.engine.v1.StatusR\x06status\x12\x16\n" +
@@ -4712,7 +4877,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_engine_proto_goTypes = []any{
 	(Role)(0),                        // 0: maitred.engine.v1.Role
 	(Status)(0),                      // 1: maitred.engine.v1.Status
@@ -4740,35 +4905,37 @@ var file_engine_proto_goTypes = []any{
 	(*ReservationCreated)(nil),       // 23: maitred.engine.v1.ReservationCreated
 	(*Reservation)(nil),              // 24: maitred.engine.v1.Reservation
 	(*Waiting)(nil),                  // 25: maitred.engine.v1.Waiting
-	(*Contact)(nil),                  // 26: maitred.engine.v1.Contact
-	(*ReservationRescheduled)(nil),   // 27: maitred.engine.v1.ReservationRescheduled
-	(*ReservationStatusChanged)(nil), // 28: maitred.engine.v1.ReservationStatusChanged
-	(*ReservationOffered)(nil),       // 29: maitred.engine.v1.ReservationOffered
-	(*ReservationReminded)(nil),      // 30: maitred.engine.v1.ReservationReminded
-	(*Member)(nil),                   // 31: maitred.engine.v1.Member
-	(*StaffSet)(nil),                 // 32: maitred.engine.v1.StaffSet
-	(*StaffRemoved)(nil),             // 33: maitred.engine.v1.StaffRemoved
-	(*ReviewAdded)(nil),              // 34: maitred.engine.v1.ReviewAdded
-	(*GuestForgotten)(nil),           // 35: maitred.engine.v1.GuestForgotten
-	(*AccountRegistered)(nil),        // 36: maitred.engine.v1.AccountRegistered
-	(*AccountChanged)(nil),           // 37: maitred.engine.v1.AccountChanged
-	(*Account)(nil),                  // 38: maitred.engine.v1.Account
-	(*SessionOpened)(nil),            // 39: maitred.engine.v1.SessionOpened
-	(*SessionRotated)(nil),           // 40: maitred.engine.v1.SessionRotated
-	(*SessionRevoked)(nil),           // 41: maitred.engine.v1.SessionRevoked
-	(*AccountErased)(nil),            // 42: maitred.engine.v1.AccountErased
-	(*AccountErasureCompleted)(nil),  // 43: maitred.engine.v1.AccountErasureCompleted
-	(*SecondFactor)(nil),             // 44: maitred.engine.v1.SecondFactor
-	(*SecondFactorChanged)(nil),      // 45: maitred.engine.v1.SecondFactorChanged
-	(*SecondFactorUsed)(nil),         // 46: maitred.engine.v1.SecondFactorUsed
-	(*ApiKey)(nil),                   // 47: maitred.engine.v1.ApiKey
-	(*ApiKeyAdded)(nil),              // 48: maitred.engine.v1.ApiKeyAdded
-	(*ApiKeyRevoked)(nil),            // 49: maitred.engine.v1.ApiKeyRevoked
-	(*PasswordRehashed)(nil),         // 50: maitred.engine.v1.PasswordRehashed
-	(*LoginThrottled)(nil),           // 51: maitred.engine.v1.LoginThrottled
-	(*RestaurantBase)(nil),           // 52: maitred.engine.v1.RestaurantBase
-	(*Session)(nil),                  // 53: maitred.engine.v1.Session
-	(*AccountBase)(nil),              // 54: maitred.engine.v1.AccountBase
+	(*Override)(nil),                 // 26: maitred.engine.v1.Override
+	(*Contact)(nil),                  // 27: maitred.engine.v1.Contact
+	(*ReservationRescheduled)(nil),   // 28: maitred.engine.v1.ReservationRescheduled
+	(*ReservationNoted)(nil),         // 29: maitred.engine.v1.ReservationNoted
+	(*ReservationStatusChanged)(nil), // 30: maitred.engine.v1.ReservationStatusChanged
+	(*ReservationOffered)(nil),       // 31: maitred.engine.v1.ReservationOffered
+	(*ReservationReminded)(nil),      // 32: maitred.engine.v1.ReservationReminded
+	(*Member)(nil),                   // 33: maitred.engine.v1.Member
+	(*StaffSet)(nil),                 // 34: maitred.engine.v1.StaffSet
+	(*StaffRemoved)(nil),             // 35: maitred.engine.v1.StaffRemoved
+	(*ReviewAdded)(nil),              // 36: maitred.engine.v1.ReviewAdded
+	(*GuestForgotten)(nil),           // 37: maitred.engine.v1.GuestForgotten
+	(*AccountRegistered)(nil),        // 38: maitred.engine.v1.AccountRegistered
+	(*AccountChanged)(nil),           // 39: maitred.engine.v1.AccountChanged
+	(*Account)(nil),                  // 40: maitred.engine.v1.Account
+	(*SessionOpened)(nil),            // 41: maitred.engine.v1.SessionOpened
+	(*SessionRotated)(nil),           // 42: maitred.engine.v1.SessionRotated
+	(*SessionRevoked)(nil),           // 43: maitred.engine.v1.SessionRevoked
+	(*AccountErased)(nil),            // 44: maitred.engine.v1.AccountErased
+	(*AccountErasureCompleted)(nil),  // 45: maitred.engine.v1.AccountErasureCompleted
+	(*SecondFactor)(nil),             // 46: maitred.engine.v1.SecondFactor
+	(*SecondFactorChanged)(nil),      // 47: maitred.engine.v1.SecondFactorChanged
+	(*SecondFactorUsed)(nil),         // 48: maitred.engine.v1.SecondFactorUsed
+	(*ApiKey)(nil),                   // 49: maitred.engine.v1.ApiKey
+	(*ApiKeyAdded)(nil),              // 50: maitred.engine.v1.ApiKeyAdded
+	(*ApiKeyRevoked)(nil),            // 51: maitred.engine.v1.ApiKeyRevoked
+	(*PasswordRehashed)(nil),         // 52: maitred.engine.v1.PasswordRehashed
+	(*LoginThrottled)(nil),           // 53: maitred.engine.v1.LoginThrottled
+	(*RestaurantBase)(nil),           // 54: maitred.engine.v1.RestaurantBase
+	(*Session)(nil),                  // 55: maitred.engine.v1.Session
+	(*AccountBase)(nil),              // 56: maitred.engine.v1.AccountBase
 }
 var file_engine_proto_depIdxs = []int32{
 	0,  // 0: maitred.engine.v1.Event.by_role:type_name -> maitred.engine.v1.Role
@@ -4779,72 +4946,75 @@ var file_engine_proto_depIdxs = []int32{
 	21, // 5: maitred.engine.v1.Event.table_changed:type_name -> maitred.engine.v1.TableChanged
 	22, // 6: maitred.engine.v1.Event.table_removed:type_name -> maitred.engine.v1.TableRemoved
 	23, // 7: maitred.engine.v1.Event.reservation_created:type_name -> maitred.engine.v1.ReservationCreated
-	27, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
-	28, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
-	32, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
-	33, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
-	34, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
-	35, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
+	28, // 8: maitred.engine.v1.Event.reservation_rescheduled:type_name -> maitred.engine.v1.ReservationRescheduled
+	30, // 9: maitred.engine.v1.Event.reservation_status_changed:type_name -> maitred.engine.v1.ReservationStatusChanged
+	34, // 10: maitred.engine.v1.Event.staff_set:type_name -> maitred.engine.v1.StaffSet
+	35, // 11: maitred.engine.v1.Event.staff_removed:type_name -> maitred.engine.v1.StaffRemoved
+	36, // 12: maitred.engine.v1.Event.review_added:type_name -> maitred.engine.v1.ReviewAdded
+	37, // 13: maitred.engine.v1.Event.guest_forgotten:type_name -> maitred.engine.v1.GuestForgotten
 	14, // 14: maitred.engine.v1.Event.rules_set:type_name -> maitred.engine.v1.RulesSet
-	29, // 15: maitred.engine.v1.Event.reservation_offered:type_name -> maitred.engine.v1.ReservationOffered
-	30, // 16: maitred.engine.v1.Event.reservation_reminded:type_name -> maitred.engine.v1.ReservationReminded
-	36, // 17: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
-	37, // 18: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
-	39, // 19: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
-	40, // 20: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
-	41, // 21: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
-	42, // 22: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
-	45, // 23: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
-	48, // 24: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
-	49, // 25: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
-	50, // 26: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
-	46, // 27: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
-	51, // 28: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
-	43, // 29: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
-	11, // 30: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
-	12, // 31: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
-	13, // 32: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
-	10, // 33: maitred.engine.v1.Rules.combinations:type_name -> maitred.engine.v1.Combination
-	2,  // 34: maitred.engine.v1.Rules.approval:type_name -> maitred.engine.v1.Approval
-	9,  // 35: maitred.engine.v1.Rules.cancellation:type_name -> maitred.engine.v1.Policy
-	7,  // 36: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
-	8,  // 37: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
-	6,  // 38: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
-	3,  // 39: maitred.engine.v1.Table.channel:type_name -> maitred.engine.v1.Channel
-	17, // 40: maitred.engine.v1.Table.blocks:type_name -> maitred.engine.v1.Block
-	15, // 41: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
-	15, // 42: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
-	16, // 43: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
-	16, // 44: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
-	24, // 45: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
-	1,  // 46: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
-	26, // 47: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
-	9,  // 48: maitred.engine.v1.Reservation.policy:type_name -> maitred.engine.v1.Policy
-	25, // 49: maitred.engine.v1.Reservation.waiting:type_name -> maitred.engine.v1.Waiting
-	1,  // 50: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
-	0,  // 51: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
-	31, // 52: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
-	38, // 53: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
-	38, // 54: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
-	0,  // 55: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
-	44, // 56: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
-	47, // 57: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
-	15, // 58: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
-	16, // 59: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
-	24, // 60: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
-	5,  // 61: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
-	31, // 62: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
-	8,  // 63: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
-	38, // 64: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
-	53, // 65: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
-	5,  // 66: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
-	44, // 67: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
-	47, // 68: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
-	69, // [69:69] is the sub-list for method output_type
-	69, // [69:69] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	31, // 15: maitred.engine.v1.Event.reservation_offered:type_name -> maitred.engine.v1.ReservationOffered
+	32, // 16: maitred.engine.v1.Event.reservation_reminded:type_name -> maitred.engine.v1.ReservationReminded
+	29, // 17: maitred.engine.v1.Event.reservation_noted:type_name -> maitred.engine.v1.ReservationNoted
+	38, // 18: maitred.engine.v1.Event.account_registered:type_name -> maitred.engine.v1.AccountRegistered
+	39, // 19: maitred.engine.v1.Event.account_changed:type_name -> maitred.engine.v1.AccountChanged
+	41, // 20: maitred.engine.v1.Event.session_opened:type_name -> maitred.engine.v1.SessionOpened
+	42, // 21: maitred.engine.v1.Event.session_rotated:type_name -> maitred.engine.v1.SessionRotated
+	43, // 22: maitred.engine.v1.Event.session_revoked:type_name -> maitred.engine.v1.SessionRevoked
+	44, // 23: maitred.engine.v1.Event.account_erased:type_name -> maitred.engine.v1.AccountErased
+	47, // 24: maitred.engine.v1.Event.second_factor_changed:type_name -> maitred.engine.v1.SecondFactorChanged
+	50, // 25: maitred.engine.v1.Event.api_key_added:type_name -> maitred.engine.v1.ApiKeyAdded
+	51, // 26: maitred.engine.v1.Event.api_key_revoked:type_name -> maitred.engine.v1.ApiKeyRevoked
+	52, // 27: maitred.engine.v1.Event.password_rehashed:type_name -> maitred.engine.v1.PasswordRehashed
+	48, // 28: maitred.engine.v1.Event.second_factor_used:type_name -> maitred.engine.v1.SecondFactorUsed
+	53, // 29: maitred.engine.v1.Event.login_throttled:type_name -> maitred.engine.v1.LoginThrottled
+	45, // 30: maitred.engine.v1.Event.account_erasure_completed:type_name -> maitred.engine.v1.AccountErasureCompleted
+	11, // 31: maitred.engine.v1.Rules.turn_times:type_name -> maitred.engine.v1.TurnTime
+	12, // 32: maitred.engine.v1.Rules.pacing:type_name -> maitred.engine.v1.Pacing
+	13, // 33: maitred.engine.v1.Rules.special_days:type_name -> maitred.engine.v1.SpecialDay
+	10, // 34: maitred.engine.v1.Rules.combinations:type_name -> maitred.engine.v1.Combination
+	2,  // 35: maitred.engine.v1.Rules.approval:type_name -> maitred.engine.v1.Approval
+	9,  // 36: maitred.engine.v1.Rules.cancellation:type_name -> maitred.engine.v1.Policy
+	7,  // 37: maitred.engine.v1.SpecialDay.shifts:type_name -> maitred.engine.v1.Shift
+	8,  // 38: maitred.engine.v1.RulesSet.rules:type_name -> maitred.engine.v1.Rules
+	6,  // 39: maitred.engine.v1.Restaurant.opening_hours:type_name -> maitred.engine.v1.OpeningHours
+	3,  // 40: maitred.engine.v1.Table.channel:type_name -> maitred.engine.v1.Channel
+	17, // 41: maitred.engine.v1.Table.blocks:type_name -> maitred.engine.v1.Block
+	15, // 42: maitred.engine.v1.RestaurantCreated.restaurant:type_name -> maitred.engine.v1.Restaurant
+	15, // 43: maitred.engine.v1.RestaurantChanged.restaurant:type_name -> maitred.engine.v1.Restaurant
+	16, // 44: maitred.engine.v1.TableAdded.table:type_name -> maitred.engine.v1.Table
+	16, // 45: maitred.engine.v1.TableChanged.table:type_name -> maitred.engine.v1.Table
+	24, // 46: maitred.engine.v1.ReservationCreated.reservation:type_name -> maitred.engine.v1.Reservation
+	1,  // 47: maitred.engine.v1.Reservation.status:type_name -> maitred.engine.v1.Status
+	27, // 48: maitred.engine.v1.Reservation.contact:type_name -> maitred.engine.v1.Contact
+	9,  // 49: maitred.engine.v1.Reservation.policy:type_name -> maitred.engine.v1.Policy
+	25, // 50: maitred.engine.v1.Reservation.waiting:type_name -> maitred.engine.v1.Waiting
+	26, // 51: maitred.engine.v1.Reservation.override:type_name -> maitred.engine.v1.Override
+	26, // 52: maitred.engine.v1.ReservationRescheduled.override:type_name -> maitred.engine.v1.Override
+	1,  // 53: maitred.engine.v1.ReservationStatusChanged.status:type_name -> maitred.engine.v1.Status
+	0,  // 54: maitred.engine.v1.Member.role:type_name -> maitred.engine.v1.Role
+	33, // 55: maitred.engine.v1.StaffSet.member:type_name -> maitred.engine.v1.Member
+	40, // 56: maitred.engine.v1.AccountRegistered.account:type_name -> maitred.engine.v1.Account
+	40, // 57: maitred.engine.v1.AccountChanged.account:type_name -> maitred.engine.v1.Account
+	0,  // 58: maitred.engine.v1.Account.role:type_name -> maitred.engine.v1.Role
+	46, // 59: maitred.engine.v1.SecondFactorChanged.factor:type_name -> maitred.engine.v1.SecondFactor
+	49, // 60: maitred.engine.v1.ApiKeyAdded.key:type_name -> maitred.engine.v1.ApiKey
+	15, // 61: maitred.engine.v1.RestaurantBase.restaurant:type_name -> maitred.engine.v1.Restaurant
+	16, // 62: maitred.engine.v1.RestaurantBase.tables:type_name -> maitred.engine.v1.Table
+	24, // 63: maitred.engine.v1.RestaurantBase.reservations:type_name -> maitred.engine.v1.Reservation
+	5,  // 64: maitred.engine.v1.RestaurantBase.receipts:type_name -> maitred.engine.v1.Receipt
+	33, // 65: maitred.engine.v1.RestaurantBase.staff:type_name -> maitred.engine.v1.Member
+	8,  // 66: maitred.engine.v1.RestaurantBase.rules:type_name -> maitred.engine.v1.Rules
+	40, // 67: maitred.engine.v1.AccountBase.account:type_name -> maitred.engine.v1.Account
+	55, // 68: maitred.engine.v1.AccountBase.sessions:type_name -> maitred.engine.v1.Session
+	5,  // 69: maitred.engine.v1.AccountBase.receipts:type_name -> maitred.engine.v1.Receipt
+	46, // 70: maitred.engine.v1.AccountBase.second_factor:type_name -> maitred.engine.v1.SecondFactor
+	49, // 71: maitred.engine.v1.AccountBase.api_keys:type_name -> maitred.engine.v1.ApiKey
+	72, // [72:72] is the sub-list for method output_type
+	72, // [72:72] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -4868,6 +5038,7 @@ func file_engine_proto_init() {
 		(*Event_RulesSet)(nil),
 		(*Event_ReservationOffered)(nil),
 		(*Event_ReservationReminded)(nil),
+		(*Event_ReservationNoted)(nil),
 		(*Event_AccountRegistered)(nil),
 		(*Event_AccountChanged)(nil),
 		(*Event_SessionOpened)(nil),
@@ -4888,7 +5059,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   51,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

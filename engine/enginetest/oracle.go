@@ -175,6 +175,10 @@ func (b *Book) act(now engine.Instant, cmd *engine.Command) (out engine.Outcome,
 		return b.join(now, cmd, c)
 	case *engine.OfferTable:
 		return b.offerTable(now, cmd, c)
+	case *engine.AssignTables:
+		return b.assignTables(now, cmd, c)
+	case *engine.Annotate:
+		return b.annotate(now, cmd, c)
 	case *engine.Reschedule:
 		return b.reschedule(now, cmd, c)
 	case *engine.Transition:
@@ -250,6 +254,7 @@ type ask struct {
 	waited bool // notice, horizon and pause are for others
 	area   string
 	except engine.ReservationID // its own
+	size   bool                 // the size of the party does not matter
 }
 
 // pick is the smallest free table; ties go to the lower number, as people count.

@@ -43,6 +43,7 @@ func (b *Book) forgetGuest(now engine.Instant, cmd *engine.Command, c *engine.Fo
 		}
 		blank := *r
 		blank.Guest, blank.Contact, blank.SpecialRequests = "", engine.Contact{}, ""
+		blank.Override, blank.Note = nil, ""
 		blank.Key, blank.Payload = engine.Hash{}, engine.Hash{}
 		blank.Version++
 		blank.Updated = now

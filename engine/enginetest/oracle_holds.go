@@ -50,7 +50,7 @@ func (b *Book) without(now engine.Instant, look func()) {
 func meets(body engine.Body) bool {
 	switch body.(type) {
 	case *engine.CreateReservation, *engine.Reschedule, *engine.Transition, *engine.SeatWalkIn, *engine.Hold, *engine.ConfirmHold, *engine.RemoveTable,
-		*engine.JoinWaitlist, *engine.OfferTable:
+		*engine.JoinWaitlist, *engine.OfferTable, *engine.AssignTables, *engine.Annotate:
 		return true
 	}
 	return false
@@ -118,7 +118,7 @@ func (b *Book) hold(now engine.Instant, cmd *engine.Command, c *engine.Hold) (en
 	if old != nil {
 		except = old.ID
 	}
-	if out := b.placeBeside(now, r, old, &c.Want, c.Table, staff, except, true); out.Code != engine.CodeOK {
+	if out := b.placeBeside(now, r, old, &c.Want, c.Table, staff, except, true, ""); out.Code != engine.CodeOK {
 		return out, "", 0
 	}
 	mine := 0

@@ -17,6 +17,8 @@ func (b *Book) create(now engine.Instant, cmd *engine.Command, c *engine.CreateR
 	switch {
 	case !staff && cmd.Caller.Account == "":
 		return refused(engine.CodeForbidden, "")
+	case !staff && c.Override != "":
+		return refused(engine.CodeForbidden, "")
 	case b.find(c.ID) != nil:
 		return refused(engine.CodeExists, "")
 	case cmd.IfMatch != 0:
@@ -39,7 +41,10 @@ func (b *Book) create(now engine.Instant, cmd *engine.Command, c *engine.CreateR
 	if !b.somewhere(c.Area) {
 		return refused(engine.CodeInvalid, "area")
 	}
-	if out := b.place(now, r, nil, &c.Want, c.Table, staff); out.Code != engine.CodeOK {
+	if len(c.Override) > 200 {
+		return refused(engine.CodeInvalid, "override")
+	}
+	if out := b.place(now, r, nil, &c.Want, c.Table, staff, c.Override); out.Code != engine.CodeOK {
 		return out, "", 0
 	}
 	b.put(r)
@@ -78,7 +83,7 @@ func (b *Book) seatWalkIn(now engine.Instant, cmd *engine.Command, c *engine.Sea
 	}
 	r.Day, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = s.day, s.local, s.at, s.at+b.turn(r.GuestsCount, s), b.rules().BufferMin
 	if r.Tables = b.choose(a, s, nil, wished); r.Tables == nil {
-		return refused(engine.CodeSlotUnavailable, "")
+		return engine.Outcome{Code: engine.CodeSlotUnavailable, Conflicts: b.inTheWay(wished, r, "")}, "", 0
 	}
 	b.put(r)
 	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
@@ -144,12 +149,13 @@ func prefer(a, b start) start {
 }
 
 // place gives r its time and table. old is r before, nil for a new one; want nil keeps the time.
-func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engine.When, table engine.TableID, staff bool) engine.Outcome {
-	return b.placeBeside(now, r, old, want, table, staff, r.ID, old == nil)
+func (b *Book) place(now engine.Instant, r, old *engine.Reservation, want *engine.When, table engine.TableID, staff bool, why string) engine.Outcome {
+	return b.placeBeside(now, r, old, want, table, staff, r.ID, old == nil, why)
 }
 
 // placeBeside is place beside a reservation that may be another one.
-func (b *Book) placeBeside(now engine.Instant, r, old *engine.Reservation, want *engine.When, table engine.TableID, staff bool, except engine.ReservationID, moved bool) engine.Outcome {
+func (b *Book) placeBeside(now engine.Instant, r, old *engine.Reservation, want *engine.When, table engine.TableID, staff bool, except engine.ReservationID, moved bool, why string) engine.Outcome {
+	var lifted []engine.Code
 	s := start{day: r.Day, local: r.LocalMin, at: r.StartsAt}
 	if r.StartsAt != 0 {
 		s.shift = b.look(r.Day, r.LocalMin).shift
@@ -170,21 +176,40 @@ func (b *Book) placeBeside(now engine.Instant, r, old *engine.Reservation, want 
 	a := ask{guests: r.GuestsCount, staff: staff, area: r.Area, except: except}
 	alternatives := func() []engine.Alternative { return b.alternatives(now, s, a) }
 	if moved {
-		if code := b.judge(now, s, a); code != engine.CodeOK {
+		var code engine.Code
+		if code, lifted = b.overrule(now, s, staff, why); code != engine.CodeOK {
 			return engine.Outcome{Code: code, Alternatives: alternatives()}
 		}
 	}
 	wished := b.table(table)
-	if !b.ever(r.GuestsCount) || wished != nil && staff && (wished.MinCapacity > r.GuestsCount || r.GuestsCount > wished.Capacity) {
+	tooLarge := !b.ever(r.GuestsCount)
+	if wished != nil && staff {
+		tooLarge = wished.MinCapacity > r.GuestsCount || r.GuestsCount > wished.Capacity
+		if tooLarge && why != "" && r.GuestsCount <= 800 {
+			tooLarge, a.size, lifted = false, true, append(lifted, engine.CodePartyTooLarge)
+		}
+	}
+	if tooLarge {
 		return engine.Outcome{Code: engine.CodePartyTooLarge}
 	}
 	if (moved || r.GuestsCount > old.GuestsCount) && !b.paced(s, r.GuestsCount, staff, except) {
-		return engine.Outcome{Code: engine.CodePacingLimit, Alternatives: alternatives()}
+		if why == "" {
+			return engine.Outcome{Code: engine.CodePacingLimit, Alternatives: alternatives()}
+		}
+		lifted = append(lifted, engine.CodePacingLimit)
 	}
 	r.Day, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = s.day, s.local, s.at, s.at+b.turn(r.GuestsCount, s), b.rules().BufferMin
 	r.Tables = b.choose(a, s, old, wished)
 	if r.Tables == nil {
-		return engine.Outcome{Code: engine.CodeSlotUnavailable, Alternatives: alternatives()}
+		out := engine.Outcome{Code: engine.CodeSlotUnavailable, Alternatives: alternatives()}
+		if wished != nil && staff {
+			out.Conflicts = b.inTheWay(wished, r, except)
+		}
+		return out
+	}
+	r.Override = nil // unless it stays where it is, as the caller knows
+	if why != "" {
+		r.Override = &engine.Override{Reason: why, Lifted: lifted}
 	}
 	return engine.Outcome{}
 }
@@ -192,7 +217,7 @@ func (b *Book) placeBeside(now engine.Instant, r, old *engine.Reservation, want 
 // choose: the wished table, what the party has, the best table, the best combination.
 func (b *Book) choose(a ask, s start, old *engine.Reservation, wished *engine.Table) []engine.TableID {
 	if wished != nil && a.staff {
-		if wished.InService && wished.MinCapacity <= a.guests && a.guests <= wished.Capacity && b.open(wished, a, s) {
+		if wished.InService && (a.size || wished.MinCapacity <= a.guests && a.guests <= wished.Capacity) && b.open(wished, a, s) {
 			return []engine.TableID{wished.ID}
 		}
 		return nil
@@ -235,6 +260,8 @@ func (b *Book) reschedule(now engine.Instant, cmd *engine.Command, c *engine.Res
 	switch {
 	case old == nil:
 		return refused(engine.CodeNotFound, "")
+	case c.Override != "" && !b.staff(cmd.Caller):
+		return refused(engine.CodeForbidden, "")
 	case cmd.IfMatch != 0 && cmd.IfMatch != old.Version:
 		return engine.Outcome{Code: engine.CodeStale, Reservation: old}, "", 0
 	case old.Status != engine.StatusConfirmed && old.Status != engine.StatusPending:
@@ -256,14 +283,22 @@ func (b *Book) reschedule(now engine.Instant, cmd *engine.Command, c *engine.Res
 	if c.Area != nil && !b.somewhere(*c.Area) {
 		return refused(engine.CodeInvalid, "area")
 	}
+	if len(c.Override) > 200 {
+		return refused(engine.CodeInvalid, "override")
+	}
 	var table engine.TableID
 	if c.Table != nil {
 		table = *c.Table
 	}
 	if c.Want != nil || table != "" || r.GuestsCount != old.GuestsCount || r.Area != old.Area {
-		if out := b.place(now, &r, old, c.Want, table, b.staff(cmd.Caller)); out.Code != engine.CodeOK {
+		if out := b.place(now, &r, old, c.Want, table, b.staff(cmd.Caller), c.Override); out.Code != engine.CodeOK {
 			return out, "", 0
 		}
+		if c.Override == "" && b.stays(old, &r) {
+			r.Override = old.Override
+		}
+	} else if c.Override != "" {
+		r.Override = &engine.Override{Reason: c.Override}
 	}
 	events := 1
 	if bigger := r.GuestsCount > old.GuestsCount; old.Status == engine.StatusConfirmed && !b.staff(cmd.Caller) && b.waits(r.GuestsCount) && (bigger || r.StartsAt != old.StartsAt) {
@@ -313,8 +348,11 @@ func (b *Book) transition(now engine.Instant, cmd *engine.Command, c *engine.Tra
 	}
 	r, events := *old, 1
 	if c.Action == engine.ActionReinstate {
-		if out := b.place(now, &r, old, nil, "", true); out.Code != engine.CodeOK {
+		if out := b.place(now, &r, old, nil, "", true, ""); out.Code != engine.CodeOK {
 			return out, "", 0
+		}
+		if b.stays(old, &r) {
+			r.Override = old.Override
 		}
 		if !slices.Equal(r.Tables, old.Tables) || r.EndsAt != old.EndsAt || r.BufferMin != old.BufferMin {
 			events = 2

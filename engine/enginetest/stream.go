@@ -110,7 +110,11 @@ func (s *Stream) command() *engine.Command {
 	if s.one(2) {
 		whose = s.Owner
 	}
-	switch n := s.src.IntN(160); {
+	switch n := s.src.IntN(176); {
+	case n >= 170:
+		return &engine.Command{Caller: whose, Body: s.annotate()}
+	case n >= 160:
+		return &engine.Command{Caller: whose, Body: s.assign()}
 	case n >= 158:
 		return &engine.Command{Caller: whose, Body: &engine.OfferTable{ID: s.waitingParty()}}
 	case n >= 146:
@@ -362,7 +366,7 @@ func (s *Stream) create() *engine.CreateReservation {
 	if len(s.reservations) > 0 && s.one(40) {
 		id = s.reservation()
 	}
-	c := &engine.CreateReservation{ID: id, Want: s.when(), GuestsCount: s.party(), Contact: engine.Contact{Name: "Ada"}}
+	c := &engine.CreateReservation{ID: id, Want: s.when(), GuestsCount: s.party(), Contact: engine.Contact{Name: "Ada"}, Override: s.reason()}
 	if s.one(6) {
 		c.Table = s.table()
 	}
@@ -383,7 +387,7 @@ func (s *Stream) party() int {
 }
 
 func (s *Stream) reschedule() *engine.Reschedule {
-	c := &engine.Reschedule{ID: s.reservation()}
+	c := &engine.Reschedule{ID: s.reservation(), Override: s.reason()}
 	if s.one(2) {
 		w := s.when()
 		c.Want = &w
