@@ -48,6 +48,7 @@ func (d *decision) assignTables(c *AssignTables) Outcome {
 	}
 	r := *old
 	r.Tables = d.inOrder(slots)
+	old = d.remindFirst(old)
 	next := evolve(old, d.move(&r, given))
 	attach(d.cmd, d.events, string(c.ID), CodeOK)
 	return Outcome{Code: CodeOK, Reservation: next}

@@ -193,7 +193,7 @@ func (b *book) replace(old, next *Reservation) {
 		b.resv.remove(b.own, mustOwnPart(old.ID))
 	} else {
 		b.resv.set(b.own, mustOwnPart(next.ID), next)
-		b.rememberLate(next)
+		b.rememberLate(old, next)
 	}
 	if b.led != nil {
 		b.led.replace(b, old, next)

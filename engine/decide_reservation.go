@@ -186,7 +186,11 @@ func (d *decision) reschedule(c *Reschedule) Outcome {
 			return out
 		}
 	}
-	next := evolve(old, d.move(&r, given))
+	was := old
+	if r.StartsAt == old.StartsAt {
+		was = d.remindFirst(old)
+	}
+	next := evolve(was, d.move(&r, given))
 	if old.Status == StatusConfirmed && d.asksAnew(old, &r) {
 		next = evolve(next, d.change(old.ID, StatusPending, ""))
 	}

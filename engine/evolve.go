@@ -45,7 +45,8 @@ func evolve(old *Reservation, e *Event) *Reservation {
 		assert(old != nil, "I5: a note on an unknown reservation")
 		next := *old
 		next.Note = body.ReservationNoted.Note
-		return next.touched(e)
+		next.Version++ // and not touched: what staff note for themselves is no change, and puts off no reminder
+		return &next
 	case *enginepb.Event_ReviewAdded:
 		assert(old != nil && !old.Reviewed, "I5: a review of nothing, or a second one")
 		next := *old

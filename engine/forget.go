@@ -18,9 +18,10 @@ func forgottenOn(r *Reservation) Day {
 
 func final(s Status) bool { return !blocks(s) && s != StatusWaiting }
 
-// rememberLate notes a reservation that the pass over its service day will not let go.
-func (b *book) rememberLate(r *Reservation) {
-	if !final(r.Status) || utcDay(r.Updated)+forgetLateDays <= r.Day+forgetDays {
+// rememberLate notes a reservation that the pass over its service day will not let go. A note of staff changes nothing about that.
+func (b *book) rememberLate(old, r *Reservation) {
+	known := old != nil && final(old.Status) && old.Updated == r.Updated
+	if known || !final(r.Status) || utcDay(r.Updated)+forgetLateDays <= r.Day+forgetDays {
 		return
 	}
 	entry := farewell{forgottenOn(r), mustOwnPart(r.ID)}

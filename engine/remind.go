@@ -20,13 +20,23 @@ func (r *Reservation) nextReminder() Instant {
 	return 0
 }
 
+// remindFirst says what the sweep has not said yet before a change that keeps the start: after it nobody would.
+func (d *decision) remindFirst(r *Reservation) *Reservation {
+	if at := r.nextReminder(); r.Status != StatusConfirmed || at == 0 || at > d.now || d.now >= d.noShowAt(r) {
+		return r
+	}
+	return evolve(r, d.remind(r))
+}
+
 // remind says the last of the reminders that are due, which makes those before pointless; after the start it says none.
-func (d *decision) remind(r *Reservation) {
+func (d *decision) remind(r *Reservation) *Event {
 	said := 0
 	for _, lead := range ReminderLeads {
 		if at := r.reminderAt(lead); at > r.Updated && at <= d.now && int64(d.now) < r.StartsAt*msPerSec {
 			said = lead
 		}
 	}
-	d.emit(&enginepb.Event_ReservationReminded{ReservationReminded: &enginepb.ReservationReminded{Id: string(r.ID), LeadMin: int64(said)}})
+	e := d.emit(&enginepb.Event_ReservationReminded{ReservationReminded: &enginepb.ReservationReminded{Id: string(r.ID), LeadMin: int64(said)}})
+	e.ByAccount, e.ByRole, e.From = "", RoleSystem, "" // whoever came while it was due
+	return e
 }

@@ -304,6 +304,9 @@ func (b *Book) reschedule(now engine.Instant, cmd *engine.Command, c *engine.Res
 	if bigger := r.GuestsCount > old.GuestsCount; old.Status == engine.StatusConfirmed && !b.staff(cmd.Caller) && b.waits(r.GuestsCount) && (bigger || r.StartsAt != old.StartsAt) {
 		r.Status, events = engine.StatusPending, 2
 	}
+	if r.StartsAt == old.StartsAt {
+		events += b.owed(now, old)
+	}
 	r.Version += engine.Version(events)
 	r.Updated = now
 	b.put(&r)

@@ -134,10 +134,11 @@ func (b *Book) assignTables(now engine.Instant, cmd *engine.Command, c *engine.A
 	for _, t := range tables {
 		r.Tables = append(r.Tables, t.ID)
 	}
+	events := 1 + b.owed(now, old)
 	r.Override, r.Updated = given, now
-	r.Version++
+	r.Version += engine.Version(events)
 	b.put(&r)
-	return engine.Outcome{Code: engine.CodeOK, Reservation: &r}, string(r.ID), 1
+	return engine.Outcome{Code: engine.CodeOK, Reservation: &r}, string(r.ID), events
 }
 
 func (b *Book) annotate(now engine.Instant, cmd *engine.Command, c *engine.Annotate) (engine.Outcome, string, int) {
@@ -153,7 +154,7 @@ func (b *Book) annotate(now engine.Instant, cmd *engine.Command, c *engine.Annot
 		return refused(engine.CodeInvalid, "note")
 	}
 	r := *old
-	r.Note, r.Updated = c.Note, now
+	r.Note = c.Note
 	r.Version++
 	b.put(&r)
 	return engine.Outcome{Code: engine.CodeOK, Reservation: &r}, string(r.ID), 1

@@ -17,6 +17,14 @@ func reminder(r *engine.Reservation) engine.Instant {
 	return 0
 }
 
+// owed counts the reminder that is due and not sent yet.
+func (b *Book) owed(now engine.Instant, r *engine.Reservation) int {
+	if at := reminder(r); r.Status == engine.StatusConfirmed && at != 0 && at <= now && now < b.late(r) {
+		return 1
+	}
+	return 0
+}
+
 // waiting are those on the waitlist, who joined first first.
 func (b *Book) waiting() (list []*engine.Reservation) {
 	for _, r := range b.List {
