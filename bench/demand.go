@@ -102,18 +102,21 @@ func zipf(n int, exponent float64) []float64 {
 	return weights
 }
 
-// leadDays draws how many days ahead of the first bookable day the visit is, linear between quantiles.
-func (d *demand) leadDays(r *rng) int {
+// leadHours draws how long before the visit it is asked for, linear between quantiles.
+func (d *demand) leadHours(r *rng) float64 {
 	x, before := r.fraction(), quantile{}
 	for _, q := range d.lead {
 		if x <= q.share {
 			part := (x - before.share) / (q.share - before.share)
-			return int((before.hours + part*(q.hours-before.hours)) / 24)
+			return before.hours + part*(q.hours-before.hours)
 		}
 		before = q
 	}
-	return int(before.hours / 24)
+	return before.hours
 }
+
+// leadDays draws how many days ahead of the first bookable day the visit is.
+func (d *demand) leadDays(r *rng) int { return int(d.leadHours(r) / 24) }
 
 // startMin draws a start time on the quarter of an hour.
 func (d *demand) startMin(r *rng) int {

@@ -8,6 +8,7 @@
 //	go run ./bench mix        three reads and one booking with every sink beside
 //	go run ./bench search     searches over 100,000 restaurants
 //	go run ./bench cluster    three nodes: replicated, forwarded, drained, killed
+//	go run ./bench evening    how well the engine fills a room, against first fit and the optimum
 //
 // README.md beside it explains the method and how to read the figures.
 package main
@@ -28,6 +29,7 @@ type cli struct {
 	Mix      mixCmd      `cmd:"" help:"Three reads and one booking at a constant rate, with PostgreSQL and RabbitMQ on the same machine."`
 	Search   searchCmd   `cmd:"" help:"Searches at a constant rate over many restaurants."`
 	Cluster  clusterCmd  `cmd:"" help:"Three nodes as one: beside the row-lock way, what a hop costs, a drain, kill -9."`
+	Evening  eveningCmd  `cmd:"" help:"An evening's requests to the engine, to first fit and to an optimum: who seats more."`
 
 	Echo    echoCmd    `cmd:"" hidden:""`
 	Rowlock rowlockCmd `cmd:"" hidden:""`

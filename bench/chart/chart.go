@@ -73,6 +73,28 @@ func (p *Plot) Line(name string, xys plotter.XYs) error {
 	return nil
 }
 
+// Estimate is a value at X with the half of its interval.
+type Estimate struct{ X, Y, Half float64 }
+
+// Estimates adds a line in the next colour, with a bar over the interval of each point.
+func (p *Plot) Estimates(name string, list []Estimate) error {
+	xys, halves := make(plotter.XYs, len(list)), make(plotter.YErrors, len(list))
+	for i, e := range list {
+		xys[i] = plotter.XY{X: e.X, Y: e.Y}
+		halves[i].Low, halves[i].High = e.Half, e.Half
+	}
+	bars, err := plotter.NewYErrorBars(struct {
+		plotter.XYs
+		plotter.YErrors
+	}{xys, halves})
+	if err != nil {
+		return fmt.Errorf("draw %s: %w", name, err)
+	}
+	bars.Color, bars.Width = colours[p.lines%len(colours)], vg.Points(1)
+	p.Add(bars)
+	return p.Line(name, xys)
+}
+
 func flat(xys plotter.XYs) (all []float64) {
 	for _, xy := range xys {
 		all = append(all, xy.X, xy.Y)
