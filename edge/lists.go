@@ -129,7 +129,7 @@ func (s *Server) getDaySheet(x *exchange) {
 		if n++; n > 1 {
 			b = append(b, ',')
 		}
-		b = appendReservation(b, r)
+		b = x.appendFor(b, r)
 		next = place
 	}
 	b = append(b, `],"next_cursor":`...)

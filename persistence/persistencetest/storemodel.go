@@ -106,6 +106,8 @@ func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
 		r := m.reservations[e.ReservationStatusChanged.Id]
 		r.Status = e.ReservationStatusChanged.Status
 		r.Version++
+	case *enginepb.Event_ReservationNoted:
+		m.reservations[e.ReservationNoted.Id].Version++
 	case *enginepb.Event_GuestForgotten:
 		for _, r := range m.reservations {
 			if engine.AggregateID(r.Restaurant) == id && string(r.Guest) == e.GuestForgotten.Guest {
@@ -446,6 +448,10 @@ func (g *history) reservationChanged(i int, e *enginepb.Event) {
 	}
 	ids := g.reservations[i]
 	id := ids[len(ids)-1-g.rng.IntN(min(len(ids), 6))]
+	if g.rng.IntN(8) == 0 {
+		e.Body = &enginepb.Event_ReservationNoted{ReservationNoted: &enginepb.ReservationNoted{Id: id, Note: "regular"}}
+		return
+	}
 	if g.rng.IntN(3) == 0 {
 		c := &enginepb.ReservationRescheduled{Id: id, TableIds: slices.Clone(g.tables[i][:1]), GuestsCount: 3, SpecialRequests: fmt.Sprint(g.at)}
 		c.ServiceDay, c.LocalMin, c.StartsAt, c.EndsAt, c.BufferMin = g.when(id, c.TableIds)

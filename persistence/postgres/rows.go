@@ -157,6 +157,8 @@ func changed(e *enginepb.Event) string {
 		return e.ReservationRescheduled.GetId()
 	case *enginepb.Event_ReservationStatusChanged:
 		return e.ReservationStatusChanged.GetId()
+	case *enginepb.Event_ReservationNoted:
+		return e.ReservationNoted.GetId()
 	case *enginepb.Event_ReviewAdded:
 		return e.ReviewAdded.GetReservation()
 	}
@@ -196,6 +198,8 @@ func (w *rows) apply(c *persistence.Committed) error {
 			r.settled = r.settled || occupies(r.status) != occupies(e.ReservationStatusChanged.GetStatus())
 			r.status = e.ReservationStatusChanged.GetStatus()
 		})
+	case *enginepb.Event_ReservationNoted:
+		return w.change(e.ReservationNoted.GetId(), func(*reservation) {}) // a version more: the words are for the view of its owner
 	case *enginepb.Event_ReviewAdded:
 		return w.review(c, e.ReviewAdded)
 	case *enginepb.Event_GuestForgotten:

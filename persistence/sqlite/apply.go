@@ -16,6 +16,8 @@ func (t *tx) apply(h *head, c *persistence.Committed) error {
 		return t.rescheduled(h, r, e.ReservationRescheduled)
 	case *enginepb.Event_ReservationStatusChanged:
 		return t.statusChanged(h, r, e.ReservationStatusChanged)
+	case *enginepb.Event_ReservationNoted:
+		return t.noted(h, r, e.ReservationNoted)
 	case *enginepb.Event_RestaurantCreated:
 		return t.restaurant(h, e.RestaurantCreated.GetRestaurant(), 1)
 	case *enginepb.Event_RestaurantChanged:
@@ -107,6 +109,15 @@ func (t *tx) statusChanged(h *head, r engine.RestaurantID, e *enginepb.Reservati
 	}
 	return t.must("change the reservation's status", t.stmts.status, int64(e.GetStatus()), h.n,
 		ownKey(r, engine.ReservationID(e.GetId())))
+}
+
+// noted counts the version: the words are for the view of its owner.
+func (t *tx) noted(h *head, r engine.RestaurantID, e *enginepb.ReservationNoted) error {
+	if row := t.pending(r, e.GetId()); row != nil {
+		row.version++
+		return nil
+	}
+	return t.must("count the note", t.stmts.reviewed, h.n, ownKey(r, engine.ReservationID(e.GetId())))
 }
 
 func (t *tx) restaurant(h *head, pb *enginepb.Restaurant, version engine.Version) error {
