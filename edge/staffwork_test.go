@@ -134,3 +134,28 @@ func TestNotesOfStaff(t *testing.T) {
 	require.NotContains(t, c.ada.do("POST", path+"/cancel", "").text, "talks")
 	require.NotContains(t, note(c.host, `{"note":""}`).text, `"note"`, "empty clears")
 }
+
+// The day sheet is what a host works from: tables by number, notes, and what the day comes to, also on a page of one.
+func TestDaySheetOfAHost(t *testing.T) {
+	c := openStaffCell(t)
+	path := c.booked("19:00", 2)
+	require.Equal(t, 200, c.host.do("PUT", path+"/tables", `{"table_ids":["`+c.tables[0]+`","`+c.tables[2]+`"]}`, "If-Match", "*").StatusCode)
+	require.Equal(t, 200, c.host.do("PUT", path+"/note", `{"note":"regular"}`).StatusCode)
+	c.booked("19:45", 4)
+	require.Equal(t, 200, c.ada.do("POST", c.booked("20:30", 1)+"/cancel", "").StatusCode)
+	c.booked("12:00", 5)
+	a := c.host.do("GET", "/restaurants/"+c.id+"/reservations?limit=1&date="+day(3), "")
+	require.Equal(t, 200, a.StatusCode, a.text)
+	require.Len(t, a.doc["items"], 1)
+	require.NotNil(t, a.doc["next_cursor"])
+	sum := a.doc["summary"].(map[string]any)
+	by := sum["by_status"].(map[string]any)
+	require.Equal(t, map[string]any{"parties": 3.0, "covers": 11.0}, by["confirmed"])
+	require.Equal(t, map[string]any{"parties": 1.0, "covers": 1.0}, by["cancelled"])
+	require.Equal(t, []any{map[string]any{"from": "12:00", "parties": 1.0, "covers": 5.0}, map[string]any{"from": "19:00", "parties": 2.0, "covers": 6.0}}, sum["by_hour"],
+		"who was cancelled does not come")
+	items := c.host.do("GET", "/restaurants/"+c.id+"/reservations?date="+day(3), "").doc["items"].([]any)
+	require.Len(t, items, 4)
+	item := items[1].(map[string]any)
+	require.Equal(t, []any{[]any{"T1", "T3"}, "regular"}, []any{item["table_numbers"], item["note"]})
+}
