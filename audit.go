@@ -59,7 +59,7 @@ func (c *AuditCmd) run(ctx context.Context, out io.Writer) error {
 func privileged(e *persistence.Committed) bool {
 	switch e.Event.GetBody().(type) {
 	case *enginepb.Event_ReservationCreated, *enginepb.Event_ReservationRescheduled, *enginepb.Event_ReservationStatusChanged,
-		*enginepb.Event_ReservationOffered, *enginepb.Event_ReservationReminded:
+		*enginepb.Event_ReservationOffered, *enginepb.Event_ReservationReminded, *enginepb.Event_ReservationNoted:
 		return e.Event.GetFrom() != ""
 	}
 	return true
@@ -89,6 +89,14 @@ func auditName(v *engine.Event) string {
 	return "unknown"
 }
 
+// overridden says which refusals staff set aside. Their reason is personal, and not in the audit.
+func overridden(o *enginepb.Override) (text string) {
+	for _, code := range o.GetLifted() {
+		text += " lifted:" + engine.Code(code).String()
+	}
+	return text
+}
+
 func auditDetail(v *engine.Event) string {
 	switch b := v.GetBody().(type) {
 	case *enginepb.Event_TableAdded:
@@ -98,9 +106,12 @@ func auditDetail(v *engine.Event) string {
 	case *enginepb.Event_TableRemoved:
 		return b.TableRemoved.GetTableId()
 	case *enginepb.Event_ReservationCreated:
-		return b.ReservationCreated.GetReservation().GetId()
+		r := b.ReservationCreated.GetReservation()
+		return r.GetId() + overridden(r.GetOverride())
 	case *enginepb.Event_ReservationRescheduled:
-		return b.ReservationRescheduled.GetId()
+		return b.ReservationRescheduled.GetId() + overridden(b.ReservationRescheduled.GetOverride())
+	case *enginepb.Event_ReservationNoted:
+		return b.ReservationNoted.GetId()
 	case *enginepb.Event_ReservationStatusChanged:
 		return b.ReservationStatusChanged.GetId() + " " + engine.StatusName(b.ReservationStatusChanged.GetStatus())
 	case *enginepb.Event_ReservationOffered:

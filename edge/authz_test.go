@@ -283,6 +283,14 @@ var authzRequests = map[string]func(c *authzCity, p person) *answer{
 	"PATCH /reservations/{id}": func(c *authzCity, p person) *answer {
 		return p.do("PATCH", "/reservations/"+c.reservation(), `{"special_requests":"x"}`, "If-Match", "*")
 	},
+	"PUT /reservations/{id}/tables": func(c *authzCity, p person) *answer {
+		id := c.reservation()
+		table := c.as("owner").do("GET", "/reservations/"+id, "").doc["table_id"].(string)
+		return p.do("PUT", "/reservations/"+id+"/tables", `{"table_ids":["`+table+`"]}`, "If-Match", "*")
+	},
+	"PUT /reservations/{id}/note": func(c *authzCity, p person) *answer {
+		return p.do("PUT", "/reservations/"+c.reservation()+"/note", `{"note":"x"}`)
+	},
 	"POST /reservations/{id}/review": func(c *authzCity, p person) *answer {
 		return p.do("POST", "/reservations/"+c.reservation("seat", "complete")+"/review", `{"rating":5}`)
 	},

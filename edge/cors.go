@@ -53,7 +53,7 @@ func (x *exchange) preflight() bool {
 		return false
 	}
 	h := &x.ctx.Response.Header
-	h.Set("Access-Control-Allow-Methods", "GET, POST, PATCH, DELETE")
+	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
 	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, Traceparent, X-Request-Id")
 	h.Set("Access-Control-Max-Age", "600")
 	x.empty()

@@ -26,7 +26,7 @@ var anExampleEvening = []exampleStep{
 	{"owner", "hireStaff", "host"}, {"owner", "listStaff", ""}, {"owner", "patchStaff", "promotion"}, {"owner", "dismissStaff", ""},
 	{"", "searchRestaurants", ""}, {"", "getAvailability", ""}, {"owner", "explainAvailability", ""}, {"owner", "listMyRestaurants", ""},
 	{"guest", "createReservation", "local"}, {"guest", "getReservation", ""}, {"guest", "getReservationCalendar", ""}, {"guest", "patchReservation", "bigger"}, {"guest", "patchReservation", "later"},
-	{"owner", "getDaySheet", ""}, {"owner", "listConflicts", ""}, {"owner", "seatWalkIn", "two"},
+	{"owner", "assignTables", "one"}, {"owner", "putNote", "regular"}, {"owner", "getDaySheet", ""}, {"owner", "listConflicts", ""}, {"owner", "seatWalkIn", "two"},
 	{"guest", "createHold", "two"}, {"guest", "confirmHold", "quiet"}, {"guest", "createHold", "two"}, {"guest", "releaseHold", ""},
 	{"", "quoteWait", ""}, {"guest", "joinWaitlist", "evening"}, {"owner", "listWaitlist", ""}, {"guest", "getWait", ""}, {"guest", "acceptOffer", "quiet"},
 	{"guest", "joinWaitlist", "evening"}, {"guest", "leaveWaitlist", ""},

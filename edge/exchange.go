@@ -117,6 +117,7 @@ type trouble struct {
 	field        string
 	detail       string
 	alternatives []engine.Alternative
+	conflicts    []engine.Obstacle // for staff: the engine names them to nobody else
 }
 
 func (t *trouble) Error() string { return t.code + " " + t.field + " " + t.detail }
@@ -165,7 +166,7 @@ func (x *exchange) refuse(out *engine.Outcome) {
 	if int(out.Code) < len(kindOfCode) {
 		k = kindOfCode[out.Code]
 	}
-	x.trouble(&trouble{kind: k, field: out.Field, alternatives: out.Alternatives})
+	x.trouble(&trouble{kind: k, field: out.Field, alternatives: out.Alternatives, conflicts: out.Conflicts})
 }
 
 // clock is the time now, not that of the request's arrival.

@@ -129,7 +129,7 @@ func (s *Server) getDaySheet(x *exchange) {
 		if n++; n > 1 {
 			b = append(b, ',')
 		}
-		b = appendReservation(b, r)
+		b = x.appendSheetItem(b, v, r)
 		next = place
 	}
 	b = append(b, `],"next_cursor":`...)
@@ -138,7 +138,8 @@ func (s *Server) getDaySheet(x *exchange) {
 	} else {
 		b = appendString(b, x.signCursor(next, string(id)+date))
 	}
-	x.buf = append(b, '}')
+	sum := summarise(sheet)
+	x.buf = append(appendSummary(b, &sum), '}')
 	x.reply(200)
 }
 

@@ -70,6 +70,9 @@ func (x *exchange) reservationCommand(w *reservationRequest) (engine.RestaurantI
 	if t := checkText("area", w.Area, maxName, false); t != nil {
 		return "", t
 	}
+	if t := checkOverride(w.Override); t != nil {
+		return "", t
+	}
 	key, t := x.scope(w.RestaurantID)
 	if t != nil {
 		return "", t
@@ -86,6 +89,7 @@ func (x *exchange) reservationCommand(w *reservationRequest) (engine.RestaurantI
 		SpecialRequests: strings.Clone(w.SpecialRequests),
 		Table:           engine.TableID(strings.Clone(w.TableID)),
 		Area:            strings.Clone(w.Area),
+		Override:        strings.Clone(w.Override),
 		Contact:         engine.Contact{Name: strings.Clone(w.Contact.Name), Phone: strings.Clone(w.Contact.Phone), Email: strings.Clone(w.Contact.Email)},
 	}
 	x.cmd = engine.Command{Caller: x.who(), Key: key, Payload: payload, Body: &x.create}
@@ -101,8 +105,11 @@ func (x *exchange) reservationPayload(w *reservationRequest, want engine.When) e
 	b = canonical(b, w.Contact.Name)
 	b = canonical(b, w.Contact.Phone)
 	b = canonical(b, w.Contact.Email)
-	if w.Area != "" { // without it the request is the same to older builds
+	if w.Area != "" || w.Override != "" { // without them the request is the same to older builds
 		b = canonical(b, w.Area)
+	}
+	if w.Override != "" {
+		b = canonical(b, w.Override)
 	}
 	x.canon = b
 	return hash16(b)
@@ -148,7 +155,7 @@ func checkContact(c *contactJSON) *trouble {
 // answerReservation sends a reservation with its ETag.
 func (x *exchange) answerReservation(status int, r *engine.Reservation) {
 	x.etag(r.Version)
-	x.buf = appendReservation(x.buf[:0], r)
+	x.buf = x.appendFor(x.buf[:0], r)
 	x.reply(status)
 }
 
@@ -238,6 +245,12 @@ func (x *exchange) rescheduleCommand(w *rescheduleRequest) (*engine.Reschedule, 
 		}
 		body.Area = w.Area
 		p = canonicalText(p, w.Area)
+	}
+	if t := checkOverride(w.Override); t != nil {
+		return nil, nil, t
+	}
+	if body.Override = w.Override; w.Override != "" {
+		p = canonicalText(canonicalText(p, w.Area), &w.Override)
 	}
 	return body, p, nil
 }

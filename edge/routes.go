@@ -100,6 +100,8 @@ func (s *Server) routes() {
 	s.route("GET", "/reservations", needCaller, s.getMine)
 	s.route("GET", "/reservations/{id}", needCaller, s.getReservation).ics = s.calendarRoute()
 	s.route("PATCH", "/reservations/{id}", needCaller|needBody, s.patchReservation)
+	s.route("PUT", "/reservations/{id}/tables", needCaller|needBody, s.putTables)
+	s.route("PUT", "/reservations/{id}/note", needCaller|needBody, s.putNote)
 	s.route("POST", "/reservations/{id}/review", needCaller|needBody, s.postReview)
 	for _, t := range transitions {
 		s.route("POST", "/reservations/{id}/"+t.name, needCaller, func(x *exchange) { s.transition(x, t) })

@@ -98,6 +98,7 @@ type (
 		SpecialRequests string      `json:"special_requests"`
 		TableID         string      `json:"table_id"`
 		Area            string      `json:"area"`
+		Override        string      `json:"override"`
 		Contact         contactJSON `json:"contact"`
 	}
 	rescheduleRequest struct {
@@ -108,6 +109,7 @@ type (
 		SpecialRequests *string `json:"special_requests"`
 		TableID         *string `json:"table_id"`
 		Area            *string `json:"area"`
+		Override        string  `json:"override"`
 	}
 	reasonRequest struct {
 		Reason string `json:"reason"`
@@ -289,10 +291,13 @@ func appendProblem(dst []byte, t *trouble) []byte {
 	if len(t.alternatives) > 0 {
 		dst = append(dst, ']')
 	}
+	if len(t.conflicts) > 0 {
+		dst = appendObstacles(dst, t.conflicts)
+	}
 	return append(dst, '}')
 }
 
-// appendReservation writes a reservation as its guest and its restaurant see it.
+// appendReservation writes a reservation as its guest sees it; see appendFor.
 func appendReservation(dst []byte, r *engine.Reservation) []byte {
 	dst = append(dst, `{"id":"`...)
 	dst = append(dst, r.ID...)

@@ -136,10 +136,8 @@ func bodyProto(b Body) enginepb.CommandBody {
 		return &enginepb.Command_Hold{Hold: b.proto()}
 	case *ConfirmHold:
 		return &enginepb.Command_ConfirmHold{ConfirmHold: &enginepb.ConfirmHold{Id: string(b.ID), SpecialRequests: b.SpecialRequests}}
-	case *AssignTables:
-		return &enginepb.Command_AssignTables{AssignTables: &enginepb.AssignTables{Id: string(b.ID), TableIds: tableStrings(b.Tables), Override: b.Override}}
-	case *Annotate:
-		return &enginepb.Command_Annotate{Annotate: &enginepb.Annotate{Id: string(b.ID), Note: b.Note}}
+	case *AssignTables, *Annotate:
+		return staffWorkProto(b)
 	case *SeatWalkIn:
 		return &enginepb.Command_SeatWalkIn{SeatWalkIn: b.proto()}
 	case *JoinWaitlist:
@@ -213,10 +211,8 @@ func bodyFrom(p enginepb.CommandBody) Body {
 		return holdFrom(p.Hold)
 	case *enginepb.Command_ConfirmHold:
 		return &ConfirmHold{ReservationID(p.ConfirmHold.Id), p.ConfirmHold.SpecialRequests}
-	case *enginepb.Command_AssignTables:
-		return &AssignTables{ReservationID(p.AssignTables.Id), named(p.AssignTables.TableIds), p.AssignTables.Override}
-	case *enginepb.Command_Annotate:
-		return &Annotate{ReservationID(p.Annotate.Id), p.Annotate.Note}
+	case *enginepb.Command_AssignTables, *enginepb.Command_Annotate:
+		return staffWorkFrom(p)
 	case *enginepb.Command_SeatWalkIn:
 		return seatWalkInFrom(p.SeatWalkIn)
 	case *enginepb.Command_JoinWaitlist:
@@ -267,14 +263,6 @@ func bodyFrom(p enginepb.CommandBody) Body {
 		return &CompleteErasure{}
 	}
 	return nil
-}
-
-// named is nil for no tables.
-func named(tables []string) []TableID {
-	if len(tables) == 0 {
-		return nil
-	}
-	return tableIDs(tables)
 }
 
 // hash32Bytes is nil for the zero hash.

@@ -114,6 +114,8 @@ func (m *Model) apply(id engine.AggregateID, event *enginepb.Event) {
 		r := m.reservations[e.ReservationStatusChanged.Id]
 		r.Status = e.ReservationStatusChanged.Status
 		r.Version++
+	case *enginepb.Event_ReservationNoted:
+		m.reservations[e.ReservationNoted.Id].Version++
 	case *enginepb.Event_GuestForgotten:
 		for _, r := range m.reservations {
 			if engine.AggregateID(r.Restaurant) == id && string(r.Guest) == e.GuestForgotten.Guest {
@@ -472,8 +474,12 @@ func (g *history) reservationChanged(i int, e *enginepb.Event) {
 		e.Body = &enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: &enginepb.ReservationStatusChanged{Id: id, Status: engine.StatusExpired}}
 		return
 	}
-	if g.rng.IntN(8) == 0 {
+	switch g.rng.IntN(8) {
+	case 0:
 		e.Body = &enginepb.Event_ReservationReminded{ReservationReminded: &enginepb.ReservationReminded{Id: id, LeadMin: 120}}
+		return
+	case 1:
+		e.Body = &enginepb.Event_ReservationNoted{ReservationNoted: &enginepb.ReservationNoted{Id: id, Note: "regular"}}
 		return
 	}
 	if g.rng.IntN(3) == 0 {

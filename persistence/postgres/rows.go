@@ -161,6 +161,8 @@ func changed(e *enginepb.Event) string {
 		return e.ReservationOffered.GetId()
 	case *enginepb.Event_ReservationReminded:
 		return e.ReservationReminded.GetId()
+	case *enginepb.Event_ReservationNoted:
+		return e.ReservationNoted.GetId()
 	case *enginepb.Event_ReviewAdded:
 		return e.ReviewAdded.GetReservation()
 	}
@@ -204,6 +206,8 @@ func (w *rows) apply(c *persistence.Committed) error {
 		return w.change(e.ReservationOffered.GetId(), func(r *reservation) { r.offer(e.ReservationOffered) })
 	case *enginepb.Event_ReservationReminded:
 		return w.change(e.ReservationReminded.GetId(), func(*reservation) {})
+	case *enginepb.Event_ReservationNoted:
+		return w.change(e.ReservationNoted.GetId(), func(*reservation) {}) // a version more: the words are for the view of its owner
 	case *enginepb.Event_ReviewAdded:
 		return w.review(c, e.ReviewAdded)
 	case *enginepb.Event_GuestForgotten:

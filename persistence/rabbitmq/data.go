@@ -56,6 +56,11 @@ type (
 		FeeCurrency  string `json:"fee_currency,omitempty"`
 		ByRole       string `json:"by_role,omitempty"`
 	}
+	reservationNoted struct {
+		ID           string `json:"id"`
+		RestaurantID string `json:"restaurant_id"`
+		ByRole       string `json:"by_role,omitempty"`
+	}
 	openingHours struct {
 		Days        []string `json:"days"`
 		Open        string   `json:"open"` // HH:MM; close and last seating are after midnight when they are earlier
@@ -216,6 +221,9 @@ func describe(restaurant string, e *engine.Event) about {
 			name = "reservation_not_reminded"
 		}
 		return about{name, r.GetId(), reservationReminded{r.GetId(), restaurant, r.GetLeadMin(), by}}
+	case *enginepb.Event_ReservationNoted:
+		id := b.ReservationNoted.GetId()
+		return about{"reservation_noted", id, reservationNoted{id, restaurant, by}}
 	case *enginepb.Event_RestaurantCreated:
 		return about{"restaurant_created", "", restaurantOf(restaurant, b.RestaurantCreated.GetRestaurant(), by)}
 	case *enginepb.Event_RestaurantChanged:

@@ -40,7 +40,7 @@ func exampleEvents() []persistence.Committed {
 		StartsAt: evening, EndsAt: evening + 7200, GuestsCount: 2, SpecialRequests: secret, Status: engine.StatusConfirmed, Version: 1, Contact: contact,
 		Key: []byte("key"), Body: []byte("body")}
 	moved := &enginepb.ReservationRescheduled{Id: exampleReservation, TableIds: []string{exampleTable}, ServiceDay: 20_811, LocalMin: 1470,
-		StartsAt: evening + 23_400, EndsAt: evening + 30_600, GuestsCount: 3, SpecialRequests: secret}
+		StartsAt: evening + 23_400, EndsAt: evening + 30_600, GuestsCount: 3, SpecialRequests: secret, Override: &enginepb.Override{Reason: secret, Lifted: []uint32{10}}}
 	events := []*enginepb.Event{
 		{ByRole: engine.RoleOwner, Body: &enginepb.Event_RestaurantCreated{RestaurantCreated: &enginepb.RestaurantCreated{Restaurant: about}}},
 		{ByRole: engine.RoleOwner, Body: &enginepb.Event_RestaurantChanged{RestaurantChanged: &enginepb.RestaurantChanged{Restaurant: about}}},
@@ -75,7 +75,8 @@ func exampleEvents() []persistence.Committed {
 		&enginepb.Event{ByRole: engine.RoleSystem, Body: &enginepb.Event_ReservationReminded{ReservationReminded: &enginepb.ReservationReminded{
 			Id: exampleReservation, LeadMin: 120}}},
 		&enginepb.Event{ByRole: engine.RoleSystem, Body: &enginepb.Event_ReservationReminded{ReservationReminded: &enginepb.ReservationReminded{
-			Id: exampleReservation}}})
+			Id: exampleReservation}}},
+		&enginepb.Event{ByRole: engine.RoleHost, Body: &enginepb.Event_ReservationNoted{ReservationNoted: &enginepb.ReservationNoted{Id: exampleReservation, Note: secret}}})
 	var all []persistence.Committed
 	for i, e := range events {
 		e.AtMs, e.ByAccount, e.From = 1_796_000_000_123+int64(i)*1000, exampleOwner, secret

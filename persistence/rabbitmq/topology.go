@@ -16,7 +16,7 @@ var urgentEvents = []string{
 	"reservation_offered", "reservation_reminded",
 }
 
-// mailEvents are the other events of reservations.
+// mailEvents are the other events of reservations; a note of staff is nothing to the guest.
 var mailEvents = []string{
 	"reservation_created", "reservation_held", "reservation_pending", "reservation_seated", "reservation_completed", "reservation_no_show",
 }

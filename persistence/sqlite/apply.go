@@ -19,7 +19,9 @@ func (t *tx) apply(h *head, c *persistence.Committed) error {
 	case *enginepb.Event_ReservationOffered:
 		return t.offered(h, r, e.ReservationOffered)
 	case *enginepb.Event_ReservationReminded:
-		return t.reminded(h, r, e.ReservationReminded.GetId())
+		return t.counted(h, r, e.ReservationReminded.GetId())
+	case *enginepb.Event_ReservationNoted:
+		return t.counted(h, r, e.ReservationNoted.GetId())
 	case *enginepb.Event_RestaurantCreated:
 		return t.restaurant(h, e.RestaurantCreated.GetRestaurant(), 1)
 	case *enginepb.Event_RestaurantChanged:
@@ -125,12 +127,13 @@ func (t *tx) offered(h *head, r engine.RestaurantID, e *enginepb.ReservationOffe
 		int64(engine.StatusHeld), e.GetHoldUntilMs(), h.n, ownKey(r, engine.ReservationID(e.GetId())))
 }
 
-func (t *tx) reminded(h *head, r engine.RestaurantID, id string) error {
+// counted counts the version of what has no column: a reminder, a note of staff, whose words are for the view of its owner.
+func (t *tx) counted(h *head, r engine.RestaurantID, id string) error {
 	if row := t.pending(r, id); row != nil {
 		row.version++
 		return nil
 	}
-	return t.must("count the reminder", t.stmts.touch, h.n, ownKey(r, engine.ReservationID(id)))
+	return t.must("count the version", t.stmts.touch, h.n, ownKey(r, engine.ReservationID(id)))
 }
 
 func (t *tx) restaurant(h *head, pb *enginepb.Restaurant, version engine.Version) error {
