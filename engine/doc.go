@@ -42,6 +42,8 @@
 //	I10  a refusal makes no event; the one exception is a refresh token used twice, which ends its family
 //	I11  a view never changes, and View.Next(events) is the view of the aggregate after these events
 //	I12  opening a base gives the state that wrote it: equal digest, equal answers
-//	I13  NextDue is the earliest of: 30 minutes (or what the rules say) after the start of a confirmed reservation, the start of one that
-//	     waits for approval; and 0 when there is none
+//	I13  NextDue is the earliest of: the next reminder of a confirmed reservation, or 30 minutes (or what the rules say) after its start when
+//	     there is none; the start of one that waits for approval; the end of a hold; the last start that suits a party that waits for a table;
+//	     and 0 when there is none of these
+//	I14  nobody waits for a table that he could be offered, unless the events of one command were not enough for all
 package engine
