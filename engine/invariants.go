@@ -10,7 +10,7 @@ import (
 func CheckInvariants(a Aggregate) error {
 	switch a := a.(type) {
 	case *restaurant:
-		return errors.Join(a.checkReservations(), a.checkBits(), a.checkSheets(), a.checkLedger())
+		return errors.Join(a.checkReservations(), a.checkBits(), a.checkSheets(), a.checkLedger(), a.checkWaitlist())
 	case *account:
 		return errors.Join(a.receipts.check(), broken(len(a.sessions) <= MaxSessions, "I9: %d sessions", len(a.sessions)),
 			broken(len(a.keys) <= MaxAPIKeys, "I9: %d keys", len(a.keys)),
@@ -73,6 +73,16 @@ func (b *book) checkReservations() (err error) {
 	return errors.Join(err, broken(b.info == nil || b.info.Ratings.possible(), "I5: impossible ratings"),
 		broken(live == b.live && n == b.resv.len(), "I9: counted %d live of %d, kept %d of %d", live, n, b.live, b.resv.len()),
 		broken(live <= MaxLive && n <= MaxReservations && len(b.floor.list) <= MaxTables && len(b.members) <= MaxStaff, "I9: a bound is exceeded"))
+}
+
+// checkWaitlist holds for books that no command has left more to offer than it could.
+func (b *book) checkWaitlist() (err error) {
+	for _, r := range b.waits {
+		q := r.waits(b.last)
+		_, tables := b.firstFree(&q, r, r.Waiting.Until)
+		err = errors.Join(err, broken(tables == nil, "I14: %s waits for a table that is free", r.ID))
+	}
+	return err
 }
 
 // checkBits compares the occupancy with a plain map.
