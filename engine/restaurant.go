@@ -46,6 +46,7 @@ func (r *restaurant) Decide(now Instant, cmd *Command) (Outcome, []*Event) {
 	d := decision{restaurant: r, now: max(now, r.last), cmd: cmd}
 	if hasReceipt(cmd) {
 		if out, found := d.replay(); found {
+			out.Waits = out.Reservation != nil && d.asks(out.Reservation)
 			return out, nil
 		}
 	}
@@ -57,6 +58,7 @@ func (r *restaurant) Decide(now Instant, cmd *Command) (Outcome, []*Event) {
 	if len(d.events) == over { // nothing was done
 		d.events = nil
 	}
+	out.Waits = out.Reservation != nil && d.asks(out.Reservation)
 	assert(!out.Code.Refused() || len(d.events) == 0, "I10: a refusal makes no event")
 	assert(len(d.events) <= MaxEvents, "I9: too many events")
 	if n := len(d.events); n > 0 && out.Reservation != nil {
