@@ -49,6 +49,7 @@ func (s *Server) getAvailability(x *exchange) {
 	}
 	x.starts = v.AvailabilityIn(engine.Instant(x.now.UnixMilli()), q.day, q.guests, q.area, q.hold, x.starts[:0])
 	x.buf = appendAvailability(x.buf[:0], q.day, v.Restaurant().TimeZone, x.starts, q.minutes)
+	x.buf = appendTerms(x.buf, v.Terms(q.guests))
 	if !whole || !view.Wanted(q.day, q.guests) {
 		x.reply(200)
 		return

@@ -48,6 +48,7 @@ func (x *exchange) copied(q availabilityQuery, patience time.Duration) bool {
 		return false
 	}
 	x.buf = appendAvailability(x.buf[:0], q.day, a.TimeZone, a.Starts, q.minutes)
+	x.buf = appendTerms(x.buf, a.Terms)
 	x.buf = append(x.buf[:len(x.buf)-1], `,"as_of":"`...)
 	x.buf = append(a.AsOf.UTC().AppendFormat(x.buf, time.RFC3339), `"}`...)
 	x.reply(200)

@@ -39,7 +39,7 @@ func (s *Server) postHold(x *exchange) {
 	cmd.Body = body
 	if out := x.do(engine.AggregateID(restaurant), cmd); out != nil {
 		x.location(api+"/holds/", string(out.Reservation.ID))
-		x.answerReservation(201, out.Reservation)
+		x.answerHold(201, out.Reservation, out.Waits)
 	}
 }
 

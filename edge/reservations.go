@@ -184,8 +184,8 @@ func (x *exchange) maySee(v *engine.RestaurantView, r *engine.Reservation) bool 
 }
 
 func (s *Server) getReservation(x *exchange) {
-	if _, r := x.subject(); r != nil {
-		x.answerReservation(200, r)
+	if v, r := x.subject(); r != nil {
+		x.answerHold(200, r, v.WaitsFor(r))
 	}
 }
 

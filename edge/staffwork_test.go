@@ -159,3 +159,36 @@ func TestDaySheetOfAHost(t *testing.T) {
 	item := items[1].(map[string]any)
 	require.Equal(t, []any{[]any{"T1", "T3"}, "regular"}, []any{item["table_numbers"], item["note"]})
 }
+
+// Guests see what a booking may cost, and whether it waits, before they make it.
+func TestTermsBeforeBooking(t *testing.T) {
+	c := openStaffCell(t)
+	look := func() *answer {
+		a := c.ask("GET", "/api/v1/restaurants/"+c.id+"/availability?guests_count=2&date="+day(3), "", "")
+		require.Equal(t, 200, a.StatusCode, a.text)
+		return a
+	}
+	hold := func() *answer {
+		a := c.ada.do("POST", "/holds", `{"restaurant_id":"`+c.id+`","date":"`+day(3)+`","time_slot":"19:00","guests_count":2}`)
+		require.Equal(t, 201, a.StatusCode, a.text)
+		return a
+	}
+	for range 3 { // also what is kept
+		require.NotContains(t, look().text, "cancellation")
+		require.NotContains(t, look().text, "needs_approval")
+	}
+	require.NotContains(t, hold().text, "needs_approval")
+	a := c.owner.do("PATCH", "/restaurants/"+c.id+"/rules", `{"approval":"manual","cancellation":{"free_until_minutes":120,"late_fee":500,"no_show_fee":2000,"currency":"EUR"}}`, "If-Match", "*")
+	require.Equal(t, 200, a.StatusCode, a.text)
+	for range 3 {
+		a = look()
+		require.Equal(t, map[string]any{"free_until_minutes": 120.0, "late_fee": 500.0, "no_show_fee": 2000.0, "currency": "EUR"}, a.doc["cancellation"])
+		require.Equal(t, true, a.doc["needs_approval"])
+	}
+	a = hold()
+	require.Equal(t, []any{true, 500.0}, []any{a.doc["needs_approval"], a.doc["cancellation"].(map[string]any)["late_fee"]}, a.text)
+	path := "/reservations/" + a.doc["id"].(string)
+	require.Equal(t, true, c.ada.do("GET", path, "").doc["needs_approval"])
+	require.Equal(t, "pending", c.ada.do("POST", strings.Replace(path, "/reservations/", "/holds/", 1)+"/confirm", "").doc["status"])
+	require.NotContains(t, c.ada.do("GET", path, "").text, "needs_approval")
+}

@@ -38,7 +38,7 @@ func (s *Server) postWait(x *exchange) {
 	cmd.Body = body
 	if out := x.do(engine.AggregateID(restaurant), cmd); out != nil {
 		x.location(api+"/waitlist/", string(out.Reservation.ID))
-		x.answerReservation(201, out.Reservation)
+		x.answerHold(201, out.Reservation, out.Waits)
 	}
 }
 
@@ -90,15 +90,15 @@ func (s *Server) getWaitlist(x *exchange) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendPlace(b, r, i)
+		b = x.appendPlace(b, r, i)
 	}
 	x.buf = append(b, "]}"...)
 	x.reply(200)
 }
 
 // appendPlace writes a reservation and how many are ahead of it.
-func appendPlace(dst []byte, r *engine.Reservation, ahead int) []byte {
-	dst = appendReservation(dst, r)
+func (x *exchange) appendPlace(dst []byte, r *engine.Reservation, ahead int) []byte {
+	dst = x.appendFor(dst, r)
 	dst = strconv.AppendInt(append(dst[:len(dst)-1], `,"ahead":`...), int64(ahead), 10)
 	return append(dst, '}')
 }
@@ -114,7 +114,8 @@ func (s *Server) getWait(x *exchange) {
 		ahead = v.Ahead(r)
 	}
 	x.etag(r.Version)
-	x.buf = appendPlace(x.buf[:0], r, ahead)
+	x.buf = x.appendPlace(x.buf[:0], r, ahead)
+	x.buf = append(appendWaits(x.buf[:len(x.buf)-1], v.WaitsFor(r)), '}')
 	x.reply(200)
 }
 

@@ -54,5 +54,6 @@ type Outcome struct {
 	Version      Version // of an account with what was decided: what was revoked later has a higher one; 0 for others and refusals
 	Alternatives []Alternative
 	Rules        *Rules
+	Waits        bool       // Reservation is a hold that will wait for the house when its guest confirms it
 	Conflicts    []Obstacle // what has the tables that staff named; with CodeSlotUnavailable
 }

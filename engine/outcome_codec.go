@@ -14,7 +14,7 @@ var ErrOutcome = errors.New("engine: not an outcome")
 // AppendOutcome appends the answer's protobuf encoding. Equal answers give equal bytes.
 func AppendOutcome(dst []byte, o *Outcome) []byte {
 	p := &enginepb.Outcome{Code: uint32(o.Code), Field: o.Field, Replayed: o.Replayed, More: o.More,
-		Review: string(o.Review), Family: o.Family, Version: uint64(o.Version)}
+		Review: string(o.Review), Family: o.Family, Version: uint64(o.Version), Waits: o.Waits}
 	if o.Reservation != nil {
 		p.Reservation = o.Reservation.proto()
 	}
@@ -57,7 +57,7 @@ func DecodeOutcome(b []byte) (*Outcome, error) {
 		return nil, fmt.Errorf("%w: %s", ErrOutcome, fault)
 	}
 	o := &Outcome{Code: Code(p.Code), Field: p.Field, Replayed: p.Replayed, More: p.More, Review: ReviewID(p.Review), Family: p.Family,
-		Version: Version(p.Version)}
+		Version: Version(p.Version), Waits: p.Waits}
 	if p.Reservation != nil {
 		o.Reservation = reservationFrom(p.Reservation)
 	}

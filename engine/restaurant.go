@@ -46,6 +46,7 @@ func (r *restaurant) Decide(now Instant, cmd *Command) (Outcome, []*Event) {
 	d := decision{restaurant: r, now: max(now, r.last), cmd: cmd}
 	if hasReceipt(cmd) {
 		if out, found := d.replay(); found {
+			out.Waits = out.Reservation != nil && d.asks(out.Reservation)
 			return out, nil
 		}
 	}
@@ -65,6 +66,7 @@ func (r *restaurant) Decide(now Instant, cmd *Command) (Outcome, []*Event) {
 	if !out.Code.Refused() && len(d.events) > over {
 		d.offerFreed(d.events[over:], &out)
 	}
+	out.Waits = out.Reservation != nil && d.asks(out.Reservation)
 	return out, d.events
 }
 

@@ -350,6 +350,9 @@ func (s *script) show(out engine.Outcome) string {
 	if out.Replayed {
 		text += " replayed"
 	}
+	if out.Waits {
+		text += " waits"
+	}
 	if r := out.Reservation; r != nil {
 		text += "\n  " + s.line(r)
 	}

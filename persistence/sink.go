@@ -37,6 +37,7 @@ type Sink interface {
 type Availability struct {
 	TimeZone string // IANA
 	Starts   []engine.Start
+	Terms    engine.Terms
 	AsOf     time.Time // a time at which nothing durable was missing
 }
 

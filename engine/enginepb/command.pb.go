@@ -3454,6 +3454,7 @@ type Outcome struct {
 	Rules             *Rules                 `protobuf:"bytes,18,opt,name=rules,proto3" json:"rules,omitempty"`
 	Version           uint64                 `protobuf:"varint,17,opt,name=version,proto3" json:"version,omitempty"` // of an account with what was decided; 0 = not told
 	Conflicts         []*Obstacle            `protobuf:"bytes,21,rep,name=conflicts,proto3" json:"conflicts,omitempty"`
+	Waits             bool                   `protobuf:"varint,22,opt,name=waits,proto3" json:"waits,omitempty"` // of a hold: for the house, when its guest confirms it
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -3619,6 +3620,13 @@ func (x *Outcome) GetConflicts() []*Obstacle {
 		return x.Conflicts
 	}
 	return nil
+}
+
+func (x *Outcome) GetWaits() bool {
+	if x != nil {
+		return x.Waits
+	}
+	return false
 }
 
 // Obstacle is what stands in the way at a table that staff named.
@@ -4158,7 +4166,7 @@ const file_command_proto_rawDesc = "" +
 	"\fRevokeApiKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x0e\n" +
 	"\fEraseAccount\"\x11\n" +
-	"\x0fCompleteErasure\"\x9b\x06\n" +
+	"\x0fCompleteErasure\"\xb1\x06\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1a\n" +
@@ -4182,7 +4190,8 @@ const file_command_proto_rawDesc = "" +
 	"\falternatives\x18\x10 \x03(\v2\x1e.maitred.engine.v1.AlternativeR\falternatives\x12.\n" +
 	"\x05rules\x18\x12 \x01(\v2\x18.maitred.engine.v1.RulesR\x05rules\x12\x18\n" +
 	"\aversion\x18\x11 \x01(\x04R\aversion\x129\n" +
-	"\tconflicts\x18\x15 \x03(\v2\x1b.maitred.engine.v1.ObstacleR\tconflicts\"\x86\x02\n" +
+	"\tconflicts\x18\x15 \x03(\v2\x1b.maitred.engine.v1.ObstacleR\tconflicts\x12\x14\n" +
+	"\x05waits\x18\x16 \x01(\bR\x05waits\"\x86\x02\n" +
 	"\bObstacle\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\tR\x06number\x12\x16\n" +

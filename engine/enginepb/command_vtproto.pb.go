@@ -1395,6 +1395,7 @@ func (m *Outcome) CloneVT() *Outcome {
 	r.Family = m.Family
 	r.Rules = m.Rules.CloneVT()
 	r.Version = m.Version
+	r.Waits = m.Waits
 	if rhs := m.Alternatives; rhs != nil {
 		tmpContainer := make([]*Alternative, len(rhs))
 		for k, v := range rhs {
@@ -4803,6 +4804,18 @@ func (m *Outcome) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Waits {
+		i--
+		if m.Waits {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xb0
+	}
 	if len(m.Conflicts) > 0 {
 		for iNdEx := len(m.Conflicts) - 1; iNdEx >= 0; iNdEx-- {
 			size, err := m.Conflicts[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
@@ -6703,6 +6716,9 @@ func (m *Outcome) SizeVT() (n int) {
 			l = e.SizeVT()
 			n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
+	}
+	if m.Waits {
+		n += 3
 	}
 	n += len(m.unknownFields)
 	return n
@@ -15705,6 +15721,26 @@ func (m *Outcome) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 22:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Waits", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Waits = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -46,8 +46,7 @@ type receipt struct {
 	code         engine.Code
 }
 
-// Do answers cmd and, when it is accepted, does it.
-func (b *Book) Do(now engine.Instant, cmd *engine.Command) engine.Outcome {
+func (b *Book) do(now engine.Instant, cmd *engine.Command) engine.Outcome {
 	now = max(now, b.Last)
 	if cmd.Key != (engine.Hash{}) {
 		if out, found := b.replay(cmd); found {

@@ -7,6 +7,15 @@ import (
 	"maitred/engine"
 )
 
+// Do answers cmd and, when it is accepted, does it.
+func (b *Book) Do(now engine.Instant, cmd *engine.Command) engine.Outcome {
+	out := b.do(now, cmd)
+	if r := out.Reservation; r != nil {
+		out.Waits = r.Status == engine.StatusHeld && r.Guest != "" && b.waits(r.GuestsCount)
+	}
+	return out
+}
+
 // over are the holds that are, in the order in which they ended.
 func (b *Book) over(now engine.Instant) (late []*engine.Reservation) {
 	for _, r := range b.List {

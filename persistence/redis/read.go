@@ -99,7 +99,7 @@ const reach = 2
 func (c *Client) Availability(ctx context.Context, now engine.Instant, id engine.RestaurantID, day engine.Day, guests int) (a persistence.Availability, err error) {
 	r, err := c.read(ctx, id, day-reach, day+reach)
 	if err == nil {
-		a.Starts, err = r.availability(now, id, day, guests)
+		a.Starts, a.Terms, err = r.availability(now, id, day, guests)
 	}
 	if err != nil {
 		return persistence.Availability{}, fmt.Errorf("redis: availability of %s on %s: %w", id, dateOf(int32(day)), err)
@@ -109,7 +109,7 @@ func (c *Client) Availability(ctx context.Context, now engine.Instant, id engine
 }
 
 // availability asks a restaurant of the engine that is opened from what was read.
-func (r *restaurantState) availability(now engine.Instant, id engine.RestaurantID, day engine.Day, guests int) ([]engine.Start, error) {
+func (r *restaurantState) availability(now engine.Instant, id engine.RestaurantID, day engine.Day, guests int) ([]engine.Start, engine.Terms, error) {
 	pb := &enginepb.RestaurantBase{Version: uint64(r.head.Version), RestaurantVersion: 1, LastMs: r.head.AsOf,
 		Rules:      r.floor.Rules,
 		Restaurant: &enginepb.Restaurant{Id: string(id), Name: r.floor.Name, TimeZone: r.floor.TimeZone, GridMin: int32(r.floor.GridMin)}}
@@ -143,13 +143,14 @@ func (r *restaurantState) availability(now engine.Instant, id engine.RestaurantI
 	}
 	b, err := pb.MarshalVT()
 	if err != nil {
-		return nil, err
+		return nil, engine.Terms{}, err
 	}
 	a, err := engine.OpenBase(engine.AggregateID(id), b)
 	if err != nil {
-		return nil, err
+		return nil, engine.Terms{}, err
 	}
-	return a.View().(*engine.RestaurantView).Availability(now, day, guests, nil), nil
+	v := a.View().(*engine.RestaurantView)
+	return v.Availability(now, day, guests, nil), v.Terms(guests), nil
 }
 
 // read reads a restaurant with its days from..to in one piece. The markers come first: what they say is in what follows.

@@ -99,7 +99,8 @@ func (e *evenings) random() {
 		parties := e.rng.IntN(4)
 		c := engine.RulesChange{BufferMin: new(15 * e.rng.IntN(3)), Pacing: &engine.Pacing{WindowMin: 60, Parties: parties, OnlineParties: min(parties, 2), Covers: 4 * e.rng.IntN(5)},
 			TurnTimes: &[]engine.TurnTime{{MinParty: 1, MaxParty: 3, Minutes: 60 + 30*e.rng.IntN(4)}}, MinNoticeMin: new(60 * e.rng.IntN(3)),
-			Combinations: &[]engine.Combination{{Tables: []engine.TableID{engine.MakeTableID(e.id, 3), engine.MakeTableID(e.id, 4)}, MinParty: 3, MaxParty: 7 + e.rng.IntN(3)}}}
+			Combinations: &[]engine.Combination{{Tables: []engine.TableID{engine.MakeTableID(e.id, 3), engine.MakeTableID(e.id, 4)}, MinParty: 3, MaxParty: 7 + e.rng.IntN(3)}},
+			Cancellation: &engine.Policy{LateFee: e.rng.IntN(3), Currency: "EUR"}, Approval: new(engine.ApprovalLarge), ApprovalFrom: new(2 + e.rng.IntN(5))}
 		require.Equal(e.t, engine.CodeOK, e.do(e.owner(), &engine.SetRules{Change: c}).Code)
 	case n < 19:
 		in, channel := e.rng.IntN(3) > 0, engine.Channel(e.rng.IntN(4)%3)
@@ -129,6 +130,7 @@ func TestAnswersAsTheEngine(t *testing.T) {
 						got, err := s.c.Availability(t.Context(), e.now, e.id, day, guests)
 						require.NoError(t, err)
 						require.Equal(t, view.Availability(e.now, day, guests, nil), got.Starts)
+						require.Equal(t, view.Terms(guests), got.Terms)
 						require.LessOrEqual(t, got.AsOf.UnixMilli(), int64(e.now))
 					}
 					requireDay(t, s.c, view, day)
@@ -198,7 +200,7 @@ func stayOf(r *engine.Reservation) (Stay, bool) {
 		until = r.HoldUntil
 	}
 	return Stay{HoldUntil: until, ID: r.ID, Tables: r.Tables, StartsAt: r.StartsAt, EndsAt: r.EndsAt, Guests: r.GuestsCount, BufferMin: r.BufferMin, LocalMin: r.LocalMin,
-		Online: r.Guest != "", Over: over}, over || r.Status == engine.StatusHeld || r.Status == engine.StatusConfirmed || r.Status == engine.StatusSeated
+		Online: r.Guest != "", Over: over}, over || r.Status == engine.StatusHeld || r.Status == engine.StatusPending || r.Status == engine.StatusConfirmed || r.Status == engine.StatusSeated
 }
 
 // What is read beside a writer is of one version, whatever happens meanwhile.
