@@ -21,7 +21,7 @@ type startTally struct {
 
 // sheetStatuses are the statuses that a summary counts, as the API names them: every one.
 var sheetStatuses = [...]engine.Status{engine.StatusHeld, engine.StatusPending, engine.StatusConfirmed, engine.StatusSeated, engine.StatusCompleted,
-	engine.StatusCancelled, engine.StatusExpired, engine.StatusDeclined, engine.StatusNoShow}
+	engine.StatusCancelled, engine.StatusExpired, engine.StatusDeclined, engine.StatusNoShow, engine.StatusWaiting}
 
 // comes reports whether a party of that status is a part of the evening.
 func comes(s engine.Status) bool {
