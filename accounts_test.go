@@ -84,15 +84,24 @@ func TestUserCreateAndAudit(t *testing.T) {
 	requireStatus(t, 200, got, err)
 	s.requireMine(s.token(7, engine.RoleCustomer), mustSeated(s, token, reservation.ID))
 
+	got, err = s.do(request{method: "POST", path: "/reservations", token: owner, key: "o", body: map[string]any{"restaurant_id": restaurant,
+		"date": day(3), "time_slot": "04:05", "guests_count": 2, "override": "Ada sails at five"}})
+	requireStatus(t, 201, got, err)
+	var early kept
+	require.NoError(t, json.Unmarshal(got.body, &early))
+	require.Eventually(t, func() bool { return strings.Contains(audit(t, data, restaurant), early.ID) }, 10*time.Second, 20*time.Millisecond)
+
 	all := audit(t, data, "") // beside the running server
+	require.Regexp(t, " owner 127.0.0.1 "+restaurant+` v5 reservation_created `+early.ID+" lifted:", all)
+	require.NotContains(t, all, "sails", "why is the guest's business: staff see it with the reservation")
 	require.Contains(t, all, admin+" admin 127.0.0.1 "+restaurant+" v4 reservation_status_changed "+reservation.ID+" seated")
 	require.Contains(t, all, admin+" admin 127.0.0.1 "+admin+" v2 session_opened")
 	require.Contains(t, all, "- system - "+admin+" v1 account_registered")
-	require.NotContains(t, all, "reservation_created", "a guest's own reservation is no privileged act")
+	require.NotContains(t, all, "reservation_created "+reservation.ID, "a guest's own reservation is no privileged act")
 	require.Contains(t, audit(t, data, restaurant), "reservation_created "+reservation.ID)
-	require.Equal(t, 4, strings.Count(audit(t, data, restaurant), "\n"))
+	require.Equal(t, 5, strings.Count(audit(t, data, restaurant), "\n"))
 	newest, _, _ := strings.Cut(all, "\n")
-	require.Contains(t, newest, "seated", "newest first")
+	require.Contains(t, newest, early.ID, "newest first")
 	var one bytes.Buffer
 	require.NoError(t, (&AuditCmd{Data: data, Limit: 1}).run(t.Context(), &one))
 	require.Equal(t, newest+"\n", one.String())

@@ -86,6 +86,16 @@ func (s *Server) routes() {
 	s.route("PATCH", "/restaurants/{id}/staff/{user_id}", needCaller|needBody, s.patchStaff)
 	s.route("DELETE", "/restaurants/{id}/staff/{user_id}", needCaller, s.deleteStaff)
 
+	s.routesOfBookings()
+
+	s.plain("/.well-known/jwks.json", s.getKeySet)
+	s.plain("/healthz", s.getHealth)
+	s.plain("/readyz", s.getReady)
+	s.plain("/", s.getIndex)
+}
+
+// routesOfBookings is what guests and staff do with bookings.
+func (s *Server) routesOfBookings() {
 	s.route("POST", "/holds", needCaller|needBody, s.postHold)
 	s.route("POST", "/holds/{id}/confirm", needCaller, s.confirmHold)
 	s.route("DELETE", "/holds/{id}", needCaller, s.deleteHold)
@@ -106,11 +116,6 @@ func (s *Server) routes() {
 	for _, t := range transitions {
 		s.route("POST", "/reservations/{id}/"+t.name, needCaller, func(x *exchange) { s.transition(x, t) })
 	}
-
-	s.plain("/.well-known/jwks.json", s.getKeySet)
-	s.plain("/healthz", s.getHealth)
-	s.plain("/readyz", s.getReady)
-	s.plain("/", s.getIndex)
 }
 
 // route adds a route of the API.

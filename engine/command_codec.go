@@ -140,10 +140,8 @@ func bodyProto(b Body) enginepb.CommandBody {
 		return staffWorkProto(b)
 	case *SeatWalkIn:
 		return &enginepb.Command_SeatWalkIn{SeatWalkIn: b.proto()}
-	case *JoinWaitlist:
-		return &enginepb.Command_JoinWaitlist{JoinWaitlist: b.proto()}
-	case *OfferTable:
-		return &enginepb.Command_OfferTable{OfferTable: &enginepb.OfferTable{Id: string(b.ID)}}
+	case *JoinWaitlist, *OfferTable:
+		return waitlistProto(b)
 	case *Reschedule:
 		return &enginepb.Command_Reschedule{Reschedule: b.proto()}
 	case *Transition:
@@ -158,6 +156,12 @@ func bodyProto(b Body) enginepb.CommandBody {
 		return &enginepb.Command_AddReview{AddReview: b.proto()}
 	case *ForgetGuest:
 		return &enginepb.Command_ForgetGuest{ForgetGuest: &enginepb.ForgetGuest{Guest: string(b.Guest)}}
+	}
+	return accountBodyProto(b)
+}
+
+func accountBodyProto(b Body) enginepb.CommandBody {
+	switch b := b.(type) {
 	case *Register:
 		return &enginepb.Command_Register{Register: b.proto()}
 	case *ChangeProfile:
@@ -215,10 +219,8 @@ func bodyFrom(p enginepb.CommandBody) Body {
 		return staffWorkFrom(p)
 	case *enginepb.Command_SeatWalkIn:
 		return seatWalkInFrom(p.SeatWalkIn)
-	case *enginepb.Command_JoinWaitlist:
-		return joinWaitlistFrom(p.JoinWaitlist)
-	case *enginepb.Command_OfferTable:
-		return &OfferTable{ReservationID(p.OfferTable.Id)}
+	case *enginepb.Command_JoinWaitlist, *enginepb.Command_OfferTable:
+		return waitlistFrom(p)
 	case *enginepb.Command_Reschedule:
 		return rescheduleFrom(p.Reschedule)
 	case *enginepb.Command_Transition:
@@ -233,6 +235,12 @@ func bodyFrom(p enginepb.CommandBody) Body {
 		return addReviewFrom(p.AddReview)
 	case *enginepb.Command_ForgetGuest:
 		return &ForgetGuest{AccountID(p.ForgetGuest.Guest)}
+	}
+	return accountBodyFrom(p)
+}
+
+func accountBodyFrom(p enginepb.CommandBody) Body {
+	switch p := p.(type) {
 	case *enginepb.Command_Register:
 		return registerFrom(p.Register)
 	case *enginepb.Command_ChangeProfile:

@@ -161,26 +161,6 @@ func holdFrom(p *enginepb.Hold) *Hold {
 	return c
 }
 
-func (c *JoinWaitlist) proto() *enginepb.JoinWaitlist {
-	p := &enginepb.JoinWaitlist{Id: string(c.ID), GuestsCount: int64(c.GuestsCount), SpecialRequests: c.SpecialRequests,
-		Area: c.Area, Contact: c.Contact.proto()}
-	if c.Want != (When{}) {
-		p.Want = c.Want.proto()
-	}
-	if c.Until != (When{}) {
-		p.Until = c.Until.proto()
-	}
-	return p
-}
-
-func joinWaitlistFrom(p *enginepb.JoinWaitlist) *JoinWaitlist {
-	c := &JoinWaitlist{ID: ReservationID(p.Id), GuestsCount: int(p.GuestsCount), SpecialRequests: p.SpecialRequests,
-		Area: p.Area, Contact: contactFrom(p.Contact)}
-	set(&c.Want, whenFrom(p.Want))
-	set(&c.Until, whenFrom(p.Until))
-	return c
-}
-
 func contactFrom(p *enginepb.Contact) Contact {
 	return Contact{p.GetName(), p.GetPhone(), p.GetEmail()}
 }

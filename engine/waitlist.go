@@ -278,24 +278,6 @@ func (b *book) quote(r *Reservation) int {
 	return int(p.at-r.StartsAt) / 60
 }
 
-func waitingFrom(p *enginepb.Waiting) *Waiting {
-	if p == nil {
-		return nil
-	}
-	w := &Waiting{Until: p.Until, QuotedMin: int(p.QuotedMin)}
-	if p.Unquoted {
-		w.QuotedMin = -1
-	}
-	return w
-}
-
-func (w *Waiting) proto() *enginepb.Waiting {
-	if w == nil {
-		return nil
-	}
-	return &enginepb.Waiting{Until: w.Until, QuotedMin: int64(max(w.QuotedMin, 0)), Unquoted: w.QuotedMin < 0}
-}
-
 // Waitlist lists who waits for a table on a service day, who joined first first.
 func (v *RestaurantView) Waitlist(day Day) (list []*Reservation) {
 	for _, r := range v.waits {

@@ -274,3 +274,30 @@ func (b *Book) paced(s start, guests int, staff bool, except engine.ReservationI
 	return !over(covers, p.Covers) && !over(parties, p.Parties) &&
 		(staff || !over(onlineCovers, p.OnlineCovers) && !over(onlineParties, p.OnlineParties))
 }
+
+func (b *Book) alternatives(now engine.Instant, s start, a ask) (out []engine.Alternative) {
+	for away := engine.Day(0); away <= 3 && len(out) < 4; away++ {
+		days := []engine.Day{s.day - away}
+		if away > 0 {
+			days = append(days, s.day+away)
+		}
+		var near []engine.Start
+		for _, d := range days {
+			near = append(near, b.availability(now, d, a)...)
+		}
+		sort.SliceStable(near, func(i, j int) bool {
+			x, y := near[i].StartsAt-s.at, near[j].StartsAt-s.at
+			if max(x, -x) != max(y, -y) {
+				return max(x, -x) < max(y, -y)
+			}
+			return x < y
+		})
+		for _, n := range near {
+			known := n.StartsAt == s.at || slices.ContainsFunc(out, func(a engine.Alternative) bool { return a.StartsAt == n.StartsAt })
+			if n.Free > 0 && !known && len(out) < 4 {
+				out = append(out, engine.Alternative{Day: n.Day, LocalMin: n.LocalMin, StartsAt: n.StartsAt})
+			}
+		}
+	}
+	return out
+}
