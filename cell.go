@@ -199,7 +199,7 @@ func (n *Node) edgeCell() *edge.Cell {
 
 // cellProtocol is what every node of --join understands.
 func (n *Node) cellProtocol() uint16 {
-	if n.cell.members == nil {
+	if !n.cell.ready.Load() || n.cell.members == nil {
 		return 0
 	}
 	return n.cell.members.Protocol(len(n.Config.nodes()))

@@ -163,6 +163,9 @@ func (n *Node) openHouse(ctx context.Context) (err error) {
 	if n.shared() {
 		cfg.Former, cfg.OnIncarnation = n.formerIncarnation(), n.noteIncarnation
 	}
+	if n.cell != nil {
+		cfg.Protocol = n.cellProtocol
+	}
 	n.house, err = actors.Open(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("open the house: %w (maitred journal verify --data %s tells what is missing)", err, n.Config.Data)

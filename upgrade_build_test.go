@@ -37,10 +37,10 @@ var laterBuild = map[string][][2]string{
 		{"Table           TableID // a wish; empty = any", "Table           TableID // a wish; empty = any\n\t\tOccasion        string"},
 	},
 	"engine/command_codec_restaurant.go": {
-		{"Area: p.Area, Contact: contactFrom(p.Contact)}\n\tset(",
-			"Area: p.Area, Contact: contactFrom(p.Contact)}\n\tif u := p.ProtoReflect().GetUnknown(); len(u) > 3 {\n\t\tc.Occasion = string(u[3:])\n\t}\n\tset("},
-		{"Area: c.Area}\n	if c.Want != (When{}) {",
-			"Area: c.Area}\n	if c.Occasion != \"\" {\n\t\tp.ProtoReflect().SetUnknown(append([]byte{0xa2, 6, byte(len(c.Occasion))}, c.Occasion...)) // field 100\n\t}\n\tif c.Want != (When{}) {"},
+		{"Area: p.Area, Contact: contactFrom(p.Contact), Override: p.Override}\n\tset(",
+			"Area: p.Area, Contact: contactFrom(p.Contact), Override: p.Override}\n\tif u := p.ProtoReflect().GetUnknown(); len(u) > 3 {\n\t\tc.Occasion = string(u[3:])\n\t}\n\tset("},
+		{"Area: c.Area, Override: c.Override}\n	if c.Want != (When{}) {",
+			"Area: c.Area, Override: c.Override}\n	if c.Occasion != \"\" {\n\t\tp.ProtoReflect().SetUnknown(append([]byte{0xa2, 6, byte(len(c.Occasion))}, c.Occasion...)) // field 100\n\t}\n\tif c.Want != (When{}) {"},
 	},
 	"edge/wire.go": {
 		{"		StartsAt        string      `json:\"starts_at\"`", "		Occasion        string      `json:\"occasion\"`\n		StartsAt        string      `json:\"starts_at\"`"},

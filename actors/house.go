@@ -32,12 +32,15 @@ type Config struct {
 	IdleAfter    time.Duration // passivate after; 5 min
 	PassivateAll bool          // test mode: passivate after every command
 	SweepEvery   time.Duration // how often the timers are looked at; 1 s
-	SweepGrid    time.Duration // timers fire on multiples of it; 5 min
+	SweepGrid    time.Duration // timers fire on multiples of it; 10 s
 	BaseAge      time.Duration // an event is in a base after that; 10 min
 	BaseEvents   int           // or when there are more such events; 1,000,000
 	Keep         time.Duration // of the journal, in any case; 72 h
 	PurgeEvery   time.Duration // 10 min
 	Now          func() time.Time
+
+	// Protocol is the lowest engine.Protocol of all nodes, 0 as long as one has not said; nil = all are as this one.
+	Protocol func() uint16
 
 	// StoreCursor is the sequence up to which the store has everything: the purge stays below. nil = there is no store.
 	StoreCursor func() persistence.Seq
@@ -96,7 +99,7 @@ func (c *Config) setDefaults() {
 	orInt(&c.BaseEvents, 1_000_000)
 	orDuration(&c.IdleAfter, 5*time.Minute)
 	orDuration(&c.SweepEvery, time.Second)
-	orDuration(&c.SweepGrid, 5*time.Minute)
+	orDuration(&c.SweepGrid, 10*time.Second)
 	orDuration(&c.BaseAge, 10*time.Minute)
 	orDuration(&c.Keep, 72*time.Hour)
 	orDuration(&c.PurgeEvery, 10*time.Minute)
@@ -132,6 +135,7 @@ type House struct {
 	hint      chan struct{} // capacity 1: the standing reader is to look now
 	closing   atomic.Bool
 	full      atomic.Bool   // the journal is at its limit
+	silent    atomic.Bool   // no reminders: not every node would understand them
 	opened    time.Duration // BOOTTIME
 	skewed    bool          // the clock is wrong; of the timers' goroutine
 
@@ -163,6 +167,7 @@ func Open(ctx context.Context, cfg Config) (*House, error) {
 	h.opened = h.cfg.Boottime()
 	h.ctx, h.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	h.timers = newTimers(h)
+	h.listen()
 	h.fold, err = restore(ctx, &h.cfg, h.timers)
 	if err != nil {
 		h.cancel()
@@ -209,6 +214,7 @@ func (h *House) Do(id engine.AggregateID, cmd *engine.Command, deadline time.Tim
 	if err != nil {
 		return engine.Outcome{}, err
 	}
+	cmd.Silent = h.silent.Load()
 	c := h.newCall()
 	c.kind, c.cmd, c.deadline, c.handle = callCommand, cmd, deadline, hd
 	out, err := h.wait(c)

@@ -150,6 +150,11 @@ func (t *timers) look(id engine.AggregateID) {
 	t.looks[id] = struct{}{}
 }
 
+// listen asks whether every node understands reminders.
+func (h *House) listen() {
+	h.silent.Store(h.cfg.Protocol != nil && h.cfg.Protocol() < engine.ReminderProtocol)
+}
+
 // run looks at the heap every SweepEvery.
 func (t *timers) run() {
 	tick := time.NewTicker(t.house.cfg.SweepEvery)
@@ -160,6 +165,7 @@ func (t *timers) run() {
 		case <-t.house.ctx.Done():
 			return
 		}
+		t.house.listen()
 		if timely := t.house.timely(); !timely || !t.house.admits() {
 			continue
 		}
@@ -230,6 +236,10 @@ func (t *timers) sweep(id engine.AggregateID) {
 		return // its owner's timers know it
 	}
 	if err != nil {
+		t.again(id)
+		return
+	}
+	if h.silent.Load() { // what is due may stay due
 		t.again(id)
 		return
 	}

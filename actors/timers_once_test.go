@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +59,35 @@ func TestTimersFireOnce(t *testing.T) {
 	w.clock.Add(48 * hour)
 	w.disturb(rng, ids)
 	require.Equal(t, want, w.fired())
+}
+
+// TestNoReminderBeforeEveryNodeUnderstandsIt: during a rolling upgrade an heir of the older build could not open the restaurant any more.
+func TestNoReminderBeforeEveryNodeUnderstandsIt(t *testing.T) {
+	var protocol atomic.Uint32
+	protocol.Store(engine.ReminderProtocol - 1)
+	w := newWorld(t, func(c *Config) {
+		c.SweepEvery, c.SweepGrid, c.Protocol = 2*time.Millisecond, time.Second, func() uint16 { return uint16(protocol.Load()) }
+	})
+	id := w.restaurant(1, 2)
+	for serial, minute := range []int{18 * 60, 20 * 60} {
+		out, err := w.reserve(id, uint64(serial+1), minute)
+		require.NoError(t, err)
+		require.Equal(t, engine.CodeCreated, out.Code)
+	}
+	w.clock.Store(int64(day)*86_400_000 + 17*3_600_000 + 30*60_000) // of one the reminder, of the other the no-show
+	require.Eventually(t, func() bool { return w.fired()["1 no_show"] == 1 }, 20*time.Second, 5*time.Millisecond)
+	out, err := w.do(id, owner, &engine.Reschedule{ID: reservationOf(id, 2), GuestsCount: new(3)})
+	require.NoError(t, err)
+	require.Equal(t, engine.CodeOK, out.Code)
+	w.sweepAll([]engine.AggregateID{id})
+	require.Equal(t, map[string]int{"1 no_show": 1}, w.fired())
+
+	out, err = w.reserve(id, 3, 21*60)
+	require.NoError(t, err)
+	require.Equal(t, engine.CodeCreated, out.Code)
+	protocol.Store(engine.ReminderProtocol)
+	w.clock.Add(2 * 3_600_000)
+	require.Eventually(t, func() bool { return w.fired()["3 reminded 120"] == 1 }, 20*time.Second, 5*time.Millisecond, "%v", w.fired())
 }
 
 // anEveningAhead is a booking, a hold, and two parties that wait for what it holds.

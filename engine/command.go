@@ -24,6 +24,7 @@ type Command struct {
 	Key     Hash    // of (caller, route, restaurant, Idempotency-Key); zero = none
 	Payload Hash    // of the canonical request body; meaningless without Key
 	IfMatch Version // expected version of the subject; 0 = not asked
+	Silent  bool    // no reminder is written: a node of the cluster would not understand it. The owner's; it does not travel
 	Body    Body
 }
 

@@ -125,6 +125,7 @@ func (f *filler) filled(kind engine.Body) *engine.Command {
 	cmd := &engine.Command{Body: reflect.New(reflect.TypeOf(kind).Elem()).Interface().(engine.Body)}
 	f.fill(reflect.ValueOf(cmd.Body).Elem())
 	f.fill(reflect.ValueOf(cmd).Elem())
+	cmd.Silent = false // the owner's, it does not travel
 	return cmd
 }
 

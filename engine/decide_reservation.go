@@ -293,11 +293,20 @@ func (d *decision) sweep() Outcome {
 	if role := d.cmd.Caller.Role; role != RoleSystem && role != RoleAdmin {
 		return refuse(CodeForbidden)
 	}
-	for _, e := range d.led.due.until(&d.book, d.now, MaxEvents) {
+	most := MaxEvents
+	if d.cmd.Silent { // what is passed over is in the way of the others
+		most = d.live + len(d.waits)
+	}
+	for _, e := range d.led.due.until(&d.book, d.now, most) {
+		if len(d.events) == MaxEvents {
+			break
+		}
 		switch r, _ := d.resv.get(e.key); r.Status {
 		case StatusConfirmed:
 			if d.now < d.noShowAt(r) { // a reminder, then
-				d.remind(r)
+				if !d.cmd.Silent {
+					d.remind(r)
+				}
 				continue
 			}
 			d.charge(r.ID, StatusNoShow, "no_show", d.fee(r, StatusNoShow), r.Policy.Currency)

@@ -6,6 +6,9 @@ import "maitred/engine/enginepb"
 // of the reservation is not made up for: whoever books, moves or confirms so late knows when to come.
 var ReminderLeads = [...]int{24 * 60, 2 * 60}
 
+// ReminderProtocol is the Protocol that every node must announce before reminders are written.
+const ReminderProtocol = 2
+
 func (r *Reservation) reminderAt(lead int) Instant {
 	return Instant((r.StartsAt - int64(lead)*60) * msPerSec)
 }
@@ -22,7 +25,7 @@ func (r *Reservation) nextReminder() Instant {
 
 // remindFirst says what the sweep has not said yet before a change that keeps the start: after it nobody would.
 func (d *decision) remindFirst(r *Reservation) *Reservation {
-	if at := r.nextReminder(); r.Status != StatusConfirmed || at == 0 || at > d.now || d.now >= d.noShowAt(r) {
+	if at := r.nextReminder(); d.cmd.Silent || r.Status != StatusConfirmed || at == 0 || at > d.now || d.now >= d.noShowAt(r) {
 		return r
 	}
 	return evolve(r, d.remind(r))
