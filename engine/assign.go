@@ -43,7 +43,9 @@ func (d *decision) assignTables(c *AssignTables) Outcome {
 	if seats < old.GuestsCount && !given.lifts(CodePartyTooLarge) {
 		return refuse(CodePartyTooLarge)
 	}
-	if found := d.obstacles(slots, old.Day, old.held(), old.ID); len(found) > 0 {
+	found, own := d.obstacles(slots, old.Day, old.held(), old.ID), d.holdOf(old)
+	taken := d.taken(old.held(), &own) // also by who is days away since the zone is another one
+	if len(found) > 0 || slices.ContainsFunc(slots, taken.has) {
 		return Outcome{Code: CodeSlotUnavailable, Conflicts: found}
 	}
 	r := *old
@@ -98,6 +100,8 @@ func (d *decision) annotate(c *Annotate) Outcome {
 	switch {
 	case out.Code != CodeOK:
 		return out
+	case final(old.Status) && forgottenOn(old) <= utcDay(d.now): // the event itself would let it go
+		return refuse(CodeNotFound)
 	case !text(c.Note, MaxNote):
 		return invalid("note")
 	}

@@ -29,6 +29,7 @@ type book struct {
 
 	holds []*Reservation // by expiry
 	waits []*Reservation // by joining
+	owing bool           // more could be offered to them than the last command did
 
 	version  Version // events applied
 	everyDay Version // version of the last event that touched every day
@@ -73,7 +74,7 @@ func (b *book) apply(e *Event, made *Reservation) {
 	assert((b.version == 0) == (e.GetRestaurantCreated() != nil), "I5: the first event makes the restaurant, no other does")
 	before := b.last
 	b.version++
-	b.last = Instant(e.AtMs)
+	b.last, b.owing = Instant(e.AtMs), e.Owing
 	switch body := e.Body.(type) {
 	case *enginepb.Event_RestaurantCreated:
 		b.setInfo(restaurantFrom(body.RestaurantCreated.Restaurant, 1))

@@ -66,7 +66,7 @@ type CombinationVerdict struct {
 // Explain answers a question. CodeInvalid with a field when the question is nonsense, else CodeOK. now is raised to the time of the last
 // event, as in Decide.
 func (v *RestaurantView) Explain(now Instant, w Question) (e Explanation, code Code, field string) {
-	if b, over := v.at(max(now, v.last), MaxHolds); len(over) > 0 {
+	if b, over := v.at(max(now, v.last)); len(over) > 0 {
 		v = &RestaurantView{*b}
 	}
 	if w.Guests < 1 {

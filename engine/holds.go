@@ -51,9 +51,9 @@ func (b *book) expired(now Instant, most int) []*Reservation {
 
 // at is the book without the holds that are over and with what that frees offered to who waits, and the events that make it so. It is b
 // itself when there is none.
-func (b *book) at(now Instant, most int) (*book, []*Event) {
-	over := b.expired(now, most)
-	if len(over) == 0 {
+func (b *book) at(now Instant) (*book, []*Event) {
+	over := b.expired(now, maxExpired)
+	if len(over) == 0 && !(b.owing && len(b.waits) > 0) {
 		return b, nil
 	}
 	next := b.freeze()
@@ -64,7 +64,15 @@ func (b *book) at(now Instant, most int) (*book, []*Event) {
 		next.apply(e, nil)
 		events = append(events, e)
 	}
-	return &next, append(events, next.promote(max(now, b.last), most)...)
+	offers, cut := next.promote(max(now, b.last), maxOffers)
+	if events = append(events, offers...); cut {
+		next.owing = true
+	}
+	if len(events) == 0 {
+		return b, nil
+	}
+	events[len(events)-1].Owing = next.owing
+	return &next, events
 }
 
 func holdExpired(r *Reservation) enginepb.EventBody {
@@ -83,8 +91,12 @@ func meetsHolds(b Body) bool {
 	return false
 }
 
-// maxExpired is how many holds one command lets go before it decides, and offers what they held to as many; the timer does the rest.
-const maxExpired = MaxEvents / 4
+// maxExpired is how many holds one command lets go before it decides, maxOffers to how many parties it offers what is free then; the timer does
+// the rest. Who looks sees the same.
+const (
+	maxExpired = MaxEvents / 4
+	maxOffers  = MaxEvents - maxExpired - 8 // what a command makes itself is less than 8
+)
 
 func (d *decision) hold(c *Hold) Outcome {
 	staff := d.staff()

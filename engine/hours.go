@@ -146,7 +146,7 @@ func better(a, b place) place {
 // override what is not the past.
 func (b *book) judge(q *search, p place) Code {
 	notice := int64(0)
-	if !q.staff && !q.waited {
+	if !q.staff {
 		notice = int64(b.rules.MinNoticeMin) * 60 * msPerSec
 	}
 	switch {

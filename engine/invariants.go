@@ -75,10 +75,13 @@ func (b *book) checkReservations() (err error) {
 		broken(live <= MaxLive && n <= MaxReservations && len(b.floor.list) <= MaxTables && len(b.members) <= MaxStaff, "I9: a bound is exceeded"))
 }
 
-// checkWaitlist holds for books that no command has left more to offer than it could.
+// checkWaitlist finds who could be offered something, unless the last command says that there is more to offer.
 func (b *book) checkWaitlist() (err error) {
 	for _, r := range b.waits {
 		q := r.waits(b.last)
+		if b.owing || b.holdsOf(r.Guest) >= MaxHoldsPerGuest {
+			continue
+		}
 		_, tables := b.firstFree(&q, r, r.Waiting.Until)
 		err = errors.Join(err, broken(tables == nil, "I14: %s waits for a table that is free", r.ID))
 	}
@@ -143,6 +146,9 @@ func (b *book) checkSheets() (err error) {
 
 func (r *restaurant) checkLedger() (err error) {
 	keys, due := 0, Instant(0)
+	if r.owing && len(r.waits) > 0 {
+		return r.led.receipts.check()
+	}
 	r.resv.walk(func(key uint64, v *Reservation) {
 		if v.Key != (Hash{}) {
 			keys++

@@ -30,7 +30,8 @@ const (
 	MaxHolds            = 500       // of one restaurant at a time
 	MaxHoldsPerGuest    = 4         // of one guest there
 	MaxWaiting          = 300       // on the waitlist of one restaurant
-	MaxWaitingPerGuest  = 4         // of one guest there
+	MaxWaitingADay      = 100       // of them for one day
+	MaxWaitingPerGuest  = 4         // of one guest there, with holds
 	MaxSpecialDays      = 100
 	MaxObstacles        = 32                              // that an answer names
 	MaxPacing           = 10_000                          // covers or parties that start in a window
@@ -80,6 +81,7 @@ const (
 	DefaultHoldMin   = 5
 	MaxHoldMin       = 60
 	DefaultOfferMin  = 10
+	minAnswerSec     = 60        // between an offer and its start
 	maxWaitSec       = 12 * 3600 // between the first and the last start that suit a waiting party
 	waitFromNowSec   = 3 * 3600  // who comes without a wish waits so long
 	DefaultNoShowMin = 30

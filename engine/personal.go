@@ -170,6 +170,7 @@ func stripCreated(e *Event, r *enginepb.Reservation) *Event {
 		contact     enginepb.Contact
 	}{}
 	c.event.AtMs, c.event.ByAccount, c.event.ByRole, c.event.Receipt, c.event.From = e.AtMs, e.ByAccount, e.ByRole, e.Receipt, e.From
+	c.event.Owing = e.Owing
 	c.event.Body, c.body.ReservationCreated, c.created.Reservation = &c.body, &c.created, &c.reservation
 	n := &c.reservation
 	n.Id, n.Guest, n.TableIds, n.ServiceDay, n.LocalMin = r.Id, r.Guest, r.TableIds, r.ServiceDay, r.LocalMin

@@ -20,7 +20,12 @@ func newRestaurant(id RestaurantID) *restaurant {
 func (r *restaurant) Version() Version { return r.version }
 
 // NextDue implements Aggregate.
-func (r *restaurant) NextDue() Instant { return r.led.nextDue() }
+func (r *restaurant) NextDue() Instant {
+	if r.owing && len(r.waits) > 0 {
+		return r.last
+	}
+	return r.led.nextDue()
+}
 
 // Apply implements Aggregate.
 func (r *restaurant) Apply(e *Event) {
@@ -63,7 +68,7 @@ func (r *restaurant) Decide(now Instant, cmd *Command) (Outcome, []*Event) {
 	if n := len(d.events); n > 0 && out.Reservation != nil {
 		r.memo = Fact{Event: d.events[n-1], Made: out.Reservation}
 	}
-	if !out.Code.Refused() && len(d.events) > over {
+	if _, sweeps := cmd.Body.(*Sweep); !out.Code.Refused() && (len(d.events) > over || sweeps && r.owing) {
 		d.offerFreed(d.events[over:], &out)
 	}
 	out.Waits = out.Reservation != nil && d.asks(out.Reservation)
@@ -72,7 +77,7 @@ func (r *restaurant) Decide(now Instant, cmd *Command) (Outcome, []*Event) {
 
 // letGo goes on without the holds that are over; what makes it so comes first.
 func (d *decision) letGo() {
-	book, events := d.at(d.now, maxExpired)
+	book, events := d.at(d.now)
 	if len(events) > 0 {
 		book.led = d.led
 		d.restaurant, d.events = &restaurant{book: *book}, events

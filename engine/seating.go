@@ -8,7 +8,7 @@ type search struct {
 	guests int
 	staff  bool
 	walkIn bool      // stands at the door
-	waited bool      // has waited for a table: notice, horizon and pause are for others
+	waited bool      // has waited for a table: horizon and pause are for others
 	area   string    // where it wants to sit; empty = anywhere
 	skip   *hold     // what the party itself holds
 	lift   *Override // what staff set aside for it; nil = nothing

@@ -11,6 +11,7 @@ import (
 // AppendBase implements Aggregate. Equal states give equal bytes: everything is sorted.
 func (r *restaurant) AppendBase(dst []byte) []byte {
 	base := &enginepb.RestaurantBase{
+		Owing:  r.owing,
 		LastMs: int64(r.last), Version: uint64(r.version), Receipts: r.led.receipts.proto(),
 		Tables: make([]*enginepb.Table, 0, len(r.floor.list)), Reservations: make([]*enginepb.Reservation, 0, r.resv.len()),
 	}
@@ -41,7 +42,7 @@ func openRestaurant(id RestaurantID, b []byte) (*restaurant, error) {
 		return nil, fmt.Errorf("%w of %s: %w", ErrBase, id, err)
 	}
 	r := newRestaurant(id)
-	r.version, r.last = Version(base.Version), Instant(base.LastMs)
+	r.version, r.last, r.owing = Version(base.Version), Instant(base.LastMs), base.Owing
 	assert((r.version == 0) == (base.Restaurant == nil), "I5: a base without its restaurant")
 	if base.Restaurant == nil {
 		return r, nil

@@ -69,7 +69,7 @@ func (v *RestaurantView) Availability(now Instant, day Day, guests int, dst []St
 
 // AvailabilityIn is Availability of the tables whose Location is area (empty = of all), as who has a hold sees it (empty = nobody's).
 func (v *RestaurantView) AvailabilityIn(now Instant, day Day, guests int, area string, own ReservationID, dst []Start) []Start {
-	b, _ := v.at(max(now, v.last), MaxHolds)
+	b, _ := v.at(max(now, v.last))
 	q := search{now: max(now, v.last), guests: guests, area: area}
 	if own != "" {
 		if r := b.find(own); r != nil && r.Status == StatusHeld {

@@ -12,8 +12,9 @@ import (
 
 // Waiting is what the waitlist knows of a party. Its StartsAt is the earliest start that suits, until a table is offered.
 type Waiting struct {
-	Until     int64 // the latest start that suits, Unix seconds
-	QuotedMin int   // what it was told when it joined: minutes after the wished start; -1 = that day has no table for it
+	Since     Instant // when it joined; nobody else's is the same
+	Until     int64   // the latest start that suits, Unix seconds
+	QuotedMin int     // what it was told when it joined: minutes after the wished start; -1 = that day has no table for it
 }
 
 // Commands of the waitlist.
@@ -58,8 +59,12 @@ func (d *decision) joinWaitlist(c *JoinWaitlist) Outcome {
 	if out := d.await(r, c.Want, c.Until); out.Code != CodeOK {
 		return out
 	}
-	if out := d.roomToWait(r.Guest); out.Code != CodeOK {
+	if out := d.roomToWait(r); out.Code != CodeOK {
 		return out
+	}
+	r.Waiting.Since = d.now
+	if n := len(d.waits); n > 0 {
+		r.Waiting.Since = max(d.now, d.waits[n-1].Waiting.Since+1)
 	}
 	r.Waiting.QuotedMin = d.quote(r)
 	return d.begin(r)
@@ -124,39 +129,66 @@ func (d *decision) lastStart(first place, want, until When) (int64, Outcome) {
 	return first.at, Outcome{}
 }
 
-// roomToWait bounds the waitlist of the house and of a guest.
-func (d *decision) roomToWait(guest AccountID) Outcome {
-	mine := 0
+// roomToWait bounds the waitlist of the house, of a day, and of a guest, for whom holds count too: what waits may become one at any moment.
+func (d *decision) roomToWait(r *Reservation) Outcome {
+	mine, day := d.holdsOf(r.Guest), 0
 	for _, w := range d.waits {
-		if guest != "" && w.Guest == guest {
+		if r.Guest != "" && w.Guest == r.Guest {
 			mine++
 		}
+		if w.Day == r.Day {
+			day++
+		}
 	}
-	if mine >= MaxWaitingPerGuest || len(d.waits) >= MaxWaiting {
+	if mine >= MaxWaitingPerGuest || day >= MaxWaitingADay || len(d.waits) >= MaxWaiting {
 		return Outcome{Code: CodeLimit, Field: "waitlist"}
 	}
 	return d.room()
 }
 
-func byJoining(a, b *Reservation) int {
-	return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.ID, b.ID))
+// holdsOf counts the holds of a guest; nobody has none.
+func (b *book) holdsOf(guest AccountID) (n int) {
+	for _, h := range b.holds {
+		if guest != "" && h.Guest == guest {
+			n++
+		}
+	}
+	return n
 }
 
-// waits is what a waiting party looks for: what staff wrote in may have the tables that the house keeps. Notice, horizon
-// and pause are for new guests.
+func byJoining(a, b *Reservation) int {
+	return cmp.Or(cmp.Compare(a.Waiting.Since, b.Waiting.Since), cmp.Compare(a.ID, b.ID))
+}
+
+// waits is what a waiting party looks for: what staff wrote in may have the tables that the house keeps. Horizon and pause are for new guests.
 func (r *Reservation) waits(now Instant) search {
 	return search{now: now, guests: r.GuestsCount, staff: r.Guest == "", waited: true, area: r.Area}
 }
 
-// firstFree is the first start from r's on, until a time, at which the party would be seated, and where; nil = there is none that day.
-func (b *book) firstFree(q *search, r *Reservation, until int64) (p place, tables []TableID) {
+// firstFree is the first start from r's on, until a time, at which the party would be seated, and where; nil = there is none that day. It must
+// have a minute to say yes.
+func (b *book) firstFree(q *search, r *Reservation, until int64) (place, []TableID) {
+	fits := b.floor.fitting(q)
+	var together suitable
+	b.suitable(q, &together)
 	var count pace
-	b.paceOf(r.Day, "", &count)
-	for p, ok := b.startAfter(r.Day, -1); ok; p, ok = b.startAfter(r.Day, p.local) {
-		if p.at < r.StartsAt || p.at > until || b.judge(q, p) != CodeOK || !b.rules.Pacing.admits(&count, p.local, q.guests, q.staff) {
+	paced := b.rules.Pacing.bounds()
+	if paced {
+		b.paceOf(r.Day, "", &count)
+	}
+	from := max(r.StartsAt, int64(q.now)/msPerSec+minAnswerSec)
+	for p, ok := b.startAfter(r.Day, b.before(r)); ok; p, ok = b.startAfter(r.Day, p.local) {
+		if p.offered && p.at > until {
+			break
+		}
+		if p.at < from || b.judge(q, p) != CodeOK || paced && !b.rules.Pacing.admits(&count, p.local, q.guests, q.staff) {
 			continue
 		}
 		_, held := b.stay(p, q.guests)
+		taken := b.taken(held, nil)
+		if fits.countWithout(&taken)+b.freeCombos(&together, &taken) == 0 {
+			continue
+		}
 		if tables := b.seat(q, wish{span: held, table: -1}); tables != nil {
 			return p, tables
 		}
@@ -164,20 +196,50 @@ func (b *book) firstFree(q *search, r *Reservation, until int64) (p place, table
 	return place{}, nil
 }
 
-// promote offers what is free to those who wait, in order of joining; who can have nothing is passed over. At most so many offers.
-func (b *book) promote(now Instant, most int) (events []*Event) {
+// before is a minute of r's day after which its start comes, also when the zone is another one since.
+func (b *book) before(r *Reservation) int {
+	day, minute, _ := b.zone.local(r.StartsAt)
+	if day < r.Day {
+		return -1
+	}
+	return int(day-r.Day)*minutesPerDay + minute - 1
+}
+
+// need is what parties have in common that look for the same.
+type need struct {
+	day          Day
+	guests       int
+	staff        bool
+	area         string
+	start, until int64
+}
+
+// promote offers what is free to those who wait, in order of joining; who can have nothing is passed over. At most so many offers; cut reports
+// that there is more to offer. Offers only take: what nobody finds once is not looked for again.
+func (b *book) promote(now Instant, most int) (events []*Event, cut bool) {
+	vain := map[need]bool{}
 	for _, r := range b.waits {
-		if len(events) == most || len(b.holds) >= MaxHolds || b.live >= MaxLive {
+		if len(b.holds) >= MaxHolds || b.live >= MaxLive {
 			break
 		}
 		q := r.waits(now)
-		if body := b.offer(&q, r); body != nil {
-			e := &Event{AtMs: int64(now), ByRole: RoleSystem, Body: body}
-			b.apply(e, nil)
-			events = append(events, e)
+		same := need{r.Day, r.GuestsCount, q.staff, r.Area, r.StartsAt, r.Waiting.Until}
+		if vain[same] || b.holdsOf(r.Guest) >= MaxHoldsPerGuest {
+			continue
 		}
+		body := b.offer(&q, r)
+		if body == nil {
+			vain[same] = true
+			continue
+		}
+		if len(events) == most {
+			return events, true
+		}
+		e := &Event{AtMs: int64(now), ByRole: RoleSystem, Body: body}
+		b.apply(e, nil)
+		events = append(events, e)
 	}
-	return events
+	return events, false
 }
 
 // offer is what holds the first tables that suit; nil = none does.
@@ -188,13 +250,13 @@ func (b *book) offer(q *search, r *Reservation) enginepb.EventBody {
 	}
 	endsAt, _ := b.stay(p, q.guests)
 	return &enginepb.Event_ReservationOffered{ReservationOffered: &enginepb.ReservationOffered{Id: string(r.ID), TableIds: tableStrings(tables),
-		LocalMin: int32(p.local), StartsAt: p.at, EndsAt: endsAt, BufferMin: int32(b.rules.BufferMin), HoldUntilMs: int64(q.now) + b.rules.offerMs(),
+		LocalMin: int32(p.local), StartsAt: p.at, EndsAt: endsAt, BufferMin: int32(b.rules.BufferMin), HoldUntilMs: min(int64(q.now)+b.rules.offerMs(), p.at*msPerSec),
 		ServiceDay: int32(r.Day), GuestsCount: int32(r.GuestsCount)}}
 }
 
-// offerFreed goes on with what the command has freed.
+// offerFreed goes on with what the command has freed, and with what earlier ones have left.
 func (d *decision) offerFreed(done []*Event, out *Outcome) {
-	if len(d.waits) == 0 && !slices.ContainsFunc(done, joins) || !slices.ContainsFunc(done, frees) {
+	if len(d.waits) == 0 && !slices.ContainsFunc(done, joins) || !d.owing && !slices.ContainsFunc(done, frees) {
 		return
 	}
 	next := d.freeze()
@@ -202,11 +264,15 @@ func (d *decision) offerFreed(done []*Event, out *Outcome) {
 	for _, e := range done {
 		next.apply(e, nil)
 	}
-	for _, e := range next.promote(d.now, MaxEvents-len(d.events)) {
+	offers, cut := next.promote(d.now, MaxEvents-len(d.events))
+	for _, e := range offers {
 		d.events = append(d.events, e)
 		if r := out.Reservation; r != nil && reservationOf(e) == r.ID {
 			out.Reservation = next.find(r.ID)
 		}
+	}
+	if cut {
+		d.events[len(d.events)-1].Owing = true
 	}
 }
 
@@ -214,13 +280,13 @@ func joins(e *Event) bool {
 	return e.GetReservationCreated().GetReservation().GetStatus() == StatusWaiting
 }
 
-// frees reports whether there may be a table after e for somebody who has waited before it, or waits since.
+// frees reports whether there may be a table after e for somebody who has waited before it, or waits since. A hold that is confirmed is one less
+// of its guest.
 func frees(e *Event) bool {
-	switch body := e.Body.(type) {
-	case *enginepb.Event_ReservationStatusChanged:
-		return !blocks(body.ReservationStatusChanged.Status)
-	case *enginepb.Event_ReservationRescheduled, *enginepb.Event_TableAdded, *enginepb.Event_TableChanged, *enginepb.Event_RulesSet,
-		*enginepb.Event_RestaurantChanged, *enginepb.Event_GuestForgotten: // whom nobody knows is not an online guest any more
+	switch e.Body.(type) {
+	case *enginepb.Event_ReservationStatusChanged, *enginepb.Event_ReservationRescheduled, *enginepb.Event_TableAdded, *enginepb.Event_TableChanged,
+		*enginepb.Event_RulesSet, *enginepb.Event_RestaurantChanged,
+		*enginepb.Event_GuestForgotten: // whom nobody knows is not an online guest any more
 		return true
 	}
 	return joins(e)
@@ -303,7 +369,7 @@ func (v *RestaurantView) Ahead(r *Reservation) int {
 // Quote is how long such a party would wait if it joined now, in minutes after the wished start (-1 = that day has no table for it), and behind
 // how many. CodeInvalid with a field when the question is nonsense, else CodeOK or why it could not join.
 func (v *RestaurantView) Quote(now Instant, want When, guests int, area string) (minutes, ahead int, out Outcome) {
-	b, _ := v.at(max(now, v.last), MaxHolds)
+	b, _ := v.at(max(now, v.last))
 	d := decision{restaurant: &restaurant{book: *b}, now: max(now, v.last), cmd: &Command{}}
 	r := &Reservation{GuestsCount: guests, Area: area, Guest: "somebody", Created: d.now, Waiting: new(Waiting)}
 	if out = d.prepare(r); out.Code == CodeOK {

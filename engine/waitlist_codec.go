@@ -41,7 +41,7 @@ func waitingFrom(p *enginepb.Waiting) *Waiting {
 	if p == nil {
 		return nil
 	}
-	w := &Waiting{Until: p.Until, QuotedMin: int(p.QuotedMin)}
+	w := &Waiting{Since: Instant(p.SinceMs), Until: p.Until, QuotedMin: int(p.QuotedMin)}
 	if p.Unquoted {
 		w.QuotedMin = -1
 	}
@@ -52,5 +52,5 @@ func (w *Waiting) proto() *enginepb.Waiting {
 	if w == nil {
 		return nil
 	}
-	return &enginepb.Waiting{Until: w.Until, QuotedMin: int64(max(w.QuotedMin, 0)), Unquoted: w.QuotedMin < 0}
+	return &enginepb.Waiting{SinceMs: int64(w.Since), Until: w.Until, QuotedMin: int64(max(w.QuotedMin, 0)), Unquoted: w.QuotedMin < 0}
 }

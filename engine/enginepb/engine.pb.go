@@ -273,6 +273,7 @@ type Event struct {
 	ByRole    Role                   `protobuf:"varint,3,opt,name=by_role,json=byRole,proto3,enum=maitred.engine.v1.Role" json:"by_role,omitempty"`
 	Receipt   *Receipt               `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"` // absent when the command had no key
 	From      string                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`       // client address of a privileged act, textual, ≤ 45 bytes; empty for guests' own reservations
+	Owing     bool                   `protobuf:"varint,7,opt,name=owing,proto3" json:"owing,omitempty"`    // who waits could be offered more than the events of one command sufficed for
 	Sealed    []byte                 `protobuf:"bytes,6,opt,name=sealed,proto3" json:"sealed,omitempty"`   // at rest: the personal strings of the body, which are empty then; persistence.Seal says how
 	// Types that are valid to be assigned to Body:
 	//
@@ -373,6 +374,13 @@ func (x *Event) GetFrom() string {
 		return x.From
 	}
 	return ""
+}
+
+func (x *Event) GetOwing() bool {
+	if x != nil {
+		return x.Owing
+	}
+	return false
 }
 
 func (x *Event) GetSealed() []byte {
@@ -2452,6 +2460,7 @@ type Waiting struct {
 	Until         int64                  `protobuf:"varint,1,opt,name=until,proto3" json:"until,omitempty"`                          // the latest start that suits, Unix seconds
 	QuotedMin     int64                  `protobuf:"varint,2,opt,name=quoted_min,json=quotedMin,proto3" json:"quoted_min,omitempty"` // minutes after the wished start that it was told when it joined
 	Unquoted      bool                   `protobuf:"varint,3,opt,name=unquoted,proto3" json:"unquoted,omitempty"`                    // nothing could be told: that day has no table for it
+	SinceMs       int64                  `protobuf:"varint,4,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`       // when it joined, Unix ms; of two in one millisecond the second counts as later
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2505,6 +2514,13 @@ func (x *Waiting) GetUnquoted() bool {
 		return x.Unquoted
 	}
 	return false
+}
+
+func (x *Waiting) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
 }
 
 // Override is a decision of staff for one party.
@@ -4176,7 +4192,8 @@ type RestaurantBase struct {
 	Staff             []*Member              `protobuf:"bytes,8,rep,name=staff,proto3" json:"staff,omitempty"`                                                   // by account
 	RatingSum         int64                  `protobuf:"varint,9,opt,name=rating_sum,json=ratingSum,proto3" json:"rating_sum,omitempty"`                         // of all reviews
 	RatingCount       int64                  `protobuf:"varint,10,opt,name=rating_count,json=ratingCount,proto3" json:"rating_count,omitempty"`
-	Rules             *Rules                 `protobuf:"bytes,11,opt,name=rules,proto3" json:"rules,omitempty"` // absent = never set
+	Rules             *Rules                 `protobuf:"bytes,11,opt,name=rules,proto3" json:"rules,omitempty"`  // absent = never set
+	Owing             bool                   `protobuf:"varint,12,opt,name=owing,proto3" json:"owing,omitempty"` // of the last event
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -4286,6 +4303,13 @@ func (x *RestaurantBase) GetRules() *Rules {
 		return x.Rules
 	}
 	return nil
+}
+
+func (x *RestaurantBase) GetOwing() bool {
+	if x != nil {
+		return x.Owing
+	}
+	return false
 }
 
 // Session is a refresh token family. previous: the hashes seen before, 32 bytes each, oldest first, bounded.
@@ -4485,14 +4509,15 @@ var File_engine_proto protoreflect.FileDescriptor
 
 const file_engine_proto_rawDesc = "" +
 	"\n" +
-	"\fengine.proto\x12\x11maitred.engine.v1\"\x8a\x14\n" +
+	"\fengine.proto\x12\x11maitred.engine.v1\"\xa0\x14\n" +
 	"\x05Event\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x1d\n" +
 	"\n" +
 	"by_account\x18\x02 \x01(\tR\tbyAccount\x120\n" +
 	"\aby_role\x18\x03 \x01(\x0e2\x17.maitred.engine.v1.RoleR\x06byRole\x124\n" +
 	"\areceipt\x18\x04 \x01(\v2\x1a.maitred.engine.v1.ReceiptR\areceipt\x12\x12\n" +
-	"\x04from\x18\x05 \x01(\tR\x04from\x12\x16\n" +
+	"\x04from\x18\x05 \x01(\tR\x04from\x12\x14\n" +
+	"\x05owing\x18\a \x01(\bR\x05owing\x12\x16\n" +
 	"\x06sealed\x18\x06 \x01(\fR\x06sealed\x12U\n" +
 	"\x12restaurant_created\x18\n" +
 	" \x01(\v2$.maitred.engine.v1.RestaurantCreatedH\x00R\x11restaurantCreated\x12U\n" +
@@ -4674,12 +4699,13 @@ const file_engine_proto_rawDesc = "" +
 	"\afee_due\x18\x16 \x01(\x03R\x06feeDue\x124\n" +
 	"\awaiting\x18\x17 \x01(\v2\x1a.maitred.engine.v1.WaitingR\awaiting\x127\n" +
 	"\boverride\x18\x1a \x01(\v2\x1b.maitred.engine.v1.OverrideR\boverride\x12\x12\n" +
-	"\x04note\x18\x1b \x01(\tR\x04note\"Z\n" +
+	"\x04note\x18\x1b \x01(\tR\x04note\"u\n" +
 	"\aWaiting\x12\x14\n" +
 	"\x05until\x18\x01 \x01(\x03R\x05until\x12\x1d\n" +
 	"\n" +
 	"quoted_min\x18\x02 \x01(\x03R\tquotedMin\x12\x1a\n" +
-	"\bunquoted\x18\x03 \x01(\bR\bunquoted\"S\n" +
+	"\bunquoted\x18\x03 \x01(\bR\bunquoted\x12\x19\n" +
+	"\bsince_ms\x18\x04 \x01(\x03R\asinceMs\"S\n" +
 	"\bOverride\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06lifted\x18\x02 \x03(\rR\x06lifted\x12\x17\n" +
@@ -4796,7 +4822,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"7\n" +
 	"\x10PasswordRehashed\x12#\n" +
 	"\rpassword_hash\x18\x01 \x01(\tR\fpasswordHash\"\x10\n" +
-	"\x0eLoginThrottled\"\x82\x04\n" +
+	"\x0eLoginThrottled\"\x98\x04\n" +
 	"\x0eRestaurantBase\x12=\n" +
 	"\n" +
 	"restaurant\x18\x01 \x01(\v2\x1d.maitred.engine.v1.RestaurantR\n" +
@@ -4812,7 +4838,8 @@ const file_engine_proto_rawDesc = "" +
 	"rating_sum\x18\t \x01(\x03R\tratingSum\x12!\n" +
 	"\frating_count\x18\n" +
 	" \x01(\x03R\vratingCount\x12.\n" +
-	"\x05rules\x18\v \x01(\v2\x18.maitred.engine.v1.RulesR\x05rules\"\x93\x01\n" +
+	"\x05rules\x18\v \x01(\v2\x18.maitred.engine.v1.RulesR\x05rules\x12\x14\n" +
+	"\x05owing\x18\f \x01(\bR\x05owing\"\x93\x01\n" +
 	"\aSession\x12\x16\n" +
 	"\x06family\x18\x01 \x01(\tR\x06family\x12\x18\n" +
 	"\arefresh\x18\x02 \x01(\fR\arefresh\x12\x1a\n" +

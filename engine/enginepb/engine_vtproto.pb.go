@@ -31,6 +31,7 @@ func (m *Event) CloneVT() *Event {
 	r.ByRole = m.ByRole
 	r.Receipt = m.Receipt.CloneVT()
 	r.From = m.From
+	r.Owing = m.Owing
 	if rhs := m.Sealed; rhs != nil {
 		tmpBytes := make([]byte, len(rhs))
 		copy(tmpBytes, rhs)
@@ -810,6 +811,7 @@ func (m *Waiting) CloneVT() *Waiting {
 	r.Until = m.Until
 	r.QuotedMin = m.QuotedMin
 	r.Unquoted = m.Unquoted
+	r.SinceMs = m.SinceMs
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = make([]byte, len(m.unknownFields))
 		copy(r.unknownFields, m.unknownFields)
@@ -1397,6 +1399,7 @@ func (m *RestaurantBase) CloneVT() *RestaurantBase {
 	r.RatingSum = m.RatingSum
 	r.RatingCount = m.RatingCount
 	r.Rules = m.Rules.CloneVT()
+	r.Owing = m.Owing
 	if rhs := m.Tables; rhs != nil {
 		tmpContainer := make([]*Table, len(rhs))
 		for k, v := range rhs {
@@ -1547,6 +1550,16 @@ func (m *Event) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 			return 0, err
 		}
 		i -= size
+	}
+	if m.Owing {
+		i--
+		if m.Owing {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x38
 	}
 	if len(m.Sealed) > 0 {
 		i -= len(m.Sealed)
@@ -3636,6 +3649,11 @@ func (m *Waiting) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.SinceMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.SinceMs))
+		i--
+		dAtA[i] = 0x20
+	}
 	if m.Unquoted {
 		i--
 		if m.Unquoted {
@@ -5161,6 +5179,16 @@ func (m *RestaurantBase) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Owing {
+		i--
+		if m.Owing {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x60
+	}
 	if m.Rules != nil {
 		size, err := m.Rules.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -5472,6 +5500,9 @@ func (m *Event) SizeVT() (n int) {
 	l = len(m.Sealed)
 	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if m.Owing {
+		n += 2
 	}
 	if vtmsg, ok := m.Body.(interface{ SizeVT() int }); ok {
 		n += vtmsg.SizeVT()
@@ -6442,6 +6473,9 @@ func (m *Waiting) SizeVT() (n int) {
 	if m.Unquoted {
 		n += 2
 	}
+	if m.SinceMs != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.SinceMs))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -7075,6 +7109,9 @@ func (m *RestaurantBase) SizeVT() (n int) {
 		l = m.Rules.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
+	if m.Owing {
+		n += 2
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -7359,6 +7396,26 @@ func (m *Event) UnmarshalVT(dAtA []byte) error {
 				m.Sealed = []byte{}
 			}
 			iNdEx = postIndex
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Owing", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Owing = bool(v != 0)
 		case 10:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field RestaurantCreated", wireType)
@@ -12490,6 +12547,25 @@ func (m *Waiting) UnmarshalVT(dAtA []byte) error {
 				}
 			}
 			m.Unquoted = bool(v != 0)
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SinceMs", wireType)
+			}
+			m.SinceMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SinceMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -16512,6 +16588,26 @@ func (m *RestaurantBase) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 12:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Owing", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Owing = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -82,6 +82,9 @@ func staffWork(out engine.Outcome, met map[string]int) {
 }
 
 func (b *Book) nextDue() (due engine.Instant) {
+	if b.owing && len(b.waiting()) > 0 {
+		return b.Last
+	}
 	for _, r := range b.List {
 		if at := b.dueAt(r); at != 0 && (due == 0 || at < due) {
 			due = at

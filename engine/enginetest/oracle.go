@@ -21,6 +21,7 @@ type Book struct {
 	Ratings []int // of every review
 	Version engine.Version
 	Last    engine.Instant
+	owing   bool // more could be offered
 
 	receipts []receipt
 	location *time.Location
@@ -250,7 +251,7 @@ type ask struct {
 	guests int
 	staff  bool
 	walkIn bool
-	waited bool // notice, horizon and pause are for others
+	waited bool // horizon and pause are for others
 	area   string
 	except engine.ReservationID // its own
 	size   bool                 // the size of the party does not matter
@@ -418,7 +419,7 @@ func (b *Book) look(day engine.Day, local int) start {
 func (b *Book) judge(now engine.Instant, s start, a ask) engine.Code {
 	rules := b.rules()
 	notice, horizon := engine.Instant(rules.MinNoticeMin)*60_000, engine.Instant(rules.HorizonDays)
-	if a.staff || a.waited {
+	if a.staff {
 		notice = 0
 	}
 	if horizon == 0 {

@@ -48,11 +48,12 @@ func (b *Book) expire(now engine.Instant, most int) int {
 // without looks at the book as if the timer had ended every hold that is over.
 func (b *Book) without(now engine.Instant, look func()) {
 	before := slices.Clone(b.List)
-	if b.expire(now, len(b.List)) > 0 {
-		b.promote(max(now, b.Last), engine.MaxHolds)
+	owing := b.owing
+	if b.expire(now, 16) > 0 || owing {
+		b.promote(max(now, b.Last), 40)
 	}
 	look()
-	b.List = before
+	b.List, b.owing = before, owing
 }
 
 // meets says whether holds matter to a command.
@@ -70,16 +71,18 @@ func (b *Book) actBeside(now engine.Instant, cmd *engine.Command) (out engine.Ou
 	if !meets(cmd.Body) || b.Info == nil {
 		return b.actAndOffer(now, cmd, 0)
 	}
-	list, last := slices.Clone(b.List), b.Last
+	list, last, owing := slices.Clone(b.List), b.Last, b.owing
 	over := b.expire(now, 16)
+	if over > 0 || owing {
+		over += b.promote(now, 40)
+	}
 	if over > 0 {
-		over += b.promote(now, 16)
 		b.Last = now
 		b.forget()
 	}
 	out, subject, events = b.actAndOffer(now, cmd, over)
 	if out.Code > engine.CodeCreated || events == 0 {
-		b.List, b.Last = list, last
+		b.List, b.Last, b.owing = list, last, owing
 		return out, subject, events
 	}
 	return out, subject, events + over

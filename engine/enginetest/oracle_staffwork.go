@@ -150,6 +150,8 @@ func (b *Book) annotate(now engine.Instant, cmd *engine.Command, c *engine.Annot
 		return refused(engine.CodeForbidden, "")
 	case cmd.IfMatch != 0 && cmd.IfMatch != old.Version:
 		return engine.Outcome{Code: engine.CodeStale, Reservation: old}, "", 0
+	case !holds(old.Status) && old.Status != engine.StatusWaiting && now/86_400_000 >= engine.Instant(old.Day)+33 && now/86_400_000 >= old.Updated/86_400_000+2:
+		return refused(engine.CodeNotFound, "")
 	case len(c.Note) > 1000:
 		return refused(engine.CodeInvalid, "note")
 	}

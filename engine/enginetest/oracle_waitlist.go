@@ -33,10 +33,7 @@ func (b *Book) waiting() (list []*engine.Reservation) {
 		}
 	}
 	sort.Slice(list, func(i, j int) bool {
-		if list[i].Created != list[j].Created {
-			return list[i].Created < list[j].Created
-		}
-		return list[i].ID < list[j].ID
+		return list[i].Waiting.Since < list[j].Waiting.Since
 	})
 	return list
 }
@@ -48,7 +45,7 @@ func (b *Book) earliest(now engine.Instant, r *engine.Reservation, a ask, until 
 		if slices.ContainsFunc(b.hours(r.Day), func(h engine.OpeningHours) bool { return local >= h.Open && local <= h.LastSeating }) {
 			s = b.look(r.Day, local)
 		}
-		if !s.offered || s.at < r.StartsAt || s.at > until || b.judge(now, s, a) != engine.CodeOK || !b.paced(s, r.GuestsCount, a.staff, "") {
+		if !s.offered || s.at < r.StartsAt || s.at > until || s.at < int64(now/1000)+60 || b.judge(now, s, a) != engine.CodeOK || !b.paced(s, r.GuestsCount, a.staff, "") {
 			continue
 		}
 		if tables := b.choose(a, s, nil, nil); tables != nil {
@@ -74,25 +71,42 @@ func (b *Book) offer(now engine.Instant, r *engine.Reservation, a ask) *engine.R
 	}
 	next := *r
 	next.Status, next.Tables, next.LocalMin, next.StartsAt, next.EndsAt = engine.StatusHeld, tables, s.local, s.at, s.at+b.turn(r.GuestsCount, s)
-	next.BufferMin, next.HoldUntil, next.Updated = b.rules().BufferMin, now+minutes*60_000, now
+	next.BufferMin, next.HoldUntil, next.Updated = b.rules().BufferMin, min(now+minutes*60_000, engine.Instant(s.at)*1000), now
 	next.Version++
 	b.put(&next)
 	return &next
 }
 
 func (b *Book) promote(now engine.Instant, most int) (offers int) {
+	b.owing = false
 	for _, r := range b.waiting() {
-		if offers < most && b.offer(now, r, asks(r)) != nil {
+		before := b.List
+		b.List = slices.Clone(b.List)
+		if b.holdsOf(r.Guest) >= 4 || b.offer(now, r, asks(r)) == nil {
+			b.List = before
+		} else if offers == most {
+			b.List, b.owing = before, true
+		} else {
 			offers++
 		}
 	}
 	return offers
 }
 
+func (b *Book) holdsOf(guest engine.AccountID) (n int) {
+	for _, r := range b.List {
+		if r.Status == engine.StatusHeld && guest != "" && r.Guest == guest {
+			n++
+		}
+	}
+	return n
+}
+
 // actAndOffer acts, and then offers to who waits: after everything that was done.
 func (b *Book) actAndOffer(now engine.Instant, cmd *engine.Command, before int) (engine.Outcome, string, int) {
 	out, subject, events := b.act(now, cmd)
-	if out.Code > engine.CodeCreated || events == 0 {
+	_, sweeps := cmd.Body.(*engine.Sweep)
+	if out.Code > engine.CodeCreated || events == 0 && !(sweeps && b.owing) {
 		return out, subject, events
 	}
 	events += b.promote(now, engine.MaxEvents-before-events)
@@ -158,15 +172,20 @@ func (b *Book) join(now engine.Instant, cmd *engine.Command, c *engine.JoinWaitl
 	if !b.ever(r.GuestsCount) {
 		return refused(engine.CodePartyTooLarge, "")
 	}
-	mine := 0
+	mine, thatDay, since := b.holdsOf(r.Guest), 0, now
 	for _, w := range b.waiting() {
 		if r.Guest != "" && w.Guest == r.Guest {
 			mine++
 		}
+		if w.Day == s.day {
+			thatDay++
+		}
+		since = max(since, w.Waiting.Since+1)
 	}
-	if mine >= 4 {
+	if mine >= 4 || thatDay >= 100 {
 		return refused(engine.CodeLimit, "waitlist")
 	}
+	r.Waiting.Since = since
 	r.Day, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = s.day, s.local, s.at, s.at+b.turn(r.GuestsCount, s), b.rules().BufferMin
 	r.Waiting.QuotedMin = b.quote(now, r)
 	b.put(r)
