@@ -68,7 +68,7 @@ type Config struct {
 	Partitions    int           `help:"Shares in which restaurants move between nodes, 1 to 1024, of a journal that is made now (256); an existing one keeps its own." placeholder:"N"`
 	JournalKeep   time.Duration `default:"72h" help:"Keep at least this much of the journal."`
 	IdleAfter     time.Duration `default:"5m" help:"Close a restaurant that nobody asked for this long."`
-	SweepEvery    time.Duration `default:"10s" help:"Timers fire on multiples of it: ends of holds and offers, reminders, no-shows."`
+	SweepEvery    time.Duration `default:"1s" help:"Timers fire on multiples of it: ends of holds and offers, reminders, no-shows."`
 	MaxInFlight   int           `default:"4096" help:"Commands in flight for one restaurant."`
 	MaxQueue      int           `default:"16384" help:"Commands in flight on this node."`
 	RecentBytes   int           `default:"67108864" help:"With several nodes: journal records kept in memory, from which restaurants of a lost node open, in bytes."`

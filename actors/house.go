@@ -32,7 +32,7 @@ type Config struct {
 	IdleAfter    time.Duration // passivate after; 5 min
 	PassivateAll bool          // test mode: passivate after every command
 	SweepEvery   time.Duration // how often the timers are looked at; 1 s
-	SweepGrid    time.Duration // timers fire on multiples of it; 10 s
+	SweepGrid    time.Duration // timers fire on multiples of it; 1 s
 	BaseAge      time.Duration // an event is in a base after that; 10 min
 	BaseEvents   int           // or when there are more such events; 1,000,000
 	Keep         time.Duration // of the journal, in any case; 72 h
@@ -99,7 +99,7 @@ func (c *Config) setDefaults() {
 	orInt(&c.BaseEvents, 1_000_000)
 	orDuration(&c.IdleAfter, 5*time.Minute)
 	orDuration(&c.SweepEvery, time.Second)
-	orDuration(&c.SweepGrid, 10*time.Second)
+	orDuration(&c.SweepGrid, time.Second)
 	orDuration(&c.BaseAge, 10*time.Minute)
 	orDuration(&c.Keep, 72*time.Hour)
 	orDuration(&c.PurgeEvery, 10*time.Minute)

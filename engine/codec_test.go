@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew; only new f
 
 // goldenStream is a fixed history with every event of a restaurant.
 func goldenStream() (events [][]byte, base []byte) {
-	s := enginetest.NewStream(rand.New(rand.NewPCG(13, 0)), 3)
+	s := enginetest.NewStream(rand.New(rand.NewPCG(186, 0)), 3)
 	a := engine.NewAggregate(engine.AggregateID(s.ID))
 	for range 900 {
 		now, cmd := s.Next()
@@ -38,18 +38,18 @@ func goldenStream() (events [][]byte, base []byte) {
 var goldens = []struct {
 	name  string
 	kinds int
-}{{"restaurant-1", 8}, {"restaurant-2", 11}}
+}{{"restaurant-1", 8}, {"restaurant-2", 11}, {"restaurant-3", 16}}
 
 // TestGolden replays what older builds wrote: the events give the base, byte for byte, and each is encoded as it was (I12).
 func TestGolden(t *testing.T) {
 	dir := filepath.Join("testdata", "golden")
-	if *update {
+	newest := filepath.Join(dir, goldens[len(goldens)-1].name)
+	if _, err := os.Stat(newest + ".events"); *update && os.IsNotExist(err) { // what was written once is never written anew
 		events, base := goldenStream()
 		var b strings.Builder
 		for _, e := range events {
 			fmt.Fprintf(&b, "%x\n", e)
 		}
-		newest := filepath.Join(dir, goldens[len(goldens)-1].name)
 		require.NoError(t, os.WriteFile(newest+".events", []byte(b.String()), 0o644))
 		require.NoError(t, os.WriteFile(newest+".base", fmt.Appendf(nil, "%x\n", base), 0o644))
 	}
@@ -153,7 +153,7 @@ func FuzzDecodeEvent(f *testing.F) {
 
 func FuzzOpenBase(f *testing.F) {
 	_, base := goldenStream()
-	s := enginetest.NewStream(rand.New(rand.NewPCG(13, 0)), 3)
+	s := enginetest.NewStream(rand.New(rand.NewPCG(186, 0)), 3)
 	f.Add(base)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {

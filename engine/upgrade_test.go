@@ -159,3 +159,20 @@ func TestCommandsOfToday(t *testing.T) {
 		require.EqualValues(t, 1, cmd.Protocol())
 	}
 }
+
+// TestGoldenOutcomesOfStaffWork: an answer with everything that came with protocol 2, conflicts and waiting included.
+func TestGoldenOutcomesOfStaffWork(t *testing.T) {
+	full := func() [][]byte {
+		out := new(engine.Outcome)
+		new(filler).fill(reflect.ValueOf(out).Elem())
+		out.Code, out.Reservation.Status, out.Reservation.Waiting.QuotedMin = engine.CodeSlotUnavailable, engine.StatusHeld, -1
+		return [][]byte{engine.AppendOutcome(nil, out)}
+	}
+	for _, b := range once(t, "outcomes_v2", full) {
+		got, err := engine.DecodeOutcome(b)
+		require.NoError(t, err)
+		require.Equal(t, b, engine.AppendOutcome(nil, got))
+		require.NotEmpty(t, got.Conflicts)
+		require.NotNil(t, got.Reservation.Waiting)
+	}
+}
