@@ -172,24 +172,32 @@ func (b *Book) join(now engine.Instant, cmd *engine.Command, c *engine.JoinWaitl
 	if !b.ever(r.GuestsCount) {
 		return refused(engine.CodePartyTooLarge, "")
 	}
+	if !b.roomToWait(now, r, s.day) {
+		return refused(engine.CodeLimit, "waitlist")
+	}
+	r.Day, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = s.day, s.local, s.at, s.at+b.turn(r.GuestsCount, s), b.rules().BufferMin
+	r.Waiting.QuotedMin = b.quote(now, r)
+	b.put(r)
+	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
+}
+
+// roomToWait counts the guest's entries and holds, and who waits for that day, and says since when r waits.
+func (b *Book) roomToWait(now engine.Instant, r *engine.Reservation, day engine.Day) bool {
 	mine, thatDay, since := b.holdsOf(r.Guest), 0, now
 	for _, w := range b.waiting() {
 		if r.Guest != "" && w.Guest == r.Guest {
 			mine++
 		}
-		if w.Day == s.day {
+		if w.Day == day {
 			thatDay++
 		}
 		since = max(since, w.Waiting.Since+1)
 	}
 	if mine >= 4 || thatDay >= 100 {
-		return refused(engine.CodeLimit, "waitlist")
+		return false
 	}
 	r.Waiting.Since = since
-	r.Day, r.LocalMin, r.StartsAt, r.EndsAt, r.BufferMin = s.day, s.local, s.at, s.at+b.turn(r.GuestsCount, s), b.rules().BufferMin
-	r.Waiting.QuotedMin = b.quote(now, r)
-	b.put(r)
-	return engine.Outcome{Code: engine.CodeCreated, Reservation: r}, string(r.ID), 1
+	return true
 }
 
 // from is the wished start, or the next of the day.
