@@ -222,3 +222,64 @@ func TestManyHoldsAreOver(t *testing.T) {
 	}
 	require.Equal(t, free, got, "tables shown free, tables booked; %d of those who waited are left", len(h.view.(*engine.RestaurantView).Waitlist(h.day)))
 }
+
+// The waitlist is bounded by day and in all.
+func TestTheWaitlistIsBounded(t *testing.T) {
+	h := newHarness(t, "UTC", dinner)
+	h.table("1", 1, 2)
+	last := engine.MaxWaiting/engine.MaxWaitingADay + 1
+	for d := range last {
+		c := h.create(h.day+engine.Day(d), 19*60, 2)
+		require.Equal(t, engine.CodeCreated, h.do(owner, c).Code)
+	}
+	for d := range last - 1 {
+		for range engine.MaxWaitingADay {
+			require.Equal(t, engine.CodeCreated, h.join(owner, h.day+engine.Day(d), 19*60, 19*60, 2).Code)
+		}
+		out := h.join(owner, h.day, 19*60, 19*60, 2)
+		require.Equal(t, []any{engine.CodeLimit, "waitlist"}, []any{out.Code, out.Field}, "the day is full")
+	}
+	require.Equal(t, engine.CodeLimit, h.join(owner, h.day+engine.Day(last-1), 19*60, 19*60, 2).Code, "the house is")
+}
+
+// Who has four holds is passed over, and has the next table once he has decided on one.
+func TestWhoHasFourHoldsIsPassedOver(t *testing.T) {
+	h := newHarness(t, "UTC", dinner)
+	for i := range 6 {
+		h.table(fmt.Sprint(i), 1, 2)
+	}
+	var full []*engine.Reservation
+	for range 6 {
+		full = append(full, h.do(owner, h.create(h.day, 19*60, 2)).Reservation)
+	}
+	ada := h.join(guest(1), h.day, 19*60, 19*60, 2).Reservation.ID
+	bob := h.join(guest(2), h.day, 19*60, 19*60, 2).Reservation.ID
+	var held engine.ReservationID
+	for range engine.MaxHoldsPerGuest {
+		held = engine.MakeReservationID(h.id, h.next())
+		require.Equal(t, engine.CodeCreated, h.do(guest(1), &engine.Hold{ID: held, GuestsCount: 2, Want: engine.When{HasLocal: true, Day: h.day, LocalMin: 21 * 60}}).Code)
+	}
+	status := func(id engine.ReservationID) engine.Status {
+		return h.view.(*engine.RestaurantView).Reservation(id).Status
+	}
+	for _, r := range full[:2] {
+		h.do(owner, &engine.Transition{ID: r.ID, Action: engine.ActionCancel})
+	}
+	require.Equal(t, []engine.Status{engine.StatusWaiting, engine.StatusHeld}, []engine.Status{status(ada), status(bob)})
+	require.Equal(t, engine.CodeOK, h.do(guest(1), &engine.ConfirmHold{ID: held}).Code)
+	require.Equal(t, engine.StatusHeld, status(ada), "one hold is a booking: there is room for an offer")
+}
+
+// Parties that look for the same are not the same to the house: what staff wrote in may have the tables that it keeps.
+func TestHouseTablesGoToWhoStaffWroteIn(t *testing.T) {
+	h := newHarness(t, "UTC", dinner)
+	h.table("1", 1, 2)
+	h.do(owner, h.create(h.day, 19*60, 2))
+	for _, c := range []engine.Caller{guest(1), owner} {
+		require.Equal(t, engine.StatusWaiting, h.join(c, h.day, 19*60, 19*60, 2).Reservation.Status)
+	}
+	h.do(owner, &engine.AddTable{ID: engine.MakeTableID(h.id, h.next()), Table: engine.TableSpec{Number: "2", Capacity: 2, MinCapacity: 1, InService: true, Channel: engine.ChannelInHouse}})
+	left := h.view.(*engine.RestaurantView).Waitlist(h.day)
+	require.Len(t, left, 1)
+	require.Equal(t, guest(1).Account, left[0].Guest)
+}
