@@ -67,9 +67,9 @@ func TestErasureSurvivesKills(t *testing.T) {
 		for n := range 4 {
 			got, err := a.do(request{method: "GET", path: "/restaurants/" + p + "/reservations?date=" + day(2+n), token: owner})
 			requireStatus(t, 200, got, err)
-			gone += bytes.Count(got.body, []byte(`"cancelled"`))
+			gone += bytes.Count(got.body, []byte(`"status":"cancelled"`))
 			require.NotContains(t, string(got.body), "marker")
-			require.NotContains(t, string(got.body), `"confirmed"`)
+			require.NotContains(t, string(got.body), `"status":"confirmed"`)
 		}
 	}
 	require.Equal(t, 3*each, gone, "every reservation is on its day sheet, cancelled")
