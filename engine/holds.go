@@ -71,8 +71,7 @@ func (b *book) at(now Instant) (*book, []*Event) {
 	if len(events) == 0 {
 		return b, nil
 	}
-	events[len(events)-1].Owing = next.owing
-	return &next, events
+	return &next, events // the command's own events follow, and say what is owing then
 }
 
 func holdExpired(r *Reservation) enginepb.EventBody {

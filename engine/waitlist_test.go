@@ -283,3 +283,17 @@ func TestHouseTablesGoToWhoStaffWroteIn(t *testing.T) {
 	require.Len(t, left, 1)
 	require.Equal(t, guest(1).Account, left[0].Guest)
 }
+
+// In the night in which an hour is left out, what the clock does not show is later than what it shows next: the search goes on.
+func TestWaitingThroughTheMissingHour(t *testing.T) {
+	h := newHarness(t, "Europe/Rome", engine.OpeningHours{Days: 127, Open: 22 * 60, LastSeating: 28 * 60, Close: 29 * 60})
+	h.table("1", 1, 2)
+	h.do(owner, &engine.SetRules{Change: engine.RulesChange{TurnTimes: &[]engine.TurnTime{{MinParty: 1, MaxParty: 9, Minutes: 15}}}})
+	eve, ok := engine.ParseDate("2027-03-27")
+	require.True(t, ok)
+	h.now = engine.Instant(eve) * 86_400_000
+	require.Equal(t, engine.CodeCreated, h.do(owner, h.create(eve, 25*60+45, 2)).Code)
+	out := h.join(guest(1), eve, 25*60+45, 27*60, 2)
+	require.Equal(t, engine.CodeCreated, out.Code)
+	require.Equal(t, []any{engine.StatusHeld, 27 * 60}, []any{out.Reservation.Status, out.Reservation.LocalMin}, "at three, which follows two")
+}
