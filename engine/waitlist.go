@@ -178,7 +178,7 @@ func (b *book) firstFree(q *search, r *Reservation, until int64) (place, []Table
 	}
 	from := max(r.StartsAt, int64(q.now)/msPerSec+minAnswerSec)
 	for p, ok := b.startAfter(r.Day, b.before(r)); ok; p, ok = b.startAfter(r.Day, p.local) {
-		if p.offered && p.at > until {
+		if p.at > until {
 			break
 		}
 		if p.at < from || b.judge(q, p) != CodeOK || paced && !b.rules.Pacing.admits(&count, p.local, q.guests, q.staff) {

@@ -284,7 +284,7 @@ func TestHouseTablesGoToWhoStaffWroteIn(t *testing.T) {
 	require.Equal(t, guest(1).Account, left[0].Guest)
 }
 
-// In the night in which an hour is left out, what the clock does not show is later than what it shows next: the search goes on.
+// In the night in which an hour is left out the search goes on behind it.
 func TestWaitingThroughTheMissingHour(t *testing.T) {
 	h := newHarness(t, "Europe/Rome", engine.OpeningHours{Days: 127, Open: 22 * 60, LastSeating: 28 * 60, Close: 29 * 60})
 	h.table("1", 1, 2)
