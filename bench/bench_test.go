@@ -199,14 +199,17 @@ func TestScaleAndRecoveryRunWhole(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "scale.json")
-	scale := &scaleCmd{Restaurants: 600, Few: 300, Tables: 8, Seconds: 0.3, Conns: 16, JSON: file, binary: self}
+	scale := &scaleCmd{Restaurants: 600, Few: 300, Tables: 8, Seconds: 0.3, Rounds: 3, Conns: 16, JSON: file, Binary: []string{self, self}}
 	require.NoError(t, scale.Run())
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	var got scaleReport
 	require.NoError(t, json.Unmarshal(text, &got))
-	require.Positive(t, got.Ratio)
-	require.Nil(t, got.PerOpen, "as many actors are open on both sides: there is nothing to divide by")
+	require.Len(t, got.Builds, 2)
+	require.Len(t, got.Rows, 2*2*3)
+	require.Positive(t, got.Builds[1].Ratio.Min)
+	require.Positive(t, got.Newer.Half)
+	require.Nil(t, got.Builds[1].PerOpen, "as many actors are open on both sides: there is nothing to divide by")
 
 	recovery := &recoveryCmd{Events: 5000, Restaurants: 50, Tables: 2, Times: 2, Conns: 16, binary: self}
 	require.NoError(t, recovery.Run())

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
@@ -31,20 +30,13 @@ func (f measured) per(under measured) measured {
 
 // estimate is the mean of a measured over the evenings, and the half of its 95 % interval.
 func (r *eveningRow) estimate(f measured) chart.Estimate {
-	n, sum, squares := float64(len(r.evenings)), 0.0, 0.0
+	values := make([]float64, len(r.evenings))
 	for i := range r.evenings {
-		sum += f(&r.evenings[i])
+		values[i] = f(&r.evenings[i])
 	}
-	for i := range r.evenings {
-		away := f(&r.evenings[i]) - sum/n
-		squares += away * away
-	}
-	return chart.Estimate{X: r.load, Y: sum / n, Half: student(n-1) * math.Sqrt(squares/(n-1)/n)}
+	mean, half := interval(values)
+	return chart.Estimate{X: r.load, Y: mean, Half: half}
 }
-
-// student is how many standard errors a 95 % interval reaches to each side: the first terms of Student's quantile, 0.3 % short at 9
-// degrees of freedom and exact in four digits from 30 on.
-func student(freedom float64) float64 { return 1.95996 + 2.37227/freedom + 2.8225/freedom/freedom }
 
 func eveningReport(c *eveningCmd, large, small []eveningRow) string {
 	head := fmt.Sprintf("Evenings with the seeds %d to %d; means, and 95 %% intervals of ratios paired by seed.\n\n", c.Seed, c.Seed+uint64(c.Seeds)-1)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"sort"
 )
 
@@ -120,3 +121,19 @@ func median(values []float64) float64 {
 	sort.Float64s(sorted)
 	return sorted[len(sorted)/2]
 }
+
+// interval is the mean of values, and the half of its 95 % interval; not a number for fewer than two.
+func interval(values []float64) (mean, half float64) {
+	n, squares := float64(len(values)), 0.0
+	for _, v := range values {
+		mean += v / n
+	}
+	for _, v := range values {
+		squares += (v - mean) * (v - mean)
+	}
+	return mean, student(n-1) * math.Sqrt(squares/(n-1)/n)
+}
+
+// student is how many standard errors a 95 % interval reaches to each side: the first terms of Student's quantile, 0.3 % short at 9
+// degrees of freedom and exact in four digits from 30 on.
+func student(freedom float64) float64 { return 1.95996 + 2.37227/freedom + 2.8225/freedom/freedom }

@@ -6,18 +6,22 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // pairCmd measures two builds of maitred, or one, interleaved with echo, without PostgreSQL: what a change gives.
 type pairCmd struct {
-	Binary  []string `required:"" help:"Builds to compare, one or two." placeholder:"FILE"`
-	Rounds  int      `default:"3" help:"Interleaved rounds; 7 for a claim."`
-	Seconds float64  `default:"4" help:"Of each measurement."`
-	Conns   int      `default:"256" help:"Connections of the closed loops."`
-	What    []string `default:"spread" help:"Workloads: spread, hot, reads, uniform, sustained."`
-	Rate    float64  `default:"10000" help:"Bookings a second of the workload sustained."`
-	Dir     string   `help:"Parent of the temporary folder; must be on a real disk." placeholder:"DIR"`
+	Binary   []string `required:"" help:"Builds to compare, one or two." placeholder:"FILE"`
+	Rounds   int      `default:"3" help:"Interleaved rounds; 7 for a claim."`
+	Seconds  float64  `default:"4" help:"Of each measurement."`
+	Conns    int      `default:"256" help:"Connections of the closed loops."`
+	What     []string `default:"spread" help:"Workloads: spread, hot, reads, uniform, sustained."`
+	Rate     float64  `default:"10000" help:"Bookings a second of the workload sustained."`
+	Together bool     `help:"Both at once and without echo: what else the machine does hits them in the same moments."`
+	Dir      string   `help:"Parent of the temporary folder; must be on a real disk." placeholder:"DIR"`
 }
 
 // contender is one build with the server that runs it and its own restaurants.
@@ -66,12 +70,23 @@ func (c *pairCmd) Run() error {
 }
 
 // step measures one workload on echo and on each build, with every store drained before: a build that catches up would
-// slow the others down.
+// slow the others down. Who is first changes from round to round.
 func (c *pairCmd) step(ctx context.Context, round int, builds []*contender, echo *peer, k kind) error {
+	if c.Together {
+		group, ctx := errgroup.WithContext(ctx)
+		for _, b := range builds {
+			group.Go(func() error { return b.workload(ctx, round, k) })
+		}
+		return group.Wait()
+	}
 	if err := builds[0].echoStep(ctx, round, echo, k); err != nil {
 		return err
 	}
-	for _, b := range builds {
+	order := slices.Clone(builds)
+	if round%2 == 0 {
+		slices.Reverse(order)
+	}
+	for _, b := range order {
 		if err := b.workload(ctx, round, k); err != nil {
 			return err
 		}
@@ -142,6 +157,7 @@ func (c *pairCmd) print(builds []*contender) error {
 	}
 	p.Ratios, p.Spread = map[string]float64{}, map[string]ratio{}
 	rate, cpu := func(r *row) float64 { return r.PerSecond }, func(r *row) float64 { return r.OtherCPU }
+	own := func(r *row) float64 { return r.ServerCPU }
 	for _, what := range c.What {
 		for _, b := range builds {
 			p.ratio(fmt.Sprintf("%s %s / echo", b.name, what), b.name+" "+what, "echo "+what, rate)
@@ -149,6 +165,7 @@ func (c *pairCmd) print(builds []*contender) error {
 		}
 		if len(builds) == 2 {
 			p.ratio(what+" B / A", builds[1].name+" "+what, builds[0].name+" "+what, rate)
+			p.ratio(what+" B / A, the server's CPU", builds[1].name+" "+what, builds[0].name+" "+what, own)
 		}
 	}
 	p.printRows()

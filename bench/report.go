@@ -29,6 +29,8 @@ type ratio struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
+	Mean   float64 `json:"mean"`
+	Half   float64 `json:"half_of_interval_95"` // 0 for fewer than two rounds
 }
 
 // report is what a run found; its JSON is the file of --json.
@@ -91,7 +93,7 @@ func (p *report) ratio(name, over, under string, figure func(*row) float64) {
 	}
 	sort.Float64s(all)
 	p.Ratios[name] = median(all)
-	p.Spread[name] = ratio{Median: median(all), Min: all[0], Max: all[len(all)-1]}
+	p.Spread[name] = spread(all)
 }
 
 func (p *report) median(name string, figure func(*row) float64) float64 {
@@ -182,19 +184,36 @@ func figure(v *float64) string {
 	return fmt.Sprintf("%.1f", *v)
 }
 
+// spread describes sorted values, at least one.
+func spread(sorted []float64) ratio {
+	r := ratio{Median: median(sorted), Min: sorted[0], Max: sorted[len(sorted)-1], Mean: sorted[0]}
+	if len(sorted) > 1 {
+		r.Mean, r.Half = interval(sorted)
+	}
+	return r
+}
+
+// String has the figures that a claim needs.
+func (r ratio) String() string {
+	if r.Half == 0 {
+		return fmt.Sprintf("%.3f", r.Median)
+	}
+	return fmt.Sprintf("%.3f (%.3f–%.3f; mean %.3f ± %.3f, 95 %%)", r.Median, r.Min, r.Max, r.Mean, r.Half)
+}
+
 func (p *report) printRatios() {
-	t := newTable("ratios, each within a round: median (min–max)", "ratio", "median", "min–max")
+	t := newTable("ratios, each within a round", "ratio", "median", "min–max", "mean ± half of its 95 % interval")
 	names := make([]string, 0, len(p.Ratios))
 	for name := range p.Ratios {
 		names = append(names, name)
 	}
 	sort.Strings(names)
 	for _, name := range names {
-		spread := "one figure"
+		all, mean := "one figure", ""
 		if s, ok := p.Spread[name]; ok {
-			spread = fmt.Sprintf("%.3f–%.3f", s.Min, s.Max)
+			all, mean = fmt.Sprintf("%.3f–%.3f", s.Min, s.Max), fmt.Sprintf("%.3f ± %.3f", s.Mean, s.Half)
 		}
-		t.AppendRow(table.Row{name, fmt.Sprintf("%.3f", p.Ratios[name]), spread})
+		t.AppendRow(table.Row{name, fmt.Sprintf("%.3f", p.Ratios[name]), all, mean})
 	}
 	t.Render()
 	if len(p.Rowlock) > 0 {

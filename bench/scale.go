@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -14,20 +16,21 @@ import (
 
 // scaleCmd compares a server with many restaurants with one that has few, both warm, interleaved.
 type scaleCmd struct {
-	Restaurants int     `default:"100000" help:"Of the large server."`
-	Few         int     `default:"1000" help:"Restaurants of the small server."`
-	Tables      int     `default:"3" help:"Of each restaurant."`
-	Seconds     float64 `default:"5" help:"Of each measurement, three for each server."`
-	Conns       int     `default:"256" help:"Connections of the closed loop."`
-	Dir         string  `help:"Parent of the temporary folder; must be on a real disk." placeholder:"DIR"`
-	JSON        string  `help:"Where the figures go." placeholder:"FILE"`
-
-	binary string // for tests: what plays maitred
+	Restaurants int      `default:"100000" help:"Of the large server."`
+	Few         int      `default:"1000" help:"Restaurants of the small server."`
+	Tables      int      `default:"3" help:"Of each restaurant."`
+	Seconds     float64  `default:"5" help:"Of each measurement, one a round for each server."`
+	Rounds      int      `default:"3" help:"Interleaved rounds; 7 for a claim."`
+	Conns       int      `default:"256" help:"Connections of the closed loop."`
+	Dir         string   `help:"Parent of the temporary folder; must be on a real disk." placeholder:"DIR"`
+	JSON        string   `help:"Where the figures go." placeholder:"FILE"`
+	Binary      []string `help:"Builds to compare, each with both servers; without it this source." placeholder:"FILE"`
 }
 
 // scaleSide is one of the two servers.
 type scaleSide struct {
 	name     string
+	binary   string // built if empty
 	count    int
 	dir      string
 	house    *house
@@ -38,13 +41,25 @@ type scaleSide struct {
 	rows     []*row
 }
 
+// scalePair is one build's two servers.
+type scalePair struct {
+	binary    string
+	few, many *scaleSide
+}
+
 type scaleReport struct {
-	Machine     *machine `json:"machine"`
-	Ratio       float64  `json:"many_vs_few"`
-	PerOpen     *float64 `json:"bytes_per_idle_restaurant"`
-	PerOpenRSS  float64  `json:"resident_bytes_per_idle_restaurant"`
-	Restaurants [2]int   `json:"restaurants"`
-	Rows        []*row   `json:"rows"`
+	Machine     *machine     `json:"machine"`
+	Restaurants [2]int       `json:"restaurants"`
+	Builds      []scaleBuild `json:"builds"`
+	Newer       *ratio       `json:"second_vs_first_build,omitempty"` // both with many restaurants
+	Rows        []*row       `json:"rows"`
+}
+
+type scaleBuild struct {
+	Binary     string   `json:"binary"`
+	Ratio      ratio    `json:"many_vs_few"`
+	PerOpen    *float64 `json:"bytes_per_idle_restaurant"`
+	PerOpenRSS float64  `json:"resident_bytes_per_idle_restaurant"`
 }
 
 // Run implements the command.
@@ -55,22 +70,36 @@ func (c *scaleCmd) Run() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	sides := []*scaleSide{{name: "few", count: c.Few}, {name: "many", count: c.Restaurants}}
-	for _, s := range sides {
-		defer func() { err = errors.Join(err, s.house.kill()) }()
-		if err := c.raise(ctx, dir, s); err != nil {
-			return err
-		}
-	}
-	for round := 1; round <= compareRounds; round++ {
-		for _, s := range sides {
-			if err := c.step(ctx, s, round); err != nil {
+	var pairs []scalePair
+	for i, binary := range append(c.Binary, "")[:max(1, len(c.Binary))] {
+		p := scalePair{binary, c.side(i, "few", binary, c.Few), c.side(i, "many", binary, c.Restaurants)}
+		for _, s := range p.sides() {
+			defer func() { err = errors.Join(err, s.house.kill()) }()
+			if err := c.raise(ctx, dir, s); err != nil {
 				return err
 			}
 		}
+		pairs = append(pairs, p)
 	}
-	return c.report(dir, sides)
+	for round := 1; round <= c.Rounds; round++ {
+		for _, p := range pairs {
+			for _, s := range p.sides() {
+				if err := c.step(ctx, s, round); err != nil {
+					return err
+				}
+			}
+		}
+		slices.Reverse(pairs)
+	}
+	slices.SortFunc(pairs, func(a, b scalePair) int { return strings.Compare(a.few.name, b.few.name) })
+	return c.report(dir, pairs)
 }
+
+func (c *scaleCmd) side(build int, name, binary string, count int) *scaleSide {
+	return &scaleSide{name: fmt.Sprintf("%c-%s", 'A'+build, name), binary: binary, count: count}
+}
+
+func (p scalePair) sides() []*scaleSide { return []*scaleSide{p.few, p.many} }
 
 // raise starts a server, fills it, and reads what the idle restaurants take.
 func (c *scaleCmd) raise(ctx context.Context, dir string, s *scaleSide) error {
@@ -79,7 +108,7 @@ func (c *scaleCmd) raise(ctx context.Context, dir string, s *scaleSide) error {
 	if err := os.Mkdir(s.dir, 0o755); err != nil {
 		return fmt.Errorf("scale: %w", err)
 	}
-	if s.house, err = buildHouse(ctx, s.dir, c.binary); err != nil {
+	if s.house, err = buildHouse(ctx, s.dir, s.binary); err != nil {
 		return err
 	}
 	s.house.flags = []string{"--idle-after", "24h"} // warm: nothing is passivated
@@ -183,31 +212,54 @@ func (c *scaleCmd) step(ctx context.Context, s *scaleSide, round int) error {
 	return awaitSinks(s.house.metrics)
 }
 
-func (c *scaleCmd) report(dir string, sides []*scaleSide) error {
-	few, many := sides[0], sides[1]
-	var ratios []float64
-	p := &report{}
-	for i := range few.rows {
-		ratios = append(ratios, many.rows[i].PerSecond/few.rows[i].PerSecond)
-		p.Rows = append(p.Rows, few.rows[i], many.rows[i])
-	}
+func (c *scaleCmd) report(dir string, pairs []scalePair) error {
+	var p report
 	var err error
 	if p.Machine, err = describeMachine(dir); err != nil {
 		return err
 	}
-	out := scaleReport{Machine: p.Machine, Ratio: median(ratios), Restaurants: [2]int{few.count, many.count}, Rows: p.Rows}
-	more := float64(many.count - few.count)
-	out.PerOpenRSS = (many.rss - few.rss) * (1 << 20) / more
-	if open := many.resident - few.resident; open > 0 && many.live > 0 {
-		v := (many.live - few.live) / open
-		out.PerOpen = &v
+	out := scaleReport{Machine: p.Machine, Restaurants: [2]int{c.Restaurants, c.Few}}
+	for _, pair := range pairs {
+		out.Builds = append(out.Builds, pair.report())
+		for i := range pair.few.rows {
+			p.Rows = append(p.Rows, pair.few.rows[i], pair.many.rows[i])
+		}
 	}
+	if len(pairs) == 2 {
+		r := perRound(pairs[1].many.rows, pairs[0].many.rows)
+		out.Newer = &r
+	}
+	out.Rows = p.Rows
 	p.printRows()
-	fmt.Printf("%d ÷ %d restaurants: %.3f\n", many.count, few.count, out.Ratio)
-	fmt.Printf("open restaurants: %.0f and %.0f; an idle open one takes %s bytes of live heap, %.0f bytes of resident memory (garbage, journal cache and store included)\n",
-		few.resident, many.resident, figure(out.PerOpen), out.PerOpenRSS)
+	for _, b := range out.Builds {
+		fmt.Printf("%s: %d ÷ %d restaurants: %s; an idle open one takes %s bytes of live heap, %.0f bytes of resident memory (garbage, journal cache and store included)\n",
+			filepath.Base(b.Binary), c.Restaurants, c.Few, b.Ratio, figure(b.PerOpen), b.PerOpenRSS)
+	}
+	if out.Newer != nil {
+		fmt.Printf("second ÷ first build with %d restaurants: %s\n", c.Restaurants, out.Newer)
+	}
 	if c.JSON == "" {
 		return nil
 	}
 	return writeJSON(c.JSON, out)
+}
+
+func (p scalePair) report() scaleBuild {
+	more := float64(p.many.count - p.few.count)
+	b := scaleBuild{Binary: p.binary, Ratio: perRound(p.many.rows, p.few.rows), PerOpenRSS: (p.many.rss - p.few.rss) * (1 << 20) / more}
+	if open := p.many.resident - p.few.resident; open > 0 && p.many.live > 0 {
+		v := (p.many.live - p.few.live) / open
+		b.PerOpen = &v
+	}
+	return b
+}
+
+// perRound divides the rates of the same rounds.
+func perRound(over, under []*row) ratio {
+	var all []float64
+	for i := range over {
+		all = append(all, over[i].PerSecond/under[i].PerSecond)
+	}
+	slices.Sort(all)
+	return spread(all)
 }
