@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ func decode(body []byte, into any) *trouble {
 	}
 	err := json.Unmarshal(body, into, strict)
 	if err == nil {
-		return nil
+		return noNull(body)
 	}
 	var semantic *json.SemanticError
 	if !errors.As(err, &semantic) {
@@ -33,6 +34,23 @@ func decode(body []byte, into any) *trouble {
 		return &trouble{kind: kindInvalid, field: field, detail: "the number is too large"}
 	}
 	return &trouble{kind: kindWrongType, field: field}
+}
+
+// noNull refuses null, which Unmarshal takes for an empty value or for a member that is not given; who means to clear something must not
+// be told 200 by a server that left it alone. The one member that may be null is named here.
+func noNull(body []byte) *trouble {
+	if !bytes.Contains(body, []byte("null")) {
+		return nil
+	}
+	for d := jsontext.NewDecoder(bytes.NewReader(body)); ; {
+		t, err := d.ReadToken()
+		if err != nil {
+			return nil // the end: it was read once before
+		}
+		if at := d.StackPointer(); t.Kind() == 'n' && at != "/paused_until" {
+			return &trouble{kind: kindWrongType, field: fieldOf(at)}
+		}
+	}
 }
 
 // decodeOptional is decode for a body that may be left out.

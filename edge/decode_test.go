@@ -41,6 +41,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"fraction", `{"guests_count":2.5}`, "wrong_type", "guests_count"},
 		{"number for text", `{"date":20261123}`, "wrong_type", "date"},
 		{"object for text", `{"date":{}}`, "wrong_type", "date"},
+		{"null for text", `{"special_requests":null}`, "wrong_type", "special_requests"},
+		{"null for an object", `{"contact":null}`, "wrong_type", "contact"},
+		{"null within", `{"contact":{"name":null}}`, "wrong_type", "contact.name"},
 		{"2^63", `{"guests_count":9223372036854775808}`, "invalid", "guests_count"},
 		{"15 KiB number", `{"guests_count":` + strings.Repeat("9", 15<<10) + `}`, "invalid", "guests_count"},
 	}

@@ -73,10 +73,7 @@ func (x *exchange) question() (q engine.Question, t *trouble) {
 	}
 	args := x.ctx.QueryArgs()
 	get := func(name string) string { return string(args.Peek(name)) }
-	if q.When, t = when(get("date"), get("time"), ""); t != nil {
-		if t.field == "time_slot" {
-			t = wrong("time", "HH:MM, 00:00 to 23:59")
-		}
+	if q.When, t = x.queryStart(); t != nil {
 		return q, t
 	}
 	if q.Guests, t = x.guests(get("guests_count")); t != nil {
@@ -94,6 +91,16 @@ func (x *exchange) question() (q engine.Question, t *trouble) {
 		return q, wrong("as", "guest or staff")
 	}
 	return q, nil
+}
+
+// queryStart reads the parameters date and time.
+func (x *exchange) queryStart() (engine.When, *trouble) {
+	args := x.ctx.QueryArgs()
+	start, t := when(string(args.Peek("date")), string(args.Peek("time")), "")
+	if t != nil && t.field == "time_slot" {
+		t = wrong("time", "HH:MM, 00:00 to 23:59")
+	}
+	return start, t
 }
 
 func explanationOf(e *engine.Explanation) *explanationJSON {

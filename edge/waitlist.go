@@ -156,21 +156,14 @@ func (x *exchange) quoteQuery() (want engine.When, guests int, area string, t *t
 		return
 	}
 	args := x.ctx.QueryArgs()
-	get := func(name string) string { return string(args.Peek(name)) }
-	if get("date")+get("time") != "" {
-		if want, t = when(get("date"), get("time"), ""); t != nil {
-			if t.field == "time_slot" {
-				t = wrong("time", "HH:MM, 00:00 to 23:59")
-			}
+	if args.Has("date") || args.Has("time") {
+		if want, t = x.queryStart(); t != nil {
 			return
 		}
 	}
-	guests, err := strconv.Atoi(get("guests_count"))
-	if err != nil {
-		guests = 0
-	}
-	if t = checkParty("guests_count", guests); t == nil {
-		area, t = get("area"), checkText("area", get("area"), maxName, false)
+	if guests, t = x.guests(string(args.Peek("guests_count"))); t == nil {
+		area = string(args.Peek("area"))
+		t = checkText("area", area, maxName, false)
 	}
 	return
 }
