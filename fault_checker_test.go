@@ -20,6 +20,14 @@ func made(seq uint64, n int64, id, table string, from int64) fact {
 	return fact{seq: seq, id: id, made: true, mark: mark(n), tables: []string{table}, from: from, to: from + 7200, status: "confirmed", blocked: true}
 }
 
+func waits(seq uint64, n int64, id string) fact {
+	return fact{seq: seq, id: id, made: true, mark: mark(n), status: "waiting"}
+}
+
+func offered(seq uint64, id, table string) fact {
+	return fact{seq: seq, id: id, offered: true, tables: []string{table}, to: 7200, status: "held", blocked: true}
+}
+
 func TestFaultCheckerIsContent(t *testing.T) {
 	l, y, h := newLedger(t), &tally{}, newShelf()
 	told(l, 1, acknowledged, "rsv_a")
@@ -30,6 +38,10 @@ func TestFaultCheckerIsContent(t *testing.T) {
 	h.put(y, made(2, 3, "rsv_c", "tbl_1", 7200)) // half-open: one begins when the other ends
 	h.put(y, fact{seq: 3, id: "rsv_c", status: "cancelled"})
 	h.put(y, made(4, 4, "rsv_d", "tbl_1", 7200)) // on the table that the cancelled one left
+	told(l, 5, acknowledged, "rsv_e")
+	l.books["rsv_e"].last.Status = "waiting"
+	h.put(y, waits(5, 5, "rsv_e")) // who waited has been offered a table since
+	h.put(y, offered(6, "rsv_e", "tbl_2"))
 	h.reconcile(y, l)
 	require.Zero(t, y.lost+y.doubled+y.wrong, "%v", y.details)
 }
@@ -69,6 +81,19 @@ func TestFaultCheckerCatches(t *testing.T) {
 			func(*ledger) {},
 			[]fact{made(1, 1, "rsv_a", "tbl_1", 0), made(2, 2, "rsv_b", "tbl_2", 0), {seq: 3, id: "rsv_b", tables: []string{"tbl_1"}, from: 1, to: 2}},
 			func(y *tally) int { return y.doubled },
+		},
+		"offered twice": {
+			func(*ledger) {},
+			[]fact{waits(1, 1, "rsv_a"), offered(2, "rsv_a", "tbl_1"), offered(3, "rsv_a", "tbl_2")}, func(y *tally) int { return y.doubled },
+		},
+		"offered to two": {
+			func(*ledger) {},
+			[]fact{waits(1, 1, "rsv_a"), waits(2, 2, "rsv_b"), offered(3, "rsv_a", "tbl_1"), offered(4, "rsv_b", "tbl_1")},
+			func(y *tally) int { return y.doubled },
+		},
+		"lost while it waits": {
+			func(l *ledger) { told(l, 1, acknowledged, "rsv_a"); l.books["rsv_a"].last.Status = "waiting" },
+			nil, func(y *tally) int { return y.lost },
 		},
 		"refused and done": {
 			func(l *ledger) { told(l, 1, refused, "") },

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -57,6 +58,7 @@ type patrons struct {
 
 	stubborn bool // guests go on when no answer came
 	keyless  bool // one reservation in eight is asked for without a key
+	queues   bool // one operation in three is about one evening, which is full soon, or its waitlist
 
 	found, absent int // operations of unknown outcome that had been done, and that had not
 }
@@ -66,6 +68,7 @@ type guest struct {
 	token string
 	rng   *rand.Rand
 	own   []string // reservations that it may cancel or move
+	waits []string // its places on the waitlist
 }
 
 func newPatrons(s *server, w *world, l *ledger, seed uint64, n int) *patrons {
@@ -120,9 +123,17 @@ func (c *patrons) reread(a *api, g *guest, o *op) {
 		return
 	}
 	var now kept
-	if got.status != 200 || json.Unmarshal(got.body, &now) != nil || now != *o.Answer {
+	if got.status != 200 || json.Unmarshal(got.body, &now) != nil || !now.follows(o.Answer) {
 		c.l.remark("operation %d was answered %+v; read at once: %d %s", o.N, *o.Answer, got.status, got.body)
 	}
+}
+
+// follows tells whether a reservation that was old, as far as the guest knows, may be k now.
+func (k *kept) follows(old *kept) bool {
+	if old.drifts() {
+		return k.ID == old.ID && k.Version >= old.Version && (k.Version > old.Version || *k == *old)
+	}
+	return *k == *old
 }
 
 // think makes up the guest's next operation: mostly a new reservation, else a change of one that it has.
@@ -130,6 +141,12 @@ func (c *patrons) think(g *guest) *op {
 	n := c.l.number()
 	o := &op{N: n, Guest: g.n, Key: "key-" + strconv.FormatInt(n, 10)}
 	restaurant, date, slot, guests := c.w.want(g.rng)
+	if c.queues && g.rng.IntN(3) == 0 {
+		restaurant, date = c.w.places[0].id, day(3)
+		if g.rng.IntN(2) == 0 {
+			return c.queue(g, o, map[string]any{"date": date, "time_slot": slot, "until": c.w.slots[len(c.w.slots)-1], "guests_count": guests, "special_requests": mark(n)})
+		}
+	}
 	dice := g.rng.IntN(100)
 	if dice < 70 || len(g.own) == 0 {
 		o.Method, o.Path = "POST", "/reservations"
@@ -152,27 +169,46 @@ func (c *patrons) think(g *guest) *op {
 	return o
 }
 
+// queue is an operation about the waitlist: joining it, saying yes to an offer that may not be there, leaving it.
+func (c *patrons) queue(g *guest, o *op, wish map[string]any) *op {
+	dice := g.rng.IntN(100)
+	if dice < 40 || len(g.waits) == 0 {
+		o.Method, o.Path, o.Body = "POST", "/restaurants/"+c.w.places[0].id+"/waitlist", wish
+		return o
+	}
+	o.Reservation = g.waits[g.rng.IntN(len(g.waits))]
+	c.l.mu.Lock()
+	o.Was = c.l.books[o.Reservation].last
+	c.l.mu.Unlock()
+	o.Method, o.Path = "POST", "/waitlist/"+o.Reservation+"/accept"
+	if dice > 85 {
+		o.Path = "/reservations/" + o.Reservation + "/cancel"
+	}
+	return o
+}
+
 const mostOwn = 64
 
 // remember keeps what the guest may change later. A reservation with an operation of unknown outcome is left alone.
 func (g *guest) remember(o *op) {
 	id := o.Answer.ID
-	if o.Answer.Status != "confirmed" {
+	known := slices.Contains(g.own, id)
+	switch {
+	case o.Answer.drifts():
+		g.waits = append(g.waits, id)
+	case o.Answer.Status != "confirmed":
 		g.forget(id)
-		return
-	}
-	if o.isCreate() && len(g.own) < mostOwn {
-		g.own = append(g.own, id)
+	case !known:
+		g.forget(id)
+		if len(g.own) < mostOwn {
+			g.own = append(g.own, id)
+		}
 	}
 }
 
 func (g *guest) forget(id string) {
-	for i, own := range g.own {
-		if own == id {
-			g.own = append(g.own[:i], g.own[i+1:]...)
-			return
-		}
-	}
+	is := func(own string) bool { return own == id }
+	g.own, g.waits = slices.DeleteFunc(g.own, is), slices.DeleteFunc(g.waits, is)
 }
 
 // send asks the server and fills in the verdict.

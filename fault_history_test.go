@@ -77,6 +77,9 @@ type book struct {
 	touched int // round of the last operation
 }
 
+// drifts tells that the house goes on with the reservation by itself: who waits is offered a table, and an offer ends.
+func (k *kept) drifts() bool { return k.Status == "waiting" || k.Status == "held" }
+
 type entry struct {
 	line    []byte
 	written chan struct{}
@@ -212,6 +215,7 @@ func (l *ledger) sample(since, every int) map[string]*book {
 // tally is the line that a run prints.
 type tally struct {
 	faults, lost, doubled, wrong int
+	offers                       int // to who waited
 	details                      []string
 }
 

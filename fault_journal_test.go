@@ -105,6 +105,9 @@ func factOf(seq uint64, e *enginepb.Event) (fact, bool) {
 		f.status, f.blocked = statusOf(r.Status)
 		return f, true
 	}
+	if c := e.GetReservationOffered(); c != nil {
+		return fact{seq: seq, id: c.Id, offered: true, tables: c.TableIds, from: c.StartsAt, to: c.EndsAt, status: "held", blocked: true}, true
+	}
 	if c := e.GetReservationRescheduled(); c != nil {
 		return fact{seq: seq, id: c.Id, tables: c.TableIds, from: c.StartsAt, to: c.EndsAt}, true
 	}

@@ -28,7 +28,8 @@ func TestFaultKill(t *testing.T) {
 		args := habits[house%len(habits)]
 		slowest = max(slowest, killHouse(t, y, l, rng, min(perHouse, kills-y.faults), args))
 	}
-	y.print(t, l, "restart_max=%v", slowest.Round(time.Millisecond))
+	y.print(t, l, "offers=%d restart_max=%v", y.offers, slowest.Round(time.Millisecond))
+	require.NotZero(t, y.offers, "nobody who waited was offered a table: the run shows nothing of the waitlist")
 }
 
 // habits are the ways of the server that differ in what it does between two kills: restaurants stay in memory, leave it when
@@ -43,6 +44,7 @@ func killHouse(t *testing.T, y *tally, into *ledger, rng *rand.Rand, n int, args
 	w := furnish(t, s, 20, 20)
 	l := newLedger(t)
 	c := newPatrons(s, w, l, rng.Uint64(), 48)
+	c.queues = true
 	for range n {
 		c.round++
 		killUnderLoad(t, s, c, time.Duration(100+rng.IntN(900))*time.Millisecond)

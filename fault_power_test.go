@@ -23,6 +23,7 @@ func TestFaultPowerCut(t *testing.T) {
 	s := newServer(t, v.data(), "--journal-bytes", "268435456")
 	s.start()
 	c := newPatrons(s, furnish(t, s, 10, 20), l, seed, 32)
+	c.queues = true
 	for cuts := times(t, 2, "MAITRED_CUTS", 12); y.faults < cuts; y.faults++ {
 		c.round++
 		killUnderLoad(t, s, c, time.Duration(200+rng.IntN(1000))*time.Millisecond)
@@ -39,7 +40,8 @@ func TestFaultPowerCut(t *testing.T) {
 	}
 	s.kill()
 	inspect(t, s, c, y)
-	y.print(t, l, "")
+	y.print(t, l, "offers=%d", y.offers)
+	require.NotZero(t, y.offers, "nobody who waited was offered a table: the run shows nothing of the waitlist")
 }
 
 // refusal is how a server says that it does not trust what it finds.
