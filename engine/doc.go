@@ -45,5 +45,5 @@
 //	I13  NextDue is the earliest of: the next reminder of a confirmed reservation, or 30 minutes (or what the rules say) after its start when
 //	     there is none; the start of one that waits for approval; the end of a hold; the last start that suits a party that waits for a table;
 //	     and 0 when there is none of these
-//	I14  nobody waits for a table that he could be offered, unless the events of one command were not enough for all
+//	I14  nobody waits for a table that he could be offered, unless the events of one command were not enough for all (or a bound is reached)
 package engine

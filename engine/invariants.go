@@ -77,6 +77,9 @@ func (b *book) checkReservations() (err error) {
 
 // checkWaitlist finds who could be offered something, unless the last command says that there is more to offer.
 func (b *book) checkWaitlist() (err error) {
+	if len(b.holds) >= MaxHolds || b.live >= MaxLive {
+		return nil
+	}
 	for _, r := range b.waits {
 		q := r.waits(b.last)
 		if b.owing || b.holdsOf(r.Guest) >= MaxHoldsPerGuest {

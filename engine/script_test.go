@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 		require.True(t, seen[c.String()], "no script shows %s", c)
 	}
 	for _, verb := range strings.Fields("create-restaurant change-restaurant add-table change-table remove-table book reschedule do sweep " +
-		"rules shifts free walk-in hold confirm-hold join offer waitlist conflicts assign note close-table block-table hire promote dismiss review register change-profile login rotate revoke totp-begin totp-confirm totp-remove api-key api-key-revoke rehash note-throttle at state") {
+		"rules shifts free walk-in hold confirm-hold join offer waitlist conflicts assign note close-table move-table block-table hire promote dismiss review register change-profile login rotate revoke totp-begin totp-confirm totp-remove api-key api-key-revoke rehash note-throttle at state") {
 		require.True(t, seen[verb], "no script uses %s", verb)
 	}
 }
@@ -217,6 +217,8 @@ func (s *script) body(verb string, args map[string]string) engine.Body {
 	case "change-table":
 		n := s.number(args, "capacity", 2)
 		return &engine.ChangeTable{ID: s.table(args["id"]), Change: engine.TableChange{Capacity: &n}}
+	case "move-table":
+		return &engine.ChangeTable{ID: s.table(args["id"]), Change: engine.TableChange{Location: new(args["area"])}}
 	case "close-table":
 		return &engine.ChangeTable{ID: s.table(args["id"]), Change: engine.TableChange{InService: new(false)}}
 	case "block-table":
