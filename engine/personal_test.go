@@ -19,6 +19,8 @@ func TestHidePersonal(t *testing.T) {
 		{Body: &enginepb.Event_ReservationCreated{ReservationCreated: &enginepb.ReservationCreated{Reservation: &enginepb.Reservation{
 			Id: "rsv_1", SpecialRequests: "secret", Contact: &enginepb.Contact{Name: "secret", Phone: "secret", Email: "secret"}, Override: &enginepb.Override{Reason: "secret"}}}}},
 		{Body: &enginepb.Event_ReservationRescheduled{ReservationRescheduled: &enginepb.ReservationRescheduled{Id: "rsv_1", SpecialRequests: "secret", Override: &enginepb.Override{Reason: "secret"}}}},
+		{Body: &enginepb.Event_ReviewAdded{ReviewAdded: &enginepb.ReviewAdded{Id: "rev_1", Comment: "secret"}}},
+		{Body: &enginepb.Event_ReservationStatusChanged{ReservationStatusChanged: &enginepb.ReservationStatusChanged{Id: "rsv_1", Reason: "secret"}}},
 		{Body: &enginepb.Event_ReservationNoted{ReservationNoted: &enginepb.ReservationNoted{Id: "rsv_1", Note: "secret"}}},
 		{Body: &enginepb.Event_AccountRegistered{AccountRegistered: &enginepb.AccountRegistered{}}},
 		{Body: &enginepb.Event_SecondFactorChanged{SecondFactorChanged: &enginepb.SecondFactorChanged{Factor: &enginepb.SecondFactor{Secret: []byte("secret"), Recovery: []byte("secret")}}}},

@@ -136,7 +136,10 @@ func TestNoticeIsExact(t *testing.T) {
 }
 
 func TestDates(t *testing.T) {
-	for d := engine.Day(0); d < 60_000; d += 13 {
+	for d := engine.Day(0); d <= 2_932_896; d++ { // 9999-12-31
+		if d > 20_000 && d%13 != 0 && (d+719_468)%36_524 > 4 && (d+719_468)%146_097 > 2 { // all of the present, and the ends of centuries
+			continue
+		}
 		want := time.Unix(int64(d)*86400, 0).UTC()
 		require.Equal(t, want.Format(time.DateOnly), d.String())
 		back, ok := engine.ParseDate(d.String())
@@ -144,7 +147,8 @@ func TestDates(t *testing.T) {
 		require.Equal(t, d, back)
 		require.Equal(t, (int(want.Weekday())+6)%7, d.Weekday())
 	}
-	for _, bad := range []string{"", "2026-02-29", "2026-13-01", "2026-00-10", "2026-1-01", "1969-12-31", "2026-06-31", "x026-06-30"} {
+	for _, bad := range []string{"", "2026-02-29", "2026-13-01", "2026-00-10", "2026-1-01", "1969-12-31", "2026-06-31", "x026-06-30", "2026-x6-30", "2026-06-x0", "2026-6--30", "2026-06-00", "2100-02-29",
+		"2026/06-30", "2026-06/30", "2026-06-301"} {
 		_, ok := engine.ParseDate(bad)
 		require.False(t, ok, bad)
 	}
@@ -152,7 +156,7 @@ func TestDates(t *testing.T) {
 	m, ok := engine.ParseClock("23:59")
 	require.True(t, ok)
 	require.Equal(t, 1439, m)
-	for _, bad := range []string{"24:00", "12:60", "1:00", "12-00", ""} {
+	for _, bad := range []string{"24:00", "12:60", "1:00", "12-00", "", "x2:00", "12:x0", "12:000"} {
 		_, ok := engine.ParseClock(bad)
 		require.False(t, ok, bad)
 	}

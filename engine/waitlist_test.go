@@ -297,3 +297,91 @@ func TestWaitingThroughTheMissingHour(t *testing.T) {
 	require.Equal(t, engine.CodeCreated, out.Code)
 	require.Equal(t, []any{engine.StatusHeld, 27 * 60}, []any{out.Reservation.Status, out.Reservation.LocalMin}, "at three, which follows two")
 }
+
+// What is pushed together is offered like a table, and the same request again is the same offer.
+func TestCombinationsAreOffered(t *testing.T) {
+	h := newHarness(t, "UTC", dinner)
+	one, two := h.table("1", 1, 4), h.table("2", 1, 4)
+	h.do(owner, &engine.SetRules{Change: engine.RulesChange{Combinations: &[]engine.Combination{{Tables: []engine.TableID{one, two}, MinParty: 5, MaxParty: 8}}}})
+	sits := h.booked(19*60, 4)
+	seven := h.join(guest(2), h.day, 19*60, 19*60, 7).Reservation
+	require.Equal(t, engine.StatusWaiting, seven.Status)
+	offer := &engine.Command{Caller: owner, Key: engine.Hash{1}, Payload: engine.Hash{2}, Body: &engine.OfferTable{ID: seven.ID}}
+	require.Equal(t, engine.CodeSlotUnavailable, h.send(offer).Code)
+	three := h.join(guest(3), h.day, 20*60, 22*60, 7).Reservation // at 20:45 both are free
+	require.Equal(t, []any{engine.StatusHeld, 20*60 + 45, []engine.TableID{one, two}}, []any{three.Status, three.LocalMin, three.Tables})
+	h.do(guest(3), &engine.Transition{ID: three.ID, Action: engine.ActionRelease})
+	h.do(owner, &engine.Transition{ID: sits.ID, Action: engine.ActionCancel})
+	now := h.view.(*engine.RestaurantView).Reservation(seven.ID)
+	require.Equal(t, []any{engine.StatusHeld, []engine.TableID{one, two}}, []any{now.Status, now.Tables})
+}
+
+func TestAnOfferOfStaffIsRepeatable(t *testing.T) {
+	h := newHarness(t, "UTC", dinner)
+	h.table("1", 1, 2)
+	h.booked(19*60, 2)
+	r := h.join(guest(2), h.day, 19*60, 19*60, 2).Reservation
+	id := engine.MakeTableID(h.id, h.next())
+	h.do(owner, &engine.AddTable{ID: id, Table: engine.TableSpec{Number: "2", Capacity: 2, MinCapacity: 1, InService: true, Channel: engine.ChannelInHouse}})
+	offer := &engine.Command{Caller: owner, Key: engine.Hash{1}, Payload: engine.Hash{2}, Body: &engine.OfferTable{ID: r.ID}}
+	out := h.send(offer)
+	require.Equal(t, []any{engine.CodeOK, []engine.TableID{id}, false}, []any{out.Code, out.Reservation.Tables, out.Replayed})
+	out = h.send(offer)
+	require.Equal(t, []any{engine.CodeOK, true}, []any{out.Code, out.Replayed})
+	offer.Key = engine.Hash{3}
+	require.Equal(t, engine.CodeInvalidTransition, h.send(offer).Code)
+}
+
+// Horizon, pause and the door are exact for who joins, as they are for who books.
+func TestJoiningAtTheBounds(t *testing.T) {
+	h := newHarness(t, "UTC", dinner)
+	h.table("1", 1, 2)
+	h.do(owner, &engine.SetRules{Change: engine.RulesChange{HorizonDays: new(1), PausedUntil: new(engine.Instant(h.day-1) * 86_400_000)}})
+	tomorrow := h.now + 86_400_000
+	h.now = tomorrow - 1
+	require.Equal(t, engine.CodePaused, h.join(guest(1), h.day-1, 19*60, 19*60, 2).Code)
+	h.now = tomorrow + 19*3_600_000
+	require.Equal(t, engine.CodeCreated, h.join(guest(1), h.day, 19*60, 19*60, 2).Code, "24 hours ahead")
+	require.Equal(t, engine.CodeTooEarly, h.join(guest(1), h.day, 19*60+15, 19*60+15, 2).Code)
+	h.now = engine.Instant(h.day+1) * 86_400_000
+	for _, m := range []int{18 * 60, 19*60 + 30, 21 * 60} {
+		require.Equal(t, engine.CodeCreated, h.do(owner, h.create(h.day+1, m, 2)).Code)
+	}
+	h.now += (19*60 + 15) * 60_000
+	walks := &engine.JoinWaitlist{ID: engine.MakeReservationID(h.id, h.next()), GuestsCount: 2}
+	r := h.do(guest(2), walks).Reservation
+	require.Equal(t, []any{engine.StatusWaiting, 19*60 + 15}, []any{r.Status, r.LocalMin}, "who comes at a start waits from it on")
+
+	h = newHarness(t, "UTC", dinner)
+	h.table("1", 1, 2)
+	h.do(owner, &engine.SetRules{Change: engine.RulesChange{PausedUntil: new(h.now + 1)}})
+	require.Equal(t, engine.CodePaused, h.join(guest(1), h.day, 19*60, 19*60, 2).Code)
+	h.now++
+	require.Equal(t, engine.CodeCreated, h.join(guest(1), h.day, 19*60, 19*60, 2).Code)
+}
+
+// Who waits before is counted with what it would take, on its own day.
+func TestAQuoteCountsWhoIsAhead(t *testing.T) {
+	h := newHarness(t, "UTC", dinner)
+	var full []*engine.Reservation
+	for i := range 6 {
+		h.table(fmt.Sprint(i), 1, 2)
+		full = append(full, h.do(owner, h.create(h.day, 19*60, 2)).Reservation)
+	}
+	quote := func(d engine.Day) int {
+		minutes, _, out := h.view.(*engine.RestaurantView).Quote(h.now, engine.When{HasLocal: true, Day: d, LocalMin: 19 * 60}, 2, "")
+		require.Equal(t, engine.CodeOK, out.Code)
+		return minutes
+	}
+	require.Equal(t, 90, quote(h.day))
+	require.Equal(t, engine.StatusWaiting, h.join(guest(1), h.day, 19*60, 19*60, 2).Reservation.Status)
+	for range engine.MaxHoldsPerGuest { // so that nothing is offered to him
+		hold := &engine.Hold{ID: engine.MakeReservationID(h.id, h.next()), GuestsCount: 2, Want: engine.When{HasLocal: true, Day: h.day, LocalMin: 21 * 60}}
+		require.Equal(t, engine.CodeCreated, h.do(guest(1), hold).Code)
+	}
+	h.do(owner, &engine.Transition{ID: full[0].ID, Action: engine.ActionCancel})
+	require.Equal(t, 90, quote(h.day), "the table that is free is for who is ahead")
+	require.Equal(t, 0, quote(h.day+1))
+	h.do(owner, &engine.Transition{ID: full[1].ID, Action: engine.ActionCancel})
+	require.Equal(t, 0, quote(h.day), "one for him, and one more")
+}
