@@ -11,7 +11,7 @@ KILLS ?= 200
 PASSIVATE_SKIP := ^(TestFaultServices|TestFaultOverload|TestFaultSlowClients|TestFaultPowerCutAfterRecovery|TestFaultFarBehind|TestFaultCluster|TestFaultNetwork|TestRollingUpgrade|TestClusterOverExternalServers|TestStoreCopy.*|TestReadReplica)$$
 
 .DEFAULT_GOAL := help
-.PHONY: help run build up down test race elsewhere passivate fuzz fuzz-api vendor/redoc sim faults faults-cluster slow bench bench-cluster lint
+.PHONY: help run build up down test race elsewhere passivate fuzz fuzz-api vendor/redoc sim mutants faults faults-cluster slow bench bench-cluster lint
 
 help: ## print this list
 	@grep -hE '^[a-z/-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z\/-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -57,6 +57,9 @@ vendor/redoc: ## fetch the pages' script anew
 sim: ## explorer, simulation and the engine beside its oracle, long form; SEED=n replays one seed
 	MAITRED_SIM_SEEDS=$(SEEDS) MAITRED_SIM_SEED=$(SEED) $(GO) test -count=1 -v -timeout 60m -run 'TestExplore|TestSimulation' ./actors/
 	MAITRED_ORACLE_SEEDS=$(or $(ORACLE_SEEDS),25000) MAITRED_ORACLE_SEED=$(SEED) $(GO) test -count=1 -timeout 60m -run 'TestDifferential$$' ./engine/enginetest/
+
+mutants: ## change the engine in one place at a time: do its tests notice? One to two hours; MUTANTS='-again OUTPUT' for what was not noticed
+	$(GO) run ./engine/enginetest/mutants $(MUTANTS)
 
 faults: ## kill -9, power cut, full disk, failing and slow fsync, damaged files: long form (needs root for some)
 	MAITRED_FAULTS=long MAITRED_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 80m -run 'TestFault' -skip '^TestFault(Cluster|Drain|Network|Controls)$$' .

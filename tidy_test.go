@@ -32,9 +32,10 @@ const (
 var generated = []string{protobufLib, vtprotobufLib}
 
 var table = map[string]rule{
-	"engine":            {ours: []string{"engine/enginepb"}, third: generated},
-	"engine/enginepb":   {third: generated},
-	"engine/enginetest": {ours: []string{"engine", "engine/enginepb"}, third: []string{"pgregory.net/rapid"}},
+	"engine":                    {ours: []string{"engine/enginepb"}, third: generated},
+	"engine/enginepb":           {third: generated},
+	"engine/enginetest":         {ours: []string{"engine", "engine/enginepb"}, third: []string{"pgregory.net/rapid"}},
+	"engine/enginetest/mutants": {},
 
 	"persistence":           {ours: []string{"engine", "engine/enginepb", "persistence/recordpb"}, third: []string{protobufLib, clientGolang, xxhashLib, "golang.org/x/text", "github.com/cenkalti/backoff"}},
 	"persistence/recordpb":  {third: generated},
