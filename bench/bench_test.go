@@ -195,6 +195,22 @@ func TestCompareRunsWhole(t *testing.T) {
 	require.Equal(t, 1.0, got.row("rowlock pipelined").Share)
 }
 
+// TestMedianInterval: the ranks of published tables of the sign test (5 %, two-sided).
+func TestMedianInterval(t *testing.T) {
+	for n, rank := range map[int]int{1: 0, 5: 0, 6: 1, 7: 1, 8: 1, 9: 2, 11: 2, 12: 3, 20: 6, 25: 8, 50: 18} {
+		var values []float64
+		for i := range n {
+			values = append(values, float64(i+1))
+		}
+		low, high := medianInterval(values)
+		if rank == 0 {
+			require.Zero(t, low+high, "%d", n)
+			continue
+		}
+		require.Equal(t, []float64{float64(rank), float64(n + 1 - rank)}, []float64{low, high}, "%d values", n)
+	}
+}
+
 func TestScaleAndRecoveryRunWhole(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -208,7 +224,7 @@ func TestScaleAndRecoveryRunWhole(t *testing.T) {
 	require.Len(t, got.Builds, 2)
 	require.Len(t, got.Rows, 2*2*3)
 	require.Positive(t, got.Builds[1].Ratio.Min)
-	require.Positive(t, got.Newer.Half)
+	require.Positive(t, got.Newer.Min)
 	require.Nil(t, got.Builds[1].PerOpen, "as many actors are open on both sides: there is nothing to divide by")
 
 	recovery := &recoveryCmd{Events: 5000, Restaurants: 50, Tables: 2, Times: 2, Conns: 16, binary: self}

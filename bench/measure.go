@@ -122,6 +122,21 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
+// medianInterval holds the median that is behind sorted values with 95 %, whatever their distribution: a value lies on each side of it like
+// the coin of a sign test. 0 and 0 for fewer than six values, which cannot say so much.
+func medianInterval(sorted []float64) (low, high float64) {
+	n := len(sorted)
+	k, tail, next := 0, 0.0, math.Pow(0.5, float64(n)) // next is the chance that exactly k values lie below
+	for ; 2*(tail+next) <= 0.05; k++ {
+		tail += next
+		next *= float64(n-k) / float64(k+1)
+	}
+	if k == 0 {
+		return 0, 0
+	}
+	return sorted[k-1], sorted[n-k]
+}
+
 // interval is the mean of values, and the half of its 95 % interval; not a number for fewer than two.
 func interval(values []float64) (mean, half float64) {
 	n, squares := float64(len(values)), 0.0

@@ -29,8 +29,8 @@ type ratio struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
-	Mean   float64 `json:"mean"`
-	Half   float64 `json:"half_of_interval_95"` // 0 for fewer than two rounds
+	Low    float64 `json:"median_low_95"` // 0 for fewer than six rounds
+	High   float64 `json:"median_high_95"`
 }
 
 // report is what a run found; its JSON is the file of --json.
@@ -186,34 +186,36 @@ func figure(v *float64) string {
 
 // spread describes sorted values, at least one.
 func spread(sorted []float64) ratio {
-	r := ratio{Median: median(sorted), Min: sorted[0], Max: sorted[len(sorted)-1], Mean: sorted[0]}
-	if len(sorted) > 1 {
-		r.Mean, r.Half = interval(sorted)
-	}
+	r := ratio{Median: median(sorted), Min: sorted[0], Max: sorted[len(sorted)-1]}
+	r.Low, r.High = medianInterval(sorted)
 	return r
 }
 
 // String has the figures that a claim needs.
 func (r ratio) String() string {
-	if r.Half == 0 {
-		return fmt.Sprintf("%.3f", r.Median)
+	return fmt.Sprintf("%.3f (%s; %.3f–%.3f)", r.Median, r.within(), r.Min, r.Max)
+}
+
+func (r ratio) within() string {
+	if r.High == 0 {
+		return "fewer than six rounds"
 	}
-	return fmt.Sprintf("%.3f (%.3f–%.3f; mean %.3f ± %.3f, 95 %%)", r.Median, r.Min, r.Max, r.Mean, r.Half)
+	return fmt.Sprintf("95 %%: %.3f–%.3f", r.Low, r.High)
 }
 
 func (p *report) printRatios() {
-	t := newTable("ratios, each within a round", "ratio", "median", "min–max", "mean ± half of its 95 % interval")
+	t := newTable("ratios, each within a round", "ratio", "median", "its interval", "min–max")
 	names := make([]string, 0, len(p.Ratios))
 	for name := range p.Ratios {
 		names = append(names, name)
 	}
 	sort.Strings(names)
 	for _, name := range names {
-		all, mean := "one figure", ""
+		all, within := "one figure", ""
 		if s, ok := p.Spread[name]; ok {
-			all, mean = fmt.Sprintf("%.3f–%.3f", s.Min, s.Max), fmt.Sprintf("%.3f ± %.3f", s.Mean, s.Half)
+			all, within = fmt.Sprintf("%.3f–%.3f", s.Min, s.Max), s.within()
 		}
-		t.AppendRow(table.Row{name, fmt.Sprintf("%.3f", p.Ratios[name]), all, mean})
+		t.AppendRow(table.Row{name, fmt.Sprintf("%.3f", p.Ratios[name]), within, all})
 	}
 	t.Render()
 	if len(p.Rowlock) > 0 {
