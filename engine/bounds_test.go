@@ -351,3 +351,48 @@ func TestIDDigits(t *testing.T) {
 		require.Equal(t, digit >= 0 && digit < 8, IsAccountID(acctPrefix+string([]byte{byte(c)})+strings.Repeat("0", 2*idPartLen-1)), "%q as the first of 128 bits", c)
 	}
 }
+
+// TestBetterOfTwoFaces: what is offered, then what a shift covers, then the first.
+func TestBetterOfTwoFaces(t *testing.T) {
+	face := func(day Day, covered, offered bool) place { return place{day: day, covered: covered, offered: offered} }
+	closed, covered, offered := face(1, false, false), face(2, true, false), face(3, true, true)
+	for _, c := range []struct{ a, b, best place }{
+		{closed, covered, covered}, {closed, offered, offered}, {covered, closed, covered}, {covered, offered, offered},
+		{offered, closed, offered}, {offered, covered, offered}, {offered, face(4, true, true), offered}, {covered, face(4, true, false), covered},
+		{closed, face(4, false, false), closed},
+	} {
+		require.Equal(t, c.best, better(c.a, c.b))
+	}
+}
+
+// TestShiftsOfOldJournals: journals of the first builds have shifts that overlap; the one that offers the time names it.
+func TestShiftsOfOldJournals(t *testing.T) {
+	b := &book{zone: openZone("UTC"), rules: neverSet, info: &Restaurant{Details: Details{OpeningHours: []OpeningHours{
+		{Days: allDays, Open: 600, LastSeating: 900, Close: 960, Name: "hourly", GridMin: 60},
+		{Days: allDays, Open: 600, LastSeating: 900, Close: 960, Name: "half-hourly", GridMin: 30},
+	}}}}
+	for local, want := range map[int]place{
+		595: {}, 600: {covered: true, offered: true, shift: "hourly"}, 630: {covered: true, offered: true, shift: "half-hourly"},
+		660: {covered: true, offered: true, shift: "hourly"}, 665: {covered: true, shift: "hourly"}, 900: {covered: true, offered: true, shift: "hourly"}, 905: {},
+	} {
+		p := b.placeAt(1, local)
+		require.Equal(t, want, place{covered: p.covered, offered: p.offered, shift: p.shift}, "%d", local)
+	}
+	for minute, next := range map[int]int{-1: 600, 599: 600, 600: 630, 629: 630, 630: 660, 870: 900} {
+		p, ok := b.startAfter(1, minute)
+		require.True(t, ok)
+		require.Equal(t, next, p.local, "after %d", minute)
+	}
+	_, ok := b.startAfter(1, 900)
+	require.False(t, ok)
+}
+
+func TestNaturalOrder(t *testing.T) {
+	list := []string{"", "1", "01", "2", "10", "A", "T1", "T1a", "T1b", "T2", "T10", "T10-2", "T10-10", "a", "ab"}
+	for i, a := range list {
+		for j, b := range list {
+			require.Equal(t, i < j, compareNatural(a, b) < 0, "%q %q", a, b)
+			require.Equal(t, i == j, compareNatural(a, b) == 0, "%q %q", a, b)
+		}
+	}
+}

@@ -441,3 +441,37 @@ func TestTheHouseHasSoManyHolds(t *testing.T) {
 	h.do(owner, &engine.Transition{ID: last, Action: engine.ActionRelease})
 	require.Equal(t, engine.StatusHeld, status())
 }
+
+// TestTheFullestRulesAreKept: what is allowed at most is applied, and comes back from a base.
+func TestTheFullestRulesAreKept(t *testing.T) {
+	h := newHarness(t, "UTC", evening)
+	var shifts []engine.OpeningHours
+	for i := range engine.MaxShifts {
+		shifts = append(shifts, engine.OpeningHours{Days: 127, Open: i * 5, LastSeating: i * 5, Close: i*5 + 5})
+	}
+	require.Equal(t, engine.CodeOK, h.do(owner, &engine.ChangeRestaurant{Change: engine.DetailsChange{OpeningHours: &shifts}}).Code)
+	var turns []engine.TurnTime
+	for i := range engine.MaxTurnTimes {
+		turns = append(turns, engine.TurnTime{MinParty: i + 1, MaxParty: i + 1, Minutes: 90})
+	}
+	var days []engine.SpecialDay
+	for i := range engine.MaxSpecialDays {
+		days = append(days, engine.SpecialDay{Day: h.day + engine.Day(i)})
+	}
+	require.Equal(t, engine.CodeOK, h.do(owner, &engine.SetRules{Change: engine.RulesChange{TurnTimes: &turns, SpecialDays: &days}}).Code)
+	again, err := engine.OpenBase(engine.AggregateID(h.id), h.a.AppendBase(nil))
+	require.NoError(t, err)
+	require.Equal(t, h.a.Digest(), again.Digest())
+	require.Equal(t, turns, again.View().(*engine.RestaurantView).Rules().TurnTimes)
+}
+
+// TestTheLongestStay: eight hours and a buffer of two.
+func TestTheLongestStay(t *testing.T) {
+	h := newHarness(t, "UTC", evening)
+	h.table("1", 1, 2)
+	rules := engine.RulesChange{BufferMin: new(engine.MaxBufferMin), TurnTimes: &[]engine.TurnTime{{MinParty: 1, MaxParty: 9, Minutes: engine.MaxTurnMin}}}
+	require.Equal(t, engine.CodeOK, h.do(owner, &engine.SetRules{Change: rules}).Code)
+	r := h.booked(19*60, 2)
+	require.EqualValues(t, engine.MaxTurnMin*60, r.EndsAt-r.StartsAt)
+	require.Equal(t, engine.CodeSlotUnavailable, h.do(guest(2), h.create(h.day, 22*60, 2)).Code)
+}
