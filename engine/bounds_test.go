@@ -382,6 +382,7 @@ func TestShiftsOfOldJournals(t *testing.T) {
 		p, ok := b.startAfter(1, minute)
 		require.True(t, ok)
 		require.Equal(t, next, p.local, "after %d", minute)
+		require.Equal(t, next == 600 || next == 660 || next == 900, p.shift == "hourly", "of two that offer it the first, after %d", minute)
 	}
 	_, ok := b.startAfter(1, 900)
 	require.False(t, ok)
@@ -395,4 +396,22 @@ func TestNaturalOrder(t *testing.T) {
 			require.Equal(t, i == j, compareNatural(a, b) == 0, "%q %q", a, b)
 		}
 	}
+}
+
+// TestRoomForOneMore: the last one that may live, without making fifty thousand.
+func TestRoomForOneMore(t *testing.T) {
+	d := &decision{restaurant: &restaurant{book: book{live: MaxLive - 1}}}
+	require.Equal(t, Outcome{}, d.room())
+	d.live++
+	require.Equal(t, Outcome{Code: CodeLimit, Field: "live_reservations"}, d.room())
+}
+
+func TestDigest(t *testing.T) {
+	seen := map[uint64]string{}
+	for _, base := range []string{"", "a", "b", "ab", "ba", "abc", "\x00", "\x00\x00"} {
+		d := digest([]byte(base))
+		require.NotContains(t, seen, d, "%q and %q", base, seen[d])
+		seen[d] = base
+	}
+	require.EqualValues(t, uint64(0xaf63dc4c8601ec8c), digest([]byte("a")), "the published value of FNV-1a")
 }

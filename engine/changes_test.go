@@ -475,3 +475,41 @@ func TestTheLongestStay(t *testing.T) {
 	require.EqualValues(t, engine.MaxTurnMin*60, r.EndsAt-r.StartsAt)
 	require.Equal(t, engine.CodeSlotUnavailable, h.do(guest(2), h.create(h.day, 22*60, 2)).Code)
 }
+
+// TestRatingsAtTheirBounds: one to five.
+func TestRatingsAtTheirBounds(t *testing.T) {
+	h := newHarness(t, "UTC", evening)
+	for rating, code := range []engine.Code{engine.CodeInvalid, engine.CodeCreated, engine.CodeCreated, engine.CodeCreated, engine.CodeCreated, engine.CodeCreated, engine.CodeInvalid} {
+		h.table(fmt.Sprint(rating), 1, 2)
+		r := h.booked(19*60, 2)
+		for _, a := range []engine.Action{engine.ActionSeat, engine.ActionComplete} {
+			require.Equal(t, engine.CodeOK, h.do(owner, &engine.Transition{ID: r.ID, Action: a}).Code)
+		}
+		out := h.do(guest(1), &engine.AddReview{ID: engine.MakeReviewID(h.id, h.next()), Reservation: r.ID, Rating: rating, Comment: "buono"})
+		require.Equal(t, code, out.Code, "%d", rating)
+	}
+	require.Equal(t, engine.Ratings{Sum: 15, Count: 5}, h.view.(*engine.RestaurantView).Restaurant().Ratings)
+}
+
+// TestAChangeSaysFirstWhatIsDue: in the very millisecond of a reminder, and not any more when the party has not come.
+func TestAChangeSaysFirstWhatIsDue(t *testing.T) {
+	h := newHarness(t, "UTC", evening)
+	h.table("1", 1, 2)
+	r := h.booked(20*60, 2)
+	start := engine.Instant(r.StartsAt) * 1000
+	change := func(at engine.Instant) (leads []int64) {
+		out, events := h.a.Decide(at, &engine.Command{Caller: owner, Body: &engine.Reschedule{ID: r.ID, SpecialRequests: new("window")}})
+		require.Equal(t, engine.CodeOK, out.Code)
+		for _, e := range events {
+			if m := e.GetReservationReminded(); m != nil {
+				leads = append(leads, m.LeadMin)
+			}
+		}
+		return leads
+	}
+	const minute = 60_000
+	require.Empty(t, change(start-24*60*minute-1))
+	require.Equal(t, []int64{24 * 60}, change(start-24*60*minute))
+	require.Equal(t, []int64{2 * 60}, change(start-2*60*minute))
+	require.Empty(t, change(start+engine.DefaultNoShowMin*minute))
+}
