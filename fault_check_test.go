@@ -197,6 +197,9 @@ func (h *shelf) put(y *tally, f fact) {
 	if f.tables == nil {
 		f.tables, f.from, f.to = s.tables, s.from, s.to
 	}
+	if f.blocked && len(f.tables) == 0 {
+		y.add(&y.wrong, "record %d: reservation %s is %s at no table", f.seq, f.id, f.status)
+	}
 	if f.status == "" {
 		f.status, f.blocked = s.status, s.blocked
 	}
@@ -250,9 +253,9 @@ func (h *shelf) reconcile(y *tally, l *ledger) {
 		switch {
 		case s.version < b.last.Version:
 			y.add(&y.lost, "%s", problem)
-		case s.version > b.last.Version && !unsettled[id] && !b.last.drifts():
+		case s.version > b.last.Version && !unsettled[id] && !(b.last.drifts() && driftsTo(b.last.Status, s.status)):
 			y.add(&y.wrong, "%s", problem)
-		case s.version == b.last.Version && (s.status != b.last.Status || (s.blocked && s.tables[0] != b.last.Table)):
+		case s.version == b.last.Version && (s.status != b.last.Status || (s.blocked && (len(s.tables) == 0 || s.tables[0] != b.last.Table))):
 			y.add(&y.wrong, "%s", problem)
 		}
 	}

@@ -91,9 +91,23 @@ func TestFaultCheckerCatches(t *testing.T) {
 			[]fact{waits(1, 1, "rsv_a"), waits(2, 2, "rsv_b"), offered(3, "rsv_a", "tbl_1"), offered(4, "rsv_b", "tbl_1")},
 			func(y *tally) int { return y.doubled },
 		},
-		"lost while it waits": {
+		"offered no table": {
+			func(*ledger) {},
+			[]fact{waits(1, 1, "rsv_a"), {seq: 2, id: "rsv_a", offered: true, status: "held", blocked: true}}, func(y *tally) int { return y.wrong },
+		},
+		"confirmed while it waits": {
+			func(*ledger) {},
+			[]fact{waits(1, 1, "rsv_a"), {seq: 2, id: "rsv_a", status: "confirmed", blocked: true}}, func(y *tally) int { return y.wrong },
+		},
+		"accepted by nobody, or by who was refused": {
 			func(l *ledger) { told(l, 1, acknowledged, "rsv_a"); l.books["rsv_a"].last.Status = "waiting" },
-			nil, func(y *tally) int { return y.lost },
+			[]fact{waits(1, 1, "rsv_a"), offered(2, "rsv_a", "tbl_1"), {seq: 3, id: "rsv_a", status: "confirmed", blocked: true}},
+			func(y *tally) int { return y.wrong },
+		},
+		"left by nobody": {
+			func(l *ledger) { told(l, 1, acknowledged, "rsv_a"); l.books["rsv_a"].last.Status = "held" },
+			[]fact{waits(1, 1, "rsv_a"), offered(2, "rsv_a", "tbl_1"), {seq: 3, id: "rsv_a", status: "cancelled"}},
+			func(y *tally) int { return y.wrong },
 		},
 		"refused and done": {
 			func(l *ledger) { told(l, 1, refused, "") },
@@ -122,5 +136,30 @@ func TestFaultCheckerCatches(t *testing.T) {
 			h.reconcile(y, l)
 			require.Positive(t, c.expect(y), "not caught: %+v", y)
 		})
+	}
+}
+
+// TestWhatTheHouseMayDo: of what a guest has seen waiting or held, an offer and an end may follow; nothing else, and nothing of another party.
+func TestWhatTheHouseMayDo(t *testing.T) {
+	old := kept{ID: "rsv_a", Restaurant: "rst_a", Date: "2026-12-31", Guests: 2, Status: "waiting", Version: 1, Requests: "op-1"}
+	with := func(k kept, change func(*kept)) *kept { k.Version++; change(&k); return &k }
+	held := *with(old, func(k *kept) { k.Status, k.Table = "held", "tbl_1" })
+	require.True(t, old.follows(&old))
+	require.True(t, held.follows(&old))
+	for _, before := range []kept{old, held} {
+		require.True(t, with(before, func(k *kept) { k.Status = "expired" }).follows(&before))
+		for name, change := range map[string]func(*kept){
+			"confirmed":        func(k *kept) { k.Status = "confirmed" },
+			"cancelled":        func(k *kept) { k.Status = "cancelled" },
+			"waits again":      func(k *kept) { k.Status = "waiting" },
+			"another party":    func(k *kept) { k.Status, k.Guests = "expired", 3 },
+			"another day":      func(k *kept) { k.Status, k.Date = "expired", "2027-01-01" },
+			"another house":    func(k *kept) { k.Status, k.Restaurant = "expired", "rst_b" },
+			"another wish":     func(k *kept) { k.Status, k.Requests = "expired", "" },
+			"back in time":     func(k *kept) { k.Status, k.Version = "expired", 0 },
+			"the same version": func(k *kept) { k.Status, k.Version = "expired", before.Version },
+		} {
+			require.False(t, with(before, change).follows(&before), "%s: %s", before.Status, name)
+		}
 	}
 }

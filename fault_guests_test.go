@@ -128,12 +128,12 @@ func (c *patrons) reread(a *api, g *guest, o *op) {
 	}
 }
 
-// follows tells whether a reservation that was old, as far as the guest knows, may be k now.
+// follows tells whether a reservation that was old, as far as the guest knows, may be k now, when nobody has asked for anything since.
 func (k *kept) follows(old *kept) bool {
-	if old.drifts() {
-		return k.ID == old.ID && k.Version >= old.Version && (k.Version > old.Version || *k == *old)
+	if !old.drifts() || k.Version == old.Version {
+		return *k == *old
 	}
-	return *k == *old
+	return k.Version > old.Version && k.ID == old.ID && k.Restaurant == old.Restaurant && k.Guests == old.Guests && k.Date == old.Date && k.Requests == old.Requests && driftsTo(old.Status, k.Status)
 }
 
 // think makes up the guest's next operation: mostly a new reservation, else a change of one that it has.

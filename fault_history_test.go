@@ -80,6 +80,11 @@ type book struct {
 // drifts tells that the house goes on with the reservation by itself: who waits is offered a table, and an offer ends.
 func (k *kept) drifts() bool { return k.Status == "waiting" || k.Status == "held" }
 
+// driftsTo tells whether the house may make the one status of the other by itself.
+func driftsTo(from, to string) bool {
+	return to == "expired" || from == "waiting" && to == "held"
+}
+
 type entry struct {
 	line    []byte
 	written chan struct{}

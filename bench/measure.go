@@ -119,7 +119,7 @@ func median(values []float64) float64 {
 	}
 	sorted := append([]float64(nil), values...)
 	sort.Float64s(sorted)
-	return sorted[len(sorted)/2]
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
 // medianInterval holds the median that is behind sorted values with 95 %, whatever their distribution: a value lies on each side of it like
@@ -127,7 +127,7 @@ func median(values []float64) float64 {
 func medianInterval(sorted []float64) (low, high float64) {
 	n := len(sorted)
 	k, tail, next := 0, 0.0, math.Pow(0.5, float64(n)) // next is the chance that exactly k values lie below
-	for ; 2*(tail+next) <= 0.05; k++ {
+	for ; k < n/2 && 2*(tail+next) <= 0.05; k++ {
 		tail += next
 		next *= float64(n-k) / float64(k+1)
 	}

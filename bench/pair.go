@@ -73,6 +73,11 @@ func (c *pairCmd) Run() error {
 // slow the others down. Who is first changes from round to round.
 func (c *pairCmd) step(ctx context.Context, round int, builds []*contender, echo *peer, k kind) error {
 	if c.Together {
+		for _, b := range builds { // none works off the last load while the other is measured
+			if _, err := b.drain(); err != nil {
+				return err
+			}
+		}
 		group, ctx := errgroup.WithContext(ctx)
 		for _, b := range builds {
 			group.Go(func() error { return b.workload(ctx, round, k) })

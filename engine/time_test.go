@@ -137,7 +137,7 @@ func TestNoticeIsExact(t *testing.T) {
 
 func TestDates(t *testing.T) {
 	for d := engine.Day(0); d <= 2_932_896; d++ { // 9999-12-31
-		if d > 20_000 && d%13 != 0 && (d+719_468)%36_524 > 4 && (d+719_468)%146_097 > 2 { // all of the present, and the ends of centuries
+		if of := (d + 719_468) % 146_097 % 36_524; d > 40_000 && d%13 != 0 && of > 2 && of < 36_520 { // all until 2079, and where centuries end
 			continue
 		}
 		want := time.Unix(int64(d)*86400, 0).UTC()

@@ -298,7 +298,7 @@ func TestWaitingThroughTheMissingHour(t *testing.T) {
 	require.Equal(t, []any{engine.StatusHeld, 27 * 60}, []any{out.Reservation.Status, out.Reservation.LocalMin}, "at three, which follows two")
 }
 
-// What is pushed together is offered like a table, and the same request again is the same offer.
+// What is pushed together is offered like a table.
 func TestCombinationsAreOffered(t *testing.T) {
 	h := newHarness(t, "UTC", dinner)
 	one, two := h.table("1", 1, 4), h.table("2", 1, 4)
