@@ -23,6 +23,7 @@ type mutant struct {
 	line                   int
 	what, text             string
 	seen, noticed, endless bool
+	trouble                error // the tests ended in another way than by a failure
 }
 
 func (m *mutant) String() string {
@@ -220,7 +221,8 @@ func (w *writer) logical(n *ast.BinaryExpr, side func(ast.Node) string) string {
 	return fmt.Sprintf("(%s != ((%s != (%s)) %s (%s != (%s))))", on, on, side(n.X), n.Op, on, side(n.Y))
 }
 
-// claimed is what an assertion says. To say less is not among the changes: while the engine is right, nobody can notice.
+// claimed is what an assertion says. To say less, by its && and its comparisons, is not among the changes: while the engine is right, no run
+// of it can notice.
 func (w *writer) claimed(n *ast.BinaryExpr) (string, bool) {
 	w.claim = nil
 	switch n.Op {

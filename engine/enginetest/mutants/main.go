@@ -85,7 +85,7 @@ func run(workers, only int, again string) error {
 	}
 	trial(some, seen, workers)
 	summarise(some, len(all))
-	return nil
+	return unclear(some)
 }
 
 // choose are the changes that an earlier run has printed. Numbers and lines may be others since.
@@ -104,12 +104,24 @@ func choose(all []*mutant, again string) (some []*mutant, err error) {
 		}
 	}
 	for _, m := range all {
-		if printed[m.file+" "+m.what+": "+m.text] {
+		if printed[m.key()] {
 			some = append(some, m)
 		}
 	}
-	return some, nil
+	for _, m := range some {
+		delete(printed, m.key())
+	}
+	for key := range printed {
+		fmt.Println("gone from the source:", key)
+	}
+	if len(some) == 0 {
+		err = fmt.Errorf("%s names no change of this source", again)
+	}
+	return some, err
 }
+
+// key is what names a change in another run.
+func (m *mutant) key() string { return m.file + " " + m.what + ": " + m.text }
 
 var printedForm = regexp.MustCompile(`^#\d+ (\S+):\d+( .*) \([^()]*\)\n$`)
 
@@ -194,10 +206,15 @@ func trial(all []*mutant, seen map[int]bool, workers int) {
 
 func (m *mutant) judge() {
 	for _, s := range suites {
-		if _, err := s.test(m.id); err != nil {
-			m.noticed, m.endless = true, errors.Is(err, errEndless)
-			return
+		said, err := s.test(m.id)
+		if err == nil {
+			continue
 		}
+		m.noticed, m.endless = true, errors.Is(err, errEndless)
+		if !m.endless && !bytes.Contains(said, []byte("--- FAIL")) && !bytes.Contains(said, []byte("panic:")) {
+			m.noticed, m.trouble = false, fmt.Errorf("%v: %w: no test has failed", m, err)
+		}
+		return
 	}
 }
 
@@ -223,7 +240,18 @@ func summarise(tried []*mutant, all int) {
 			unseen++
 		}
 	}
-	left := len(tried) - noticed
-	fmt.Printf("%d of %d changes tried: %d noticed (%d of them by running on for ever), %d not, of which no test comes by %d: %.1f %% of all\n", len(tried), all,
-		noticed, endless, left, unseen, 100*float64(all-left)/float64(all))
+	fmt.Printf("%d of %d changes tried: %d noticed (%d of them by running on for ever), %d not, of which no test comes by %d", len(tried), all, noticed, endless,
+		len(tried)-noticed, unseen)
+	if len(tried) == all { // else the others were not asked
+		fmt.Printf(": %.1f %%", 100*float64(noticed)/float64(all))
+	}
+	fmt.Println()
+}
+
+// unclear names the changes whose tests ended in another way than by a failure.
+func unclear(tried []*mutant) (err error) {
+	for _, m := range tried {
+		err = errors.Join(err, m.trouble)
+	}
+	return err
 }
