@@ -46,7 +46,7 @@ func (n *Node) checkJoin(ctx context.Context) error {
 	if n.cell == nil {
 		return nil
 	}
-	refusal, warnings := judgeJoin(n.Config.Node, version(), n.meet(ctx))
+	warnings, refusal := judgeJoin(n.Config.Node, version(), n.meet(ctx))
 	for _, w := range warnings {
 		n.Log.Warn(w)
 	}
@@ -81,7 +81,7 @@ func (m *met) ask(ctx context.Context, n *Node, hop string) {
 }
 
 // judgeJoin says why this node must not take part, or what an operator should know.
-func judgeJoin(own, version string, all []met) (refusal error, warnings []string) {
+func judgeJoin(own, version string, all []met) (warnings []string, refusal error) {
 	var refused []error
 	var foreign, ahead []string
 	var skews []time.Duration
@@ -118,7 +118,7 @@ func judgeJoin(own, version string, all []met) (refusal error, warnings []string
 	if s := median(skews); s.Abs() > actors.MaxSkew {
 		warnings = append(warnings, fmt.Sprintf("the clock of this node is ahead of the others' (%s): its timers (no-shows, reminders) stand still until it is set", strings.Join(ahead, ", ")))
 	}
-	return errors.Join(refused...), warnings
+	return warnings, errors.Join(refused...)
 }
 
 // median is the one in the middle, of two the one nearer to zero; zero of none.

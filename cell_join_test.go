@@ -44,7 +44,7 @@ func TestWhoMayJoin(t *testing.T) {
 		"clocks that are near enough": {"v1.5.0", []met{ahead(at("n2", ""), 1900*time.Millisecond)}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			refusal, warnings := judgeJoin("n1", c.version, c.all)
+			warnings, refusal := judgeJoin("n1", c.version, c.all)
 			if c.refused == "" {
 				require.NoError(t, refusal)
 			} else {
@@ -81,27 +81,28 @@ func TestAStartAsksWhoIsThere(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, server.Close()) })
 		return peer
 	}
-	join := func(peers ...string) (error, []met) {
+	join := func(peers ...string) ([]met, error) {
 		n := &Node{Config: Config{Node: "n1", PeerListen: "127.0.0.1:1", Join: append(peers, "127.0.0.1:1")}, Log: slog.New(slog.DiscardHandler)}
 		n.cell = &cell{secret: secret}
-		return n.checkJoin(t.Context()), n.meet(t.Context())
+		err := n.checkJoin(t.Context())
+		return n.meet(t.Context()), err
 	}
 	n2, n3 := serve(secret, "n2", "v1.5.0"), serve(secret, "n3", "v1.5.1")
-	err, all := join(n2, n3)
+	all, err := join(n2, n3)
 	require.NoError(t, err)
 	require.Equal(t, "n2", all[0].node)
 	require.Equal(t, "v1.5.1", all[1].version)
 	require.InDelta(t, time.Minute, all[0].ahead, float64(time.Second))
 	require.Empty(t, all[2].node, "itself is not asked")
 
-	err, _ = join(serve(secret, "n1", "v1.5.0"), n2)
+	_, err = join(serve(secret, "n1", "v1.5.0"), n2)
 	require.ErrorContains(t, err, "another process runs as n1")
 	stranger := serve(cluster.NewSecret(), "n2", "v1.5.0")
-	err, _ = join(stranger)
+	_, err = join(stranger)
 	require.ErrorContains(t, err, "another cluster's secret")
-	err, _ = join(stranger, n3)
+	_, err = join(stranger, n3)
 	require.NoError(t, err, "it is not this node's fault")
-	err, _ = join(freePeers(t, 1)[0])
+	_, err = join(freePeers(t, 1)[0])
 	require.NoError(t, err, "nobody is there yet")
 }
 

@@ -29,7 +29,6 @@ type pair struct {
 	server, replica *dev.Postgres
 	store           *Store
 	frames          persistencetest.Frames
-	guest           string
 }
 
 func openPair(t *testing.T, through func(dsn string) string) *pair {

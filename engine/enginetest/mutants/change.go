@@ -55,7 +55,7 @@ func instrument(pkg, dir string) (all []*mutant, overlay string, err error) {
 	}
 	for _, f := range files {
 		name := fset.Position(f.Pos()).Filename
-		if w.source, err = os.ReadFile(name); err != nil { //nolint:gosec // the engine's source
+		if w.source, err = os.ReadFile(name); err != nil { // #nosec G304 -- the engine's source
 			return nil, "", err
 		}
 		if err := add(name, w.rewrite(f)); err != nil {

@@ -93,7 +93,7 @@ func choose(all []*mutant, again string) (some []*mutant, err error) {
 	if again == "" {
 		return all, nil
 	}
-	text, err := os.ReadFile(again) //nolint:gosec // the caller's own
+	text, err := os.ReadFile(again) // #nosec G204 -- the caller's own
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ var printedForm = regexp.MustCompile(`^#\d+ (\S+):\d+( .*) \([^()]*\)\n$`)
 
 func (s *suite) build(dir, overlay string) error {
 	s.bin = filepath.Join(dir, filepath.Base(s.pkg)+".test")
-	out, err := exec.Command("go", "test", "-c", "-overlay", overlay, "-o", s.bin, s.pkg).CombinedOutput() //nolint:gosec // our own arguments
+	out, err := exec.Command("go", "test", "-c", "-overlay", overlay, "-o", s.bin, s.pkg).CombinedOutput() // #nosec G204 -- our own arguments
 	if err != nil {
 		return fmt.Errorf("build %s: %w\n%s", s.pkg, err, out)
 	}
@@ -143,7 +143,7 @@ func (s *suite) measure(dir string, seen map[int]bool) error {
 		return fmt.Errorf("the unchanged tests of %s fail: %w\n%s", s.pkg, err, said)
 	}
 	s.took = time.Since(begun)
-	text, err := os.ReadFile(list) //nolint:gosec // made above
+	text, err := os.ReadFile(list) // #nosec G204 -- made above
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ var errEndless = errors.New("does not end")
 func (s *suite) test(id int, env ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), max(minTime, patience*s.took))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.bin, append(s.args, "-test.failfast", "-rapid.nofailfile")...) //nolint:gosec // built above
+	cmd := exec.CommandContext(ctx, s.bin, append(s.args, "-test.failfast", "-rapid.nofailfile")...) // #nosec G204 -- built above
 	cmd.Dir, cmd.Env = s.dir, append(append(os.Environ(), variable+"="+strconv.Itoa(id), "GOMAXPROCS=1", "GOMEMLIMIT=2GiB"), env...)
 	said, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
